@@ -1,0 +1,89 @@
+"""JSON documents: one way to write them, one way to check them, and where the shipped schemas and packages are."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opendata_pkg.model import InputError
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
+
+FORMAT = 1
+"""The version of every format that this package writes, and the highest that it reads."""
+
+
+class InvalidDocumentError(InputError):
+    """A document does not follow its schema. `where` is the document, `json_path` the fault's place in it."""
+
+    def __init__(self, where: str, json_path: str, fault: str) -> None:
+        self.where, self.json_path, self.fault = where, json_path, fault
+        super().__init__(f"{where}: at {json_path}: {fault}")
+
+
+class NewerFormatError(InputError):
+    """A document was written by a newer opendata than this one."""
+
+    def __init__(self, where: str, found: int) -> None:
+        super().__init__(
+            f"{where} has format version {found}, but this opendata reads up to {FORMAT}. "
+            "Upgrade it: pip install --upgrade opendata-pkg"
+        )
+
+
+def shipped(folder: str) -> Path:
+    """The folder `schemas` or `packages`: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).parent
+    inside = package / folder
+    return inside if inside.is_dir() else package.parent / folder
+
+
+def dump_json(document: object) -> str:
+    """JSON as people and diffs like it: two spaces, keys in the order given, UTF-8, a final newline."""
+    return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+@cache
+def _validator(schema_name: str) -> Validator:
+    # Imported where used: jsonschema takes a tenth of a second that `opendata --help` need not wait for.
+    from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415
+    from referencing import Registry, Resource  # noqa: PLC0415
+
+    folder = shipped("schemas") / "internal"
+    resources = [Resource.from_contents(json.loads(path.read_bytes())) for path in sorted(folder.glob("*.json"))]
+    registry: Registry[Any] = resources @ Registry()
+    schema = json.loads((folder / f"{schema_name}.json").read_bytes())
+    return Draft202012Validator(schema, registry=registry, format_checker=FormatChecker())
+
+
+def validate(document: Any, schema_name: str, *, where: str) -> None:
+    """Check a document against `schemas/internal/<schema_name>.json`.
+
+    Raises:
+        NewerFormatError: its `format` is above what this package reads.
+        InvalidDocumentError: it does not follow the schema; names the fault that explains the most.
+    """
+    from jsonschema.exceptions import best_match  # noqa: PLC0415
+
+    if isinstance(document, dict) and isinstance(found := document.get("format"), int) and found > FORMAT:
+        raise NewerFormatError(where, found)
+    fault = best_match(_validator(schema_name).iter_errors(document))
+    if fault is not None:
+        raise InvalidDocumentError(where, fault.json_path, fault.message)
+
+
+def read_json(path: Path, schema_name: str) -> Any:
+    """Read and check a JSON document.
+
+    Raises:
+        InvalidDocumentError: it is no JSON (cut short, edited), or does not follow its schema.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise InvalidDocumentError(str(path), "$", f"expected a JSON document: {error}") from error
+    validate(document, schema_name, where=str(path))
+    return document

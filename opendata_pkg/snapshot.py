@@ -1,0 +1,306 @@
+"""A snapshot: an immutable, sorted list of the current objects of a source. Everything else is computed from it.
+
+On disk it is `NAME.parquet` (one row an object, columns as in `SCHEMA`) and `NAME.json` (the header).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from opendata_pkg.documents import FORMAT, dump_json, read_json
+from opendata_pkg.files import replacing, write_text
+from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
+from opendata_pkg.text import UNSAFE, escape_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("version_id", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("etag", pa.string()),
+        pa.field("sha256", pa.string()),
+        pa.field("md5", pa.string()),
+        pa.field("last_modified", pa.timestamp("us", tz="UTC")),
+        pa.field("storage_class", pa.string()),
+    ]
+)
+"""Columns of the Parquet file; docs/reference/snapshot.md describes each."""
+
+_ID_COLUMNS = ("version_id", "size", "etag", "sha256", "md5")
+_BATCH_ROWS = 65_536
+
+
+class DuplicateKeyError(InputError):
+    """A source named one key twice."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        super().__init__(f"expected each key once, got {key!r} twice: scan the source again, or mend the listing file")
+
+
+class BrokenSnapshotError(InputError):
+    """A snapshot's files do not belong together, or were cut short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotHeader:
+    """What is known of a snapshot as a whole; the JSON file beside the rows.
+
+    `base_url` is where readers fetch: the URL of an object is `base_url` + its percent-encoded key; None for a folder
+    without a public address. `prefixes` are the parts of the source that were listed, empty for all of it.
+    """
+
+    source: str
+    method: str
+    base_url: str | None
+    bucket: str | None = None
+    region: str | None = None
+    endpoint_url: str | None = None
+    prefixes: tuple[str, ...] = ()
+    as_of: datetime | None = None
+    started: datetime | None = None
+    finished: datetime | None = None
+    older_versions: int = 0
+    delete_markers: int = 0
+    unaddressable: int = 0
+    etags_are_md5: bool = False
+    etags_checked: int = 0
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The header's own fields as JSON values; `Snapshot.write` adds id, counts and format."""
+        document: dict[str, Any] = {}
+        for name, value in asdict(self).items():
+            if isinstance(value, datetime):
+                document[name] = format_time(value)
+            else:
+                document[name] = list(value) if isinstance(value, tuple) else value
+        return document
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> SnapshotHeader:
+        """The inverse of `to_dict`; other keys are left alone."""
+        values = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
+        for name in ("as_of", "started", "finished"):
+            values[name] = parse_time(values[name]) if values.get(name) else None
+        for name in ("prefixes", "notes"):
+            values[name] = tuple(values.get(name, ()))
+        return cls(**values)
+
+
+def format_time(time: datetime) -> str:
+    """ISO 8601 in UTC with a `Z`, microseconds only where there are some."""
+    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def parse_time(text: str) -> datetime:
+    """A time with a zone, in UTC; ValueError for one without, since nobody could say when that was."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError(f"expected a time with its zone, such as {text}Z, got {text!r}")
+    return time.astimezone(UTC)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Rows in `SCHEMA`, sorted by the UTF-8 bytes of their keys, each once; and a header. Made by `create`."""
+
+    table: pa.Table
+    header: SnapshotHeader
+    _known_id: str | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def create(cls, table: pa.Table, header: SnapshotHeader) -> Snapshot:
+        """Sort the rows, whatever order the source lists in, and check that each key stands once.
+
+        Raises:
+            DuplicateKeyError: a key stands twice.
+        """
+        table = table.select(SCHEMA.names).cast(SCHEMA)
+        # Arrow compares strings by their bytes, which is S3's own order ("UTF-8 binary order").
+        keys = table["key"].combine_chunks()
+        order = pc.sort_indices(keys)
+        table = table.take(order).combine_chunks()
+        keys = table["key"]
+        if len(table) > 1:
+            same = pc.equal(keys.slice(0, len(keys) - 1), keys.slice(1))
+            if pc.any(same).as_py():
+                raise DuplicateKeyError(keys[pc.index(same, value=True).as_py()].as_py())
+        return cls(table, header)
+
+    @classmethod
+    def from_objects(cls, objects: Iterable[S3Object], header: SnapshotHeader) -> Snapshot:
+        """A snapshot of objects one by one; scanners of large sources hand columns to `create`."""
+        return cls.create(objects_to_table(objects), header)
+
+    def __len__(self) -> int:
+        """How many objects it holds."""
+        return int(self.table.num_rows)
+
+    @cached_property
+    def id(self) -> str:
+        """64 hex digits: sha256 over the base URL and the canonical rows (docs/explanation/identity.md).
+
+        Storage class is left out: moving an object to a colder tier changes no byte of it. The base URL is in: the same
+        keys elsewhere are other objects.
+        """
+        if self._known_id is not None:
+            return self._known_id
+        digest = hashlib.sha256(f"opendata snapshot {FORMAT}\n{self.header.base_url or '-'}\n".encode())
+        for batch in self.table.to_batches(max_chunksize=_BATCH_ROWS):
+            if batch.num_rows == 0:
+                continue
+            columns = [_escaped(batch["key"])]
+            columns += [pc.fill_null(batch[name].cast(pa.string()), "-") for name in _ID_COLUMNS]
+            microseconds = batch["last_modified"].cast(pa.int64()).cast(pa.string())
+            columns.append(pc.fill_null(microseconds, "-"))
+            lines = pc.binary_join_element_wise(*columns, "\t")
+            digest.update(("\n".join(lines.to_pylist()) + "\n").encode())
+        return digest.hexdigest()
+
+    @property
+    def size_bytes(self) -> int:
+        """The sum of the known sizes."""
+        return int(pc.sum(self.table["size"]).as_py() or 0)
+
+    def objects(self, start: int = 0, stop: int | None = None) -> Iterator[S3Object]:
+        """The rows from `start` up to `stop`, in key order, a batch in memory at a time."""
+        length = (len(self) if stop is None else stop) - start
+        for batch in self.table.slice(start, length).to_batches(max_chunksize=_BATCH_ROWS):
+            columns = [batch.column(index).to_pylist() for index in range(len(SCHEMA))]
+            for key, version_id, size, etag, sha256, md5, last_modified, storage_class in zip(*columns, strict=True):
+                yield S3Object(
+                    key=ObjectKey(key),
+                    version_id=None if version_id is None else VersionId(version_id),
+                    size_bytes=size,
+                    etag=None if etag is None else ETag(etag),
+                    sha256=None if sha256 is None else Sha256(sha256),
+                    md5=None if md5 is None else Md5(md5),
+                    last_modified=last_modified,
+                    storage_class=storage_class,
+                )
+
+    def first_at_or_after(self, text: str) -> int:
+        """The index of the first row whose key is `text` or sorts after it, by bytes."""
+        keys, wanted = self.table["key"], text.encode()
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if keys[middle].as_buffer().to_pybytes() < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def prefix_range(self, prefix: str) -> tuple[int, int]:
+        """The rows whose keys begin with `prefix`, as (start, stop): sorted rows with one prefix stand together."""
+        if not prefix:
+            return 0, len(self)
+        start = self.first_at_or_after(prefix)
+        wanted, keys = prefix.encode(), self.table["key"]
+        low, high = start, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if keys[middle].as_buffer().to_pybytes().startswith(wanted):
+                low = middle + 1
+            else:
+                high = middle
+        return start, low
+
+    def get(self, key: str) -> S3Object | None:
+        """The object of that key, or None."""
+        index = self.first_at_or_after(key)
+        found = next(self.objects(index, index + 1), None) if index < len(self) else None
+        return found if found is not None and found.key == key else None
+
+    def with_columns(self, columns: dict[str, pa.Array], notes: tuple[str, ...] = ()) -> Snapshot:
+        """The same objects with other values in the named columns (same order, same length)."""
+        table = self.table
+        for name, values in columns.items():
+            index = SCHEMA.names.index(name)
+            table = table.set_column(index, SCHEMA.field(index), values)
+        return Snapshot(table, replace(self.header, notes=self.header.notes + notes))
+
+    def write(self, path: Path) -> None:
+        """Write `path` (ending in `.parquet`) and the header beside it, each atomically, the header last."""
+        with replacing(path) as stream:
+            pq.write_table(self.table, stream, compression="zstd", row_group_size=_BATCH_ROWS)
+        write_text(header_path(path), dump_json(self.header_document()))
+
+    def header_document(self) -> dict[str, Any]:
+        """The JSON header: format, id, counts, then what the source said."""
+        return {
+            "format": FORMAT,
+            "id": self.id,
+            "objects": len(self),
+            "bytes": self.size_bytes,
+            "unknown_sizes": int(self.table["size"].null_count),
+            **self.header.to_dict(),
+        }
+
+    @classmethod
+    def read(cls, path: Path) -> Snapshot:
+        """Read a snapshot back and check that it is whole: its rows must give the id that the header names.
+
+        Raises:
+            NotFoundError: there is no such file, or its header is missing.
+            BrokenSnapshotError: the rows are cut short, altered, or of another snapshot.
+        """
+        header_file = header_path(path)
+        for file in (path, header_file):
+            if not file.is_file():
+                raise NotFoundError(
+                    f"no snapshot at {path}: {file} is missing; make it with: opendata scan SOURCE --out {path}"
+                )
+        document = read_json(header_file, "snapshot-header")
+        try:
+            # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
+            table = pq.ParquetFile(path).read()
+            table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
+        except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
+            raise BrokenSnapshotError(
+                f"{path} is no whole snapshot ({error}); it may have been cut short: copy it again, or scan again"
+            ) from error
+        snapshot = cls(table, SnapshotHeader.from_dict(document))
+        if snapshot.id != document["id"]:
+            raise BrokenSnapshotError(
+                f"{path} has snapshot id {snapshot.id}, but {header_file} says {document['id']}: "
+                "the two files do not belong together or one was altered; copy both again, or scan again"
+            )
+        return snapshot
+
+
+def header_path(path: Path) -> Path:
+    """Where the header of the snapshot at `path` is."""
+    if path.suffix != ".parquet":
+        raise InputError(f"expected a snapshot's name to end in .parquet, got {path}")
+    return path.with_suffix(".json")
+
+
+def objects_to_table(objects: Iterable[S3Object]) -> pa.Table:
+    """Objects as columns, in the order given."""
+    rows = [
+        (o.key, o.version_id, o.size_bytes, o.etag, o.sha256, o.md5, o.last_modified, o.storage_class) for o in objects
+    ]
+    columns = list(zip(*rows, strict=True)) if rows else [()] * len(SCHEMA)
+    return pa.table(
+        [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
+    )
+
+
+def _escaped(keys: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring_regex(keys, UNSAFE)).as_py():
+        return keys
+    return pa.array([escape_line(key) for key in keys.to_pylist()], pa.string())
