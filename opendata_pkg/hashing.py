@@ -1,0 +1,290 @@
+"""Hashing: fill in the digests that a snapshot lacks, by reading the objects."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from opendata_pkg.checksums import Checksum, ChecksumCache
+from opendata_pkg.globs import compile_globs
+from opendata_pkg.listing.bucket import open_bucket
+from opendata_pkg.listing.digest import digest_object
+from opendata_pkg.listing.read import ConnectionLostError, HttpObjectReader, ObjectReadError, S3ObjectReader
+from opendata_pkg.model import InputError, ObjectKey, SourceError, UsageError
+from opendata_pkg.parallel import map_unordered
+from opendata_pkg.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from opendata_pkg.listing.read import ObjectReader
+    from opendata_pkg.model import S3Object
+    from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+
+DEFAULT_JOBS = 16
+ALGORITHM = "sha256"
+# What an estimate assumes: a good connection's share, and the wait before an object's first byte.
+RATE_BYTES_PER_S = 50_000_000
+LATENCY_S = 0.1
+
+_FOLDER_LEVELS = 2
+_NAMED = 10
+
+
+class NoAddressError(InputError):
+    """A snapshot does not say where its objects can be read."""
+
+
+class IncompleteHashError(SourceError):
+    """Some objects could not be hashed; `failed` are they."""
+
+    def __init__(self, failed: Sequence[HashFailure], untried: int) -> None:
+        self.failed = tuple(failed)
+        lines = [f"  {failure.key}: {failure.reason}" for failure in self.failed[:_NAMED]]
+        if len(self.failed) > _NAMED:
+            lines.append(f"  and {len(self.failed) - _NAMED} more, all named by --json")
+        after = f"; {untried} more were not tried, since the server stopped answering" if untried else ""
+        super().__init__(
+            f"{len(self.failed)} objects could not be hashed{after}. What was read is kept: "
+            "mend what is said below, and run the same command again\n" + "\n".join(lines)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashFailure:
+    """An object that could not be hashed, and why."""
+
+    key: ObjectKey
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashResult:
+    """The snapshot with what is known now; how many objects were read (and their bytes) or found in the cache.
+
+    `skipped` did not fit into `max_bytes`. `untried` were given up, when the server no longer answered.
+    """
+
+    snapshot: Snapshot
+    hashed: int
+    hashed_bytes: int
+    from_cache: int
+    skipped: int
+    untried: int
+    failed: tuple[HashFailure, ...]
+
+    def check_complete(self) -> None:
+        """Raise IncompleteHashError if an object failed."""
+        if self.failed:
+            raise IncompleteHashError(self.failed, self.untried)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSum:
+    """What is to be read below a folder of the bucket, at most two levels deep."""
+
+    folder: str
+    objects: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashPlan:
+    """What `hash_snapshot` would do. `size_bytes` is the sum of the known sizes, `unknown_sizes` the objects without.
+
+    `estimated_s` assumes 50 MB/s in all, and a tenth of a second before each object's first byte.
+    """
+
+    objects: int
+    size_bytes: int
+    unknown_sizes: int
+    from_cache: int
+    skipped: int
+    folders: tuple[FolderSum, ...]
+    estimated_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """Rows to read in ascending order, with their sizes; rows that the cache knows; how many were over the budget."""
+
+    sizes: dict[int, int | None] = field(default_factory=dict)
+    cached: dict[int, Checksum] = field(default_factory=dict)
+    skipped: int = 0
+
+
+def plan_hash(
+    snapshot: Snapshot,
+    *,
+    cache: ChecksumCache,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_bytes: int | None = None,
+    jobs: int = DEFAULT_JOBS,
+) -> HashPlan:
+    """What hashing would read, by folder; nothing is read."""
+    selection = _select(snapshot, cache, include=include, exclude=exclude, max_bytes=max_bytes)
+    folders: dict[str, list[int]] = {}
+    for row, target in _targets(snapshot, selection):
+        counts = folders.setdefault(_folder(target.key), [0, 0])
+        counts[0] += 1
+        counts[1] += selection.sizes[row] or 0
+    size_bytes = sum(size or 0 for size in selection.sizes.values())
+    return HashPlan(
+        objects=len(selection.sizes),
+        size_bytes=size_bytes,
+        unknown_sizes=sum(size is None for size in selection.sizes.values()),
+        from_cache=len(selection.cached),
+        skipped=selection.skipped,
+        folders=tuple(
+            FolderSum(folder=folder, objects=objects, size_bytes=size)
+            for folder, (objects, size) in sorted(folders.items())
+        ),
+        estimated_s=size_bytes / RATE_BYTES_PER_S + len(selection.sizes) * LATENCY_S / jobs,
+    )
+
+
+def hash_snapshot(
+    snapshot: Snapshot,
+    *,
+    cache: ChecksumCache,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    max_bytes: int | None = None,
+    jobs: int = DEFAULT_JOBS,
+    profile: str | None = None,
+    algorithm: str = ALGORITHM,
+    reporter: Reporter = SILENT,
+) -> HashResult:
+    """Read the objects that have no SHA-256, `jobs` at a time, a megabyte of each in memory.
+
+    `include` and `exclude` are gitignore-style globs on keys. `max_bytes` is the most to read in all: the smallest
+    objects come first, and those of unknown size are left for a run without a limit. Each result goes to the cache at
+    once. A recorded size or MD5 that the bytes do not have is a failure of that object; one object never stops the
+    others. A size that was not known is filled in.
+
+    Raises:
+        NoAddressError: the snapshot has neither a bucket nor a base URL.
+        UsageError: another algorithm than sha256, or a glob that is none.
+        SourceError: the bucket cannot be opened at all.
+    """
+    if algorithm != ALGORITHM:
+        raise UsageError(f"expected {ALGORITHM} as the algorithm, got {algorithm!r}")
+    selection = _select(snapshot, cache, include=include, exclude=exclude, max_bytes=max_bytes)
+    found, failed = dict(selection.cached), list[HashFailure]()
+    lost_in_a_row = 0
+    if selection.sizes:
+        run = _Run(_open_reader(snapshot.header, profile, jobs), reporter)
+        reporter.start("hashing", total=sum(size or 0 for size in selection.sizes.values()), unit="bytes")
+        with closing(run), closing(map_unordered(run.read, _targets(snapshot, selection), jobs=jobs)) as outcomes:
+            for (row, target), outcome in outcomes:
+                if isinstance(outcome, Checksum):
+                    cache.put(snapshot.header.base_url or "", target, outcome)
+                    found[row] = outcome
+                    lost_in_a_row = 0
+                    continue
+                failed.append(HashFailure(key=target.key, reason=outcome.reason))
+                lost_in_a_row = lost_in_a_row + 1 if isinstance(outcome, ConnectionLostError) else 0
+                if lost_in_a_row >= 2 * jobs:
+                    break
+        reporter.finish()
+    hashed = len(found) - len(selection.cached)
+    return HashResult(
+        snapshot=_with_checksums(snapshot, found),
+        hashed=hashed,
+        hashed_bytes=sum(checksum.size_bytes for row, checksum in found.items() if row in selection.sizes),
+        from_cache=len(selection.cached),
+        skipped=selection.skipped,
+        untried=len(selection.sizes) - hashed - len(failed),
+        failed=tuple(sorted(failed, key=lambda failure: failure.key.encode())),
+    )
+
+
+class _Run:
+    """What the threads of one run share. Closing it makes them stop at their next chunk."""
+
+    def __init__(self, reader: ObjectReader, reporter: Reporter) -> None:
+        self._reader = reader
+        self._reporter = reporter
+        self._stopped = threading.Event()
+
+    def read(self, item: tuple[int, S3Object]) -> Checksum | ObjectReadError:
+        try:
+            return digest_object(self._reader, item[1], stopped=self._stopped, on_chunk=self._reporter.advance)
+        except ObjectReadError as error:
+            return error
+
+    def close(self) -> None:
+        self._stopped.set()
+
+
+def _select(
+    snapshot: Snapshot, cache: ChecksumCache, *, include: Sequence[str], exclude: Sequence[str], max_bytes: int | None
+) -> _Selection:
+    matches = compile_globs(include, exclude)
+    selection = _Selection()
+    for row, target in enumerate(snapshot.objects()):
+        if target.sha256 is not None or not matches(target.key):
+            continue
+        if (known := cache.get(snapshot.header.base_url or "", target)) is not None:
+            selection.cached[row] = known
+        else:
+            selection.sizes[row] = target.size_bytes
+    if max_bytes is None:
+        return selection
+    fitting = _within(selection.sizes, max_bytes)
+    return _Selection(sizes=fitting, cached=selection.cached, skipped=len(selection.sizes) - len(fitting))
+
+
+def _within(sizes: dict[int, int | None], max_bytes: int) -> dict[int, int | None]:
+    """The smallest of the rows whose sizes are known, up to a sum of `max_bytes`, in ascending order of rows."""
+    total, rows = 0, list[int]()
+    for size, row in sorted((size, row) for row, size in sizes.items() if size is not None):
+        total += size
+        if total > max_bytes:
+            break
+        rows.append(row)
+    return {row: sizes[row] for row in sorted(rows)}
+
+
+def _targets(snapshot: Snapshot, selection: _Selection) -> Iterator[tuple[int, S3Object]]:
+    for row, target in enumerate(snapshot.objects()):
+        if row in selection.sizes:
+            yield row, target
+
+
+def _folder(key: str) -> str:
+    parts = key.split("/")[:-1][:_FOLDER_LEVELS]
+    return "/".join(parts) + "/" if parts else "."
+
+
+def _open_reader(header: SnapshotHeader, profile: str | None, jobs: int) -> ObjectReader:
+    if header.bucket is not None:
+        bucket = open_bucket(
+            header.bucket, region=header.region, endpoint_url=header.endpoint_url, profile=profile, connections=jobs
+        )
+        return S3ObjectReader(bucket=bucket)
+    if header.base_url is None:
+        raise NoAddressError(
+            f"the snapshot of {header.source} does not say where its objects can be read: "
+            "scan again with --bucket and --region, or --base-url"
+        )
+    if profile is not None:
+        raise UsageError(
+            f"--profile signs requests to S3, but {header.base_url} is read as any web server: leave it out"
+        )
+    return HttpObjectReader.create(header.base_url, connections=jobs)
+
+
+def _with_checksums(snapshot: Snapshot, found: dict[int, Checksum]) -> Snapshot:
+    if not found:
+        return snapshot
+    sha256, sizes = snapshot.table["sha256"].to_pylist(), snapshot.table["size"].to_pylist()
+    for row, checksum in found.items():
+        sha256[row], sizes[row] = checksum.sha256, checksum.size_bytes
+    columns = {"sha256": pa.array(sha256, pa.string()), "size": pa.array(sizes, pa.int64())}
+    return snapshot.with_columns(columns, (f"the SHA-256 of {len(found)} objects was computed from their bytes",))

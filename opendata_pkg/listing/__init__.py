@@ -1,0 +1,1 @@
+"""Sources of snapshots: S3 buckets, listing files, folders. Each module reads one kind into rows and a header."""

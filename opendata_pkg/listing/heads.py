@@ -1,0 +1,72 @@
+"""Digests that S3 itself keeps: a HEAD request for each object, and nothing downloaded."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from opendata_pkg.listing.bucket import read_conditions
+from opendata_pkg.listing.read import ObjectReadError, explain_read_error
+from opendata_pkg.model import Sha256
+from opendata_pkg.parallel import map_unordered
+from opendata_pkg.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from opendata_pkg.listing.bucket import Bucket
+    from opendata_pkg.model import ObjectKey, S3Object
+
+_SHA256_BYTES = 32
+
+
+def list_sha256(
+    bucket: Bucket, objects: Iterable[S3Object], *, total: int, jobs: int, reporter: Reporter = SILENT
+) -> tuple[dict[ObjectKey, Sha256], tuple[str, ...]]:
+    """The SHA-256 that S3 itself computed of each object, by key, where the uploader asked for one; and notes.
+
+    One HEAD request each. A digest of parts is none of the object ("COMPOSITE", or ending in `-N`) and is left out, and
+    so is that of an object that is no longer as it was listed. One that fails is counted, not fatal.
+    """
+
+    def ask(target: S3Object) -> Sha256 | ObjectReadError | None:
+        try:
+            response = bucket.client.head_object(
+                Bucket=bucket.name, Key=target.key, ChecksumMode="ENABLED", **read_conditions(target)
+            )
+        except (BotoCoreError, ClientError, ResponseParserError) as error:
+            return explain_read_error(bucket, target, error)
+        if target.size_bytes not in (None, response.get("ContentLength")):
+            return ObjectReadError(target.key, "changed since it was listed: scan again")
+        return full_object_sha256(response.get("ChecksumSHA256"), response.get("ChecksumType"))
+
+    digests: dict[ObjectKey, Sha256] = {}
+    failures: list[ObjectReadError] = []
+    reporter.start(f"asking {bucket.where} for checksums", total=total, unit="objects")
+    for target, answer in map_unordered(ask, objects, jobs=jobs):
+        if isinstance(answer, ObjectReadError):
+            failures.append(answer)
+        elif answer is not None:
+            digests[target.key] = answer
+        reporter.advance()
+    reporter.finish()
+    notes = [f"{len(digests)} of {total} objects have a SHA-256 at the source"]
+    if failures:
+        example = min(str(error) for error in failures)
+        notes.append(f"{len(failures)} objects could not be asked for a SHA-256, such as {example}")
+    return digests, tuple(notes)
+
+
+def full_object_sha256(checksum: str | None, checksum_type: str | None) -> Sha256 | None:
+    """Hex digits of S3's `ChecksumSHA256`, or None if there is none of the whole object."""
+    if checksum is None or checksum_type == "COMPOSITE" or "-" in checksum:
+        return None
+    try:
+        digest = base64.b64decode(checksum, validate=True)
+    except binascii.Error:
+        return None
+    return Sha256(digest.hex()) if len(digest) == _SHA256_BYTES else None

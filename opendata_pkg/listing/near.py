@@ -1,0 +1,39 @@
+"""What a person may have meant by a prefix under which there is nothing."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from opendata_pkg.listing.bucket import Bucket
+
+_PAGES = 5
+_NAMES = 3
+_ALIKE = 0.5
+
+
+def near_prefixes(bucket: Bucket, prefix: str) -> list[str]:
+    """Prefixes of the bucket that are spelled like one that has no objects: up to three, the most alike first."""
+    parent = prefix.rstrip("/")
+    while parent:
+        parent, _, name = parent.rpartition("/")
+        folder = f"{parent}/" if parent else ""
+        names = {entry.removeprefix(folder): entry for entry in _folder_entries(bucket, folder)}
+        if names:
+            by_lower = {found.rstrip("/").casefold(): entry for found, entry in names.items()}
+            near = difflib.get_close_matches(name.casefold(), by_lower, _NAMES, cutoff=_ALIKE)
+            return [by_lower[match] for match in near]
+    return []
+
+
+def _folder_entries(bucket: Bucket, folder: str) -> list[str]:
+    pages = bucket.client.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket.name, Prefix=folder, Delimiter="/", PaginationConfig={"MaxItems": _PAGES * 1000}
+    )
+    found: list[str] = []
+    with bucket.errors_in_words():
+        for page in pages:
+            found += [item["Prefix"] for item in page.get("CommonPrefixes", ())]
+            found += [item["Key"] for item in page.get("Contents", ()) if item["Key"] != folder]
+    return found

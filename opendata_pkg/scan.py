@@ -1,0 +1,241 @@
+"""Scanning: a source becomes a snapshot."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import pyarrow as pa
+
+from opendata_pkg.listing.bucket import open_bucket, parse_s3_source
+from opendata_pkg.listing.etags import check_samples, choose_samples, decide, fill_md5
+from opendata_pkg.listing.folder import list_folder
+from opendata_pkg.listing.heads import list_sha256
+from opendata_pkg.listing.read import S3ObjectReader
+from opendata_pkg.listing.s3 import Versions, list_bucket
+from opendata_pkg.listing.table import SUFFIXES, is_listing_file, read_listing
+from opendata_pkg.model import NotFoundError, UsageError
+from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.urls import base_url as make_base_url
+from opendata_pkg.urls import check_http_url
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opendata_pkg.listing.bucket import Bucket
+    from opendata_pkg.listing.etags import EtagVerdict
+
+DEFAULT_JOBS = 16
+Checksums = Literal["no", "head"]
+"""Whether to ask S3 for the digests that it keeps: not at all, or by a HEAD request for each object."""
+
+
+def scan(
+    source: str,
+    *,
+    prefixes: Sequence[str] = (),
+    endpoint_url: str | None = None,
+    profile: str | None = None,
+    versions: Versions = "auto",
+    as_of: datetime | None = None,
+    checksums: Checksums = "no",
+    etag_is_md5: bool = False,
+    bucket: str | None = None,
+    region: str | None = None,
+    base_url: str | None = None,
+    jobs: int = DEFAULT_JOBS,
+    reporter: Reporter = SILENT,
+) -> Snapshot:
+    """List a source into a snapshot: `s3://bucket[/prefix]`, a listing file, or a folder.
+
+    `base_url` is where readers fetch, if that is not where the source is. `prefixes` are S3's: a key's first
+    characters, not a folder's name. A listing file's address is `bucket` and `region` (or `endpoint_url`), or
+    `base_url`.
+
+    Raises:
+        UsageError: the source is of no known kind, or an option does not fit it.
+        NotFoundError: there is no such file or folder.
+        OpenDataError: as `list_bucket`, `read_listing` and `list_folder` say.
+    """
+    s3_options = {
+        "--prefix": bool(prefixes),
+        "--profile": profile is not None,
+        "--versions": versions != "auto",
+        "--as-of": as_of is not None,
+        "--checksums": checksums != "no",
+        "--etag-is-md5": etag_is_md5,
+    }
+    address = _Address(bucket=bucket, region=region, endpoint_url=endpoint_url, base_url=base_url)
+    if source.startswith("s3://"):
+        _refuse("an S3 source, which names its own bucket", {"--bucket": bucket is not None})
+        name, prefix = parse_s3_source(source)
+        if prefix and prefixes:
+            raise UsageError(f"expected prefixes in the source or after --prefix, got both: {source} and --prefix")
+        opened = open_bucket(name, region=region, endpoint_url=endpoint_url, profile=profile, connections=jobs)
+        options = S3Options(
+            prefixes=(prefix,) if prefix else tuple(prefixes),
+            versions=versions,
+            as_of=as_of,
+            checksums=checksums,
+            etag_is_md5=etag_is_md5,
+            base_url=None if base_url is None else _normal_base(base_url),
+        )
+        snapshot = scan_bucket(opened, options, source=source, jobs=jobs, reporter=reporter)
+    elif is_listing_file(source):
+        _refuse("a listing file", s3_options)
+        snapshot = _scan_listing(Path(source), address, source=source, reporter=reporter)
+    elif Path(source).is_dir():
+        _refuse("a folder", s3_options)
+        if bucket is not None or region is not None or endpoint_url is not None:
+            raise UsageError("expected --base-url for the public address of a folder, not --bucket or --endpoint-url")
+        snapshot = _scan_folder(Path(source), address, source=source, jobs=jobs, reporter=reporter)
+    else:
+        raise _unknown_source(source)
+    for note in snapshot.header.notes:
+        reporter.message(note)
+    return snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class S3Options:
+    """What to list of a bucket, and what to ask of it. `base_url` is where readers fetch, if not from the bucket."""
+
+    prefixes: tuple[str, ...] = ()
+    versions: Versions = "auto"
+    as_of: datetime | None = None
+    checksums: Checksums = "no"
+    etag_is_md5: bool = False
+    base_url: str | None = None
+
+
+def scan_bucket(
+    bucket: Bucket,
+    options: S3Options,
+    *,
+    source: str,
+    jobs: int = DEFAULT_JOBS,
+    reporter: Reporter = SILENT,
+) -> Snapshot:
+    """The snapshot of an open bucket."""
+    started = _now()
+    listing = list_bucket(
+        bucket, prefixes=options.prefixes, versions=options.versions, as_of=options.as_of, reporter=reporter
+    )
+    table, verdict = _judge_etags(bucket, listing.table, told=options.etag_is_md5)
+    header = SnapshotHeader(
+        source=source,
+        method=listing.method,
+        base_url=options.base_url or bucket.base_url,
+        bucket=bucket.name,
+        region=bucket.region,
+        endpoint_url=None if bucket.is_aws else bucket.endpoint_url,
+        prefixes=options.prefixes,
+        as_of=options.as_of,
+        started=started,
+        older_versions=listing.older_versions,
+        delete_markers=listing.delete_markers,
+        unaddressable=listing.unaddressable,
+        etags_are_md5=verdict.are_md5,
+        etags_checked=verdict.checked,
+        notes=(*listing.notes, verdict.reason),
+    )
+    snapshot = Snapshot.create(table, header)
+    if options.checksums == "head":
+        snapshot = _with_source_checksums(bucket, snapshot, jobs=jobs, reporter=reporter)
+    return Snapshot(snapshot.table, replace(snapshot.header, finished=_now()))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Address:
+    """Where the files of a listing are for readers."""
+
+    bucket: str | None
+    region: str | None
+    endpoint_url: str | None
+    base_url: str | None
+
+    def url(self) -> str | None:
+        if self.base_url is not None:
+            return _normal_base(self.base_url)
+        if self.bucket is not None:
+            return make_base_url(self.bucket, self.region, self.endpoint_url)
+        if self.region is not None or self.endpoint_url is not None:
+            raise UsageError("expected --bucket with --region or --endpoint-url: they do not make an address alone")
+        return None
+
+
+def _scan_listing(path: Path, address: _Address, *, source: str, reporter: Reporter) -> Snapshot:
+    started, url = _now(), address.url()
+    table = read_listing(path, reporter=reporter)
+    header = SnapshotHeader(
+        source=source,
+        method="listing-file",
+        base_url=url,
+        bucket=address.bucket,
+        region=address.region,
+        endpoint_url=address.endpoint_url,
+        started=started,
+        finished=_now(),
+        notes=_address_notes(url, "--bucket and --region, or --base-url"),
+    )
+    return Snapshot.create(table, header)
+
+
+def _scan_folder(path: Path, address: _Address, *, source: str, jobs: int, reporter: Reporter) -> Snapshot:
+    started, url = _now(), address.url()
+    listing = list_folder(path, jobs=jobs, reporter=reporter)
+    header = SnapshotHeader(
+        source=source,
+        method="folder",
+        base_url=url,
+        started=started,
+        finished=_now(),
+        notes=(*listing.notes, *_address_notes(url, "--base-url")),
+    )
+    return Snapshot.create(listing.table, header)
+
+
+def _address_notes(url: str | None, options: str) -> tuple[str, ...]:
+    if url is not None:
+        return ()
+    return (f"the files have no public address, so that nothing can be built of this snapshot: give {options}",)
+
+
+def _judge_etags(bucket: Bucket, table: pa.Table, *, told: bool) -> tuple[pa.Table, EtagVerdict]:
+    is_anonymous_aws = bucket.is_aws and bucket.is_anonymous
+    samples = choose_samples(table) if is_anonymous_aws or told else []
+    checks = check_samples(samples, S3ObjectReader(bucket=bucket))
+    verdict = decide(checks, is_anonymous_aws=is_anonymous_aws, told=told)
+    return (fill_md5(table) if verdict.are_md5 else table), verdict
+
+
+def _with_source_checksums(bucket: Bucket, snapshot: Snapshot, *, jobs: int, reporter: Reporter) -> Snapshot:
+    digests, notes = list_sha256(bucket, snapshot.objects(), total=len(snapshot), jobs=jobs, reporter=reporter)
+    values = pa.array([digests.get(key) for key in snapshot.table["key"].to_pylist()], pa.string())
+    return snapshot.with_columns({"sha256": values}, notes)
+
+
+def _refuse(kind: str, options: dict[str, bool]) -> None:
+    given = [name for name, is_given in options.items() if is_given]
+    if given:
+        raise UsageError(f"{' and '.join(given)} cannot be used with {kind}: leave it out")
+
+
+def _normal_base(url: str) -> str:
+    return check_http_url(url).rstrip("/") + "/"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _unknown_source(source: str) -> UsageError | NotFoundError:
+    if Path(source).name == "manifest.json":
+        return UsageError(f"{source}: S3 Inventory manifests cannot be read yet: scan the bucket itself, s3://BUCKET")
+    kinds = f"s3://BUCKET[/PREFIX], a listing file ({' '.join(SUFFIXES)}) or a folder"
+    if Path(source).exists():
+        return UsageError(f"expected {kinds}, got {source!r}, which is another kind of file")
+    return NotFoundError(f"expected {kinds}, got {source!r}, which does not exist")
