@@ -1,0 +1,384 @@
+"""The catalogue: the tree of branches that a bucket is cut into, as people write it (docs/reference/catalogue.md).
+
+`Catalogue.load` reads, checks and completes one; what children share with their parents is already inherited in each
+`Branch`. Which dataset nests in which is a function of the catalogue alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+import unicodedata
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from opendata_pkg.branch import (
+    NAME_MAX,
+    ROOT,
+    Branch,
+    Contributor,
+    License,
+    Source,
+    default_dataset_id,
+    default_name,
+    path_fault,
+)
+from opendata_pkg.documents import InvalidDocumentError, shipped, validate
+from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.paths import fold
+from opendata_pkg.strict_yaml import YamlDocument, YamlPath, load_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+__all__ = [
+    "Branch",
+    "BrokenCatalogueError",
+    "Catalogue",
+    "Contributor",
+    "Ignored",
+    "License",
+    "Source",
+    "UnknownBranchError",
+    "shipped_catalogue",
+]
+
+_SUGGESTIONS_MAX = 3
+_CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+class BrokenCatalogueError(InputError):
+    """A catalogue contradicts itself or names what cannot be. `line` counts from 1."""
+
+    def __init__(self, where: str, line: int, fault: str) -> None:
+        self.where, self.line, self.fault = where, line, fault
+        super().__init__(f"{where}, line {line}: {fault}")
+
+
+class UnknownBranchError(NotFoundError):
+    """No branch has that path, now or formerly. `suggestions` are paths of branches that may be meant."""
+
+    def __init__(self, asked: str, catalogue_id: str, suggestions: tuple[str, ...]) -> None:
+        self.asked, self.suggestions = asked, suggestions
+        meant = f"did you mean {' or '.join(path or ROOT for path in suggestions)}? " if suggestions else ""
+        super().__init__(f"no branch {asked!r} in the catalogue {catalogue_id}: {meant}`opendata tree` shows them all")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Keys that begin with `prefix` are left out of every dataset, and `reason` says why."""
+
+    prefix: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """A whole catalogue. `branches` maps path → branch in UTF-8 byte order, so parents stand before their children.
+
+    `id` is the namespace of dataset ids; `epoch` (UTC, whole seconds) dates commits of datasets without dates; `store`
+    is the URL that readers go to; `ignore` is in byte order, no prefix within another; `source_bytes` are the file's.
+    """
+
+    id: str
+    epoch: datetime
+    store: str | None
+    ignore: tuple[Ignored, ...]
+    branches: Mapping[str, Branch]
+    source_bytes: bytes
+
+    @classmethod
+    def load(cls, path: Path) -> Catalogue:
+        """Read and check a catalogue file.
+
+        Raises:
+            NotFoundError: there is no such file.
+            InputError: it is no YAML, does not follow its schema, or contradicts itself; the sentence names the line.
+        """
+        if not path.is_file():
+            raise NotFoundError(f"no catalogue at {path}: name its YAML file with --catalogue FILE")
+        return cls.parse(path.read_bytes(), str(path))
+
+    @classmethod
+    def parse(cls, data: bytes, where: str) -> Catalogue:
+        """A catalogue from its file's bytes; `where` names it in errors. Raises InputError as `load` does."""
+        return _Reader(load_yaml(data, where), where).catalogue(data)
+
+    @cached_property
+    def sha256(self) -> str:
+        """64 hex digits over `source_bytes`."""
+        return hashlib.sha256(self.source_bytes).hexdigest()
+
+    @property
+    def root(self) -> Branch:
+        """The branch that holds all others, and every object that belongs to none of them."""
+        return self.branches[""]
+
+    @property
+    def title(self) -> str:
+        """The root's title."""
+        return self.root.title
+
+    def walk(self, start: str = "") -> Iterator[Branch]:
+        """The branch at path `start` and all below it, depth first, each before its children."""
+        branch = self.branches[start]
+        yield branch
+        for child in branch.children:
+            yield from self.walk(child)
+
+    def resolve(self, text: str) -> Branch:
+        """The branch of that path, or that once had it; `.` and the empty string are the root.
+
+        A slash at the end is allowed, as in an S3 prefix.
+
+        Raises:
+            UnknownBranchError: there is none; suggests what may be meant.
+        """
+        path = "" if text == ROOT else text.removesuffix("/")
+        branch = self.branches.get(path) or self._by_old_path.get(path)
+        if branch is None:
+            raise UnknownBranchError(text, self.id, self._suggestions(path))
+        return branch
+
+    def by_name(self, name: str) -> Branch:
+        """The branch of that name.
+
+        Raises:
+            UnknownBranchError: there is none; suggests what may be meant.
+        """
+        branch = self._by_name.get(name)
+        if branch is None:
+            raise UnknownBranchError(name, self.id, self._suggestions(name))
+        return branch
+
+    @cached_property
+    def _by_name(self) -> dict[str, Branch]:
+        return {branch.name: branch for branch in self.branches.values()}
+
+    @cached_property
+    def _by_old_path(self) -> dict[str, Branch]:
+        return {old: branch for branch in self.branches.values() for old in branch.formerly}
+
+    def _suggestions(self, asked: str) -> tuple[str, ...]:
+        """Paths that may be meant: spelled or named alike, or with a last component alike; else the way there."""
+        spellings: dict[str, list[str]] = {}
+        for branch in self.branches.values():
+            for spelling in {branch.path, branch.name, branch.path.rpartition("/")[2]}:
+                spellings.setdefault(spelling.casefold(), []).append(branch.path)
+        wanted = asked.casefold()
+        close = [
+            spelling
+            for text in (wanted, wanted.rpartition("/")[2])
+            for spelling in difflib.get_close_matches(text, spellings, _SUGGESTIONS_MAX, 0.8)
+        ]
+        found = list(dict.fromkeys(path for spelling in close for path in spellings[spelling]))
+        if not found:
+            found = [path for path in self.branches if path and asked.startswith(f"{path}/")][-1:]
+        return tuple(found[:_SUGGESTIONS_MAX])
+
+
+def shipped_catalogue() -> Catalogue:
+    """The catalogue that comes with this package: Blue Brain Open Data."""
+    return Catalogue.load(shipped("packages") / "catalogue.yaml")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Entry:
+    """A branch as it was written: its path, its own fields, and where these stand in the document."""
+
+    path: str
+    fields: dict[str, Any]
+    place: YamlPath
+
+
+class _Reader:
+    """Turns one document into a catalogue, or says on which line it goes wrong."""
+
+    def __init__(self, document: YamlDocument, where: str) -> None:
+        self.where, self.lines, self.value = where, document.lines, document.value
+        try:
+            validate(document.value, "catalogue", where=where)
+        except InvalidDocumentError as error:
+            line = _line_of(error.json_path, document.lines)
+            raise InvalidDocumentError(f"{where}, line {line}", error.json_path, error.fault) from error
+
+    def refuse(self, place: YamlPath, fault: str) -> NoReturn:
+        raise BrokenCatalogueError(self.where, self.lines[place], fault)
+
+    def catalogue(self, data: bytes) -> Catalogue:
+        entries = self.entries()
+        self.check_spellings(entries)
+        self.check_former_paths(entries)
+        # Here and below: the schema's `$` lets one line feed pass at a text's end, as Python's does; `strip` takes it.
+        catalogue_id = self.value["id"].strip()
+        return Catalogue(
+            id=catalogue_id,
+            epoch=self.epoch(),
+            store=self.value.get("store"),
+            ignore=self.ignored(entries),
+            branches=self.branches(entries, catalogue_id),
+            source_bytes=data,
+        )
+
+    def entries(self) -> dict[str, _Entry]:
+        """All branches as they were written, by path, in byte order, so that parents stand before their children."""
+        found: dict[str, _Entry] = {}
+        waiting = [_Entry(path="", fields=self.value, place=())]
+        while waiting:
+            entry = waiting.pop()
+            if (other := found.setdefault(entry.path, entry)) is not entry:
+                lines = sorted((self.lines[other.place], self.lines[entry.place]))
+                again = f"expected the branch {entry.path!r} once, got it again; it first stands on line {lines[0]}"
+                raise BrokenCatalogueError(self.where, lines[1], again)
+            for key, fields in entry.fields.get("branches", {}).items():
+                place = (*entry.place, "branches", key)
+                path = f"{entry.path}/{key}" if entry.path else key
+                if fault := path_fault(path):
+                    self.refuse(place, f"{key!r} cannot be a branch: {fault}")
+                waiting.append(_Entry(path=path, fields=fields or {}, place=place))
+        return {path: found[path] for path in sorted(found, key=str.encode)}
+
+    def branches(self, entries: dict[str, _Entry], catalogue_id: str) -> dict[str, Branch]:
+        parents = {path: _parent(path, entries) for path in entries}
+        children: dict[str | None, list[str]] = {}
+        for path, parent in parents.items():
+            children.setdefault(parent, []).append(path)
+        branches: dict[str, Branch] = {}
+        names: dict[str, str] = {}
+        ids: dict[str, str] = {}
+        for path, entry in entries.items():
+            fields, ancestor = entry.fields, parents[path]
+            name = self.name(entry, default_name(path) if path else catalogue_id)
+            dataset_id = fields.get("uuid", default_dataset_id(catalogue_id, path)).strip()
+            self.check_unique("name", name, entry, names)
+            self.check_unique("uuid", dataset_id, entry, ids)
+            branches[path] = Branch(
+                path=path,
+                name=name,
+                dataset_id=dataset_id,
+                title=self.title(entry) or path.rpartition("/")[2].replace("_", " ") or name,
+                description=fields.get("description", "").strip() or None,
+                parent=ancestor,
+                children=tuple(children.get(path, ())),
+                formerly=tuple(fields.get("formerly", ())),
+                **_shared(fields, None if ancestor is None else branches[ancestor]),
+            )
+        return branches
+
+    def name(self, entry: _Entry, default: str) -> str:
+        name: str = entry.fields.get("name", default).strip()
+        if not 0 < len(name) <= NAME_MAX:
+            self.refuse(
+                entry.place, f"no name of 1 to {NAME_MAX} letters follows from {entry.path!r}: state a `name:` for it"
+            )
+        return name
+
+    def title(self, entry: _Entry) -> str:
+        title: str = entry.fields.get("title", "").strip()
+        if any(unicodedata.category(character) == "Cc" for character in title):
+            self.refuse((*entry.place, "title"), f"expected a title of one line, got {title!r}")
+        return title
+
+    def check_unique(self, field: str, value: str, entry: _Entry, taken: dict[str, str]) -> None:
+        if (other := taken.setdefault(value, entry.path)) != entry.path:
+            self.refuse(
+                entry.place,
+                f"expected each branch to have a {field} of its own, got {value} for both {other or ROOT} and "
+                f"{entry.path}: state another `{field}:` for the one that was never released",
+            )
+
+    def check_spellings(self, entries: dict[str, _Entry]) -> None:
+        """No two folders that many file systems take for one, be they branches or on the way to one."""
+        seen: dict[str, str] = {}
+        for path, entry in entries.items():
+            parts = path.split("/")
+            for folder in ("/".join(parts[:count]) for count in range(1, len(parts) + 1)):
+                if (other := seen.setdefault(fold(folder), folder)) != folder:
+                    self.refuse(
+                        entry.place,
+                        f"{other!r} and {folder!r} are one folder to file systems that ignore case or Unicode form: "
+                        "declare only one of them; what the other holds then belongs to their parent",
+                    )
+
+    def check_former_paths(self, entries: dict[str, _Entry]) -> None:
+        taken: dict[str, str] = {}
+        for path, entry in entries.items():
+            for index, old in enumerate(entry.fields.get("formerly", ())):
+                place = (*entry.place, "formerly", index)
+                if fault := path_fault(old):
+                    self.refuse(place, f"{old!r} cannot have been a branch: {fault}")
+                if old in entries:
+                    self.refuse(place, f"{path!r} cannot formerly have been {old!r}: that is a branch now")
+                if (other := taken.setdefault(old, path)) != path:
+                    self.refuse(
+                        place, f"expected {old!r} in one `formerly:`, got it in those of {other!r} and {path!r}"
+                    )
+
+    def ignored(self, entries: dict[str, _Entry]) -> tuple[Ignored, ...]:
+        found: list[Ignored] = []
+        for index, item in enumerate(self.value.get("ignore", ())):
+            prefix, place = item["prefix"], ("ignore", index)
+            for other in found:
+                if prefix.startswith(other.prefix) or other.prefix.startswith(prefix):
+                    self.refuse(
+                        place, f"{prefix!r} and {other.prefix!r} ignore the same keys: keep the shorter of them"
+                    )
+            for path, entry in entries.items():
+                if path and f"{path}/".startswith(prefix):
+                    self.refuse(
+                        entry.place, f"the branch {path!r} lies in the ignored prefix {prefix!r}: keep one of them"
+                    )
+            found.append(Ignored(prefix=prefix, reason=" ".join(item["reason"].split())))
+        return tuple(sorted(found, key=lambda ignored: ignored.prefix.encode()))
+
+    def epoch(self) -> datetime:
+        text = self.value["epoch"]
+        try:
+            time = datetime.fromisoformat(text)
+        except ValueError:
+            time = None
+        # git dates commits in whole seconds since 1970; without a zone nobody could say when that was.
+        if time is None or time.tzinfo is None or time.microsecond or time < datetime(1970, 1, 1, tzinfo=UTC):
+            fault = f"expected a time in whole seconds, not before 1970, such as 2024-01-01T00:00:00Z, got {text!r}"
+            self.refuse(("epoch",), fault)
+        return time.astimezone(UTC)
+
+
+def _parent(path: str, entries: Mapping[str, _Entry]) -> str | None:
+    """The nearest declared ancestor: not always the next folder up, nor what the branch was written below."""
+    if not path:
+        return None
+    while True:
+        path = path.rpartition("/")[0]
+        if path in entries:
+            return path
+
+
+def _shared(fields: dict[str, Any], parent: Branch | None) -> dict[str, Any]:
+    """What a branch has in common with those above it, until it states its own."""
+    shared: dict[str, Any] = {}
+    for field, kind in (("licenses", License), ("contributors", Contributor), ("sources", Source)):
+        if field in fields:
+            shared[field] = tuple(kind(**_as_arguments(item)) for item in fields[field])
+        else:
+            shared[field] = () if parent is None else getattr(parent, field)
+    return shared
+
+
+def _as_arguments(item: dict[str, Any]) -> dict[str, Any]:
+    """Data Package's `givenName` is our `given_name`, and lists are tuples."""
+    return {
+        _CAMEL_HUMP.sub("_", key).lower(): tuple(value) if isinstance(value, list) else value
+        for key, value in item.items()
+    }
+
+
+def _line_of(json_path: str, lines: Mapping[YamlPath, int]) -> int:
+    """The line of what jsonschema calls `json_path`; the document's first if it is none of its parts."""
+    from jsonschema import ValidationError  # noqa: PLC0415 - as in `documents`
+
+    return next((line for place, line in lines.items() if ValidationError("", path=place).json_path == json_path), 1)
