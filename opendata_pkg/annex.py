@@ -1,0 +1,133 @@
+"""git-annex's own formats: keys, hash folders, symlinks and logs.
+
+Sources: git-annex's doc/internals and doc/internals/key_format. The stock tool is the judge: tests compare thousands of
+random names with `git annex examinekey`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING
+
+from opendata_pkg.model import AnnexKey, S3Object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+WEB_UUID = "00000000-0000-0000-0000-000000000001"
+"""The UUID of the web special remote, the same in every repository."""
+
+# "KEY to file name escapes" (doc/internals/key_format): a key becomes one path component.
+_KEY_FILE = str.maketrans({"&": "&a", "%": "&s", ":": "&c", "/": "%"})
+
+# Annex.Locations.hashDirMixed: 5-bit groups of a word index this alphabet, which has no vowels that could spell words.
+_MIXED = "0123456789zqjxkmvwgpfZQJXKMVWGPF"
+
+_MAX_EXTENSION_BYTES = 4  # "long enough for jpeg"
+_MAX_EXTENSIONS = 2
+_EXTENSION_PART = re.compile(rb"[0-9A-Za-z\x80-\xff]*")
+# A name longer than a SHA-256's hex is cut, and its MD5 appended (Backend.Utilities.genKeyName).
+_MAX_NAME_BYTES = 64
+_CUT_NAME_BYTES = _MAX_NAME_BYTES - 32 - 1
+_NAME_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-_/%:")
+
+
+def extension_of(filename: str) -> str:
+    """The extension that an `*E` backend gives to a key of a file of that name; empty if it gives none.
+
+    "At most 2 dotted parts, each at most 4 bytes long, alphanumeric (or UTF-8), taken from the end of the file name";
+    an invalid short part is passed over, a long one ends the search (Backend.Utilities.selectExtension).
+    """
+    # Dots that hide a file begin no extension: `.gz` has none, `.x.gz` has `.gz`.
+    name = filename.rsplit("/", 1)[-1].lstrip(".")
+    dot = name.find(".")
+    if dot < 0:
+        return ""
+    taken: list[bytes] = []
+    for part in reversed(name[dot:].encode().split(b".")):
+        if len(part) > _MAX_EXTENSION_BYTES or len(taken) == _MAX_EXTENSIONS:
+            break
+        if _EXTENSION_PART.fullmatch(part):
+            taken.append(part)
+    # Parts may be cut between two characters' bytes nowhere: a part is whole between its dots.
+    return "".join("." + part.decode() for part in reversed(taken) if part)
+
+
+def keys_of(entry: S3Object, url: str) -> tuple[AnnexKey, ...]:
+    """The git-annex keys that name an object's content, best first: SHA256E, MD5E, and a URL key with size and mtime.
+
+    A URL key is not verified by git-annex, and an object overwritten with the same size would keep it: hence the mtime
+    in whole seconds (`-m`), which tells the two apart.
+    """
+    size = "" if entry.size_bytes is None else f"-s{entry.size_bytes}"
+    # A key with a time before 1970 is none to git-annex.
+    mtime = "" if entry.last_modified is None else f"-m{max(0, int(entry.last_modified.timestamp()))}"
+    keys = []
+    if (best := _sha256_key(entry)) is not None:
+        keys.append(best)
+    if entry.md5 is not None:
+        keys.append(AnnexKey(f"MD5E{size}--{entry.md5}{extension_of(entry.key)}"))
+    keys.append(AnnexKey(f"URL{size}{mtime}--{_url_name(url)}"))
+    return tuple(keys)
+
+
+def key_of(entry: S3Object, url: str) -> AnnexKey:
+    """The git-annex key of an object: SHA256E, else MD5E, else a URL key."""
+    return _sha256_key(entry) or keys_of(entry, url)[0]
+
+
+def _sha256_key(entry: S3Object) -> AnnexKey | None:
+    """The key of most files: made without the work that the others take."""
+    if entry.sha256 is None:
+        return None
+    size = "" if entry.size_bytes is None else f"-s{entry.size_bytes}"
+    return AnnexKey(f"SHA256E{size}--{entry.sha256}{extension_of(entry.key)}")
+
+
+def _url_name(url: str) -> str:
+    """The name part of a URL key, as `git annex addurl` makes it (Backend.Utilities.genKeyName)."""
+    name = "".join(c if c in _NAME_SAFE else ",," if c == "," else f",{ord(c)}" for c in url)
+    if len(url.encode()) <= _MAX_NAME_BYTES:
+        return name
+    return f"{name[:_CUT_NAME_BYTES]}-{hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def symlink_target(key: AnnexKey, depth: int) -> str:
+    """Where the symlink of a locked file points, for a file `depth` folders below the top of its tree."""
+    file = key.translate(_KEY_FILE)
+    return f"{'../' * depth}.git/annex/objects/{_hash_dir_mixed(key)}/{file}/{file}"
+
+
+def log_stem(key: AnnexKey) -> str:
+    """The path in the git-annex branch of a key's logs, less `.log` (locations) or `.log.web` (URLs)."""
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return f"{digest[:3]}/{digest[3:6]}/{key.translate(_KEY_FILE)}"
+
+
+def _hash_dir_mixed(key: AnnexKey) -> str:
+    word = int.from_bytes(hashlib.md5(key.encode(), usedforsecurity=False).digest()[:4], "little")
+    # "its 6-bit groups' low 5 bits index the alphabet, characters paired 2 and 2 with each pair swapped"
+    a, b, c, d = (_MIXED[word >> shift & 31] for shift in (0, 6, 12, 18))
+    return f"{b}{a}/{d}{c}"
+
+
+def location_log(time: int, *, present: bool) -> bytes:
+    """The location log of a key that only the web has, or had: `TIMESTAMPs 1 UUID`."""
+    return f"{time}s {int(present)} {WEB_UUID}\n".encode()
+
+
+def web_log(lines: Iterable[tuple[str, int, bool]]) -> bytes:
+    """The URL log of a key: (URL, time in seconds, whether it still serves the content), sorted by URL."""
+    return b"".join(f"{time}s {int(present)} {url}\n".encode() for url, time, present in sorted(lines))
+
+
+def parse_web_log(log: bytes) -> dict[str, tuple[int, bool]]:
+    """A URL log as URL → (time in seconds, present). Of several lines for one URL the newest counts."""
+    found: dict[str, tuple[int, bool]] = {}
+    for line in log.decode().splitlines():
+        time_text, status, url = line.split(" ", 2)
+        state = (int(float(time_text.removesuffix("s"))), status == "1")
+        if url not in found or state >= found[url]:
+            found[url] = state
+    return found

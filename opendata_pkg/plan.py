@@ -1,0 +1,306 @@
+"""What goes where: each object of a snapshot to the dataset of its branch, its path, git-annex key and URL.
+
+Pure: nothing is read or written. An object belongs to the deepest declared branch whose path is a folder of its key;
+what belongs to none is the root's. Every object is in exactly one plan or in the report of what was left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opendata_pkg.annex import key_of
+from opendata_pkg.model import AnnexKey, ObjectKey, OpenDataError, S3Object
+from opendata_pkg.paths import Naming
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.urls import object_url
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from opendata_pkg.catalogue import Branch, Catalogue
+
+FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as consoles make for a new folder"
+
+Ranges = tuple[tuple[int, int], ...]
+"""Row ranges (start, stop) of a snapshot, in order, none empty."""
+
+
+class LostObjectsError(OpenDataError):
+    """The plans and the report do not add up to the snapshot: a defect of this package, found before harm is done."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFile:
+    """One file of a dataset: its path in the tree, the object it is, its git-annex key and its URL."""
+
+    path: str
+    entry: S3Object
+    annex_key: AnnexKey
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """Rows that no dataset holds, and why."""
+
+    rows: tuple[int, int]
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """One dataset: the branch and the rows of the snapshot that are its own files.
+
+    `children` are the branches mounted in it that are datasets themselves; `subtree` the rows at or below the branch.
+    """
+
+    branch: Branch
+    children: tuple[Branch, ...]
+    snapshot: Snapshot
+    own: Ranges
+    subtree: Ranges
+    naming: Naming
+
+    def __len__(self) -> int:
+        """How many files of its own it has."""
+        return count_rows(self.own)
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """The rows of its own files, in key order; shares memory with the snapshot."""
+        return rows_of(self.snapshot.table, self.own)
+
+    @cached_property
+    def subtree_table(self) -> pa.Table:
+        """The rows of the files at or below it, in key order."""
+        return rows_of(self.snapshot.table, self.subtree)
+
+    def paths(self) -> list[str]:
+        """The paths of its own files, in key order."""
+        path_of = self.naming.path_of
+        return [path_of(key) for key in self.table["key"].to_pylist()]
+
+    def files(self) -> Iterator[PlannedFile]:
+        """Its own files, in byte order of their paths."""
+        paths = self.paths()
+        encoded = [path.encode() for path in paths]
+        order = sorted(range(len(paths)), key=encoded.__getitem__)
+        table = self.table
+        if order != list(range(len(paths))):
+            # Only a renamed path stands elsewhere than its key.
+            table = table.take(pa.array(order))
+            paths = [paths[index] for index in order]
+        base = self.snapshot.header.base_url or ""
+        ordered = Snapshot(table, self.snapshot.header)
+        for path, entry in zip(paths, ordered.objects(), strict=True):
+            url = object_url(base, entry.key, entry.version_id)
+            yield PlannedFile(path=path, entry=entry, annex_key=key_of(entry, url), url=url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plans:
+    """All datasets of a release, by branch path, parents before children; and what was left out."""
+
+    snapshot: Snapshot
+    catalogue: Catalogue
+    by_branch: Mapping[str, Plan]
+    left_out: tuple[LeftOut, ...]
+
+    def children_first(self) -> Iterator[Plan]:
+        """The plans in an order in which a dataset comes after all of its subdatasets."""
+        return reversed(list(self.by_branch.values()))
+
+
+def make_plans(
+    snapshot: Snapshot,
+    catalogue: Catalogue,
+    *,
+    released: Iterable[str] = (),
+    earlier_keys: Sequence[pa.Array] = (),
+) -> Plans:
+    """Decide for every object of a snapshot where it goes.
+
+    Args:
+        snapshot: the objects.
+        catalogue: the tree of branches.
+        released: paths of branches that earlier releases had as datasets: they stay datasets, be they empty now.
+        earlier_keys: the keys that earlier releases held, oldest release first: a key keeps its path for ever.
+
+    Raises:
+        LostObjectsError: the sum of all plans and of what was left out is not the snapshot.
+    """
+    own, left_out = _assign(snapshot, catalogue)
+    kept = rows_of(snapshot.table, _merged(ranges for ranges in own.values()))["key"]
+    renamed_files, renamed_folders = find_clashes(kept, earlier_keys)
+    subtree = {path: _subtree(path, own, catalogue) for path in own}
+    present = {path for path, ranges in subtree.items() if ranges} | {""} | set(released)
+    for path in list(present):
+        while (parent := catalogue.branches[path].parent) is not None:
+            present.add(path := parent)
+    plans: dict[str, Plan] = {}
+    for path, branch in catalogue.branches.items():
+        if path not in present:
+            continue
+        # All declared children, datasets or not: a path must not move when a child gets its first object.
+        mounts = tuple(catalogue.branches[child].mount_in_parent for child in branch.children)
+        plans[path] = Plan(
+            branch=branch,
+            children=tuple(catalogue.branches[child] for child in branch.children if child in present),
+            snapshot=snapshot,
+            own=own[path],
+            subtree=subtree[path],
+            naming=Naming(
+                prefix=branch.prefix,
+                mounts=mounts,
+                renamed_files=_below(renamed_files | _on_the_way(branch, mounts), branch.prefix),
+                renamed_folders=_below(renamed_folders, branch.prefix),
+            ),
+        )
+    planned = sum(len(plan) for plan in plans.values())
+    left = sum(entry.rows[1] - entry.rows[0] for entry in left_out)
+    if planned + left != len(snapshot):
+        raise LostObjectsError(
+            f"planned {planned} objects and left out {left}, but the snapshot has {len(snapshot)}: "
+            "nothing was written; please report this with the snapshot and the catalogue"
+        )
+    return Plans(snapshot=snapshot, catalogue=catalogue, by_branch=plans, left_out=tuple(left_out))
+
+
+def rows_of(table: pa.Table, ranges: Ranges) -> pa.Table:
+    """Those rows of a table, without copying them."""
+    return pa.concat_tables([table.slice(0, 0), *(table.slice(start, stop - start) for start, stop in ranges)])
+
+
+def count_rows(ranges: Ranges) -> int:
+    """How many rows the ranges hold."""
+    return sum(stop - start for start, stop in ranges)
+
+
+def kept_keys(table: pa.Table, catalogue: Catalogue) -> pa.Array:
+    """The keys, of a table with the columns `key` and `size`, that a release of that catalogue holds."""
+    keep = pc.invert(_is_marker(table))
+    for ignored in catalogue.ignore:
+        keep = pc.and_(keep, pc.invert(pc.starts_with(table["key"], ignored.prefix)))
+    return table["key"].filter(keep).combine_chunks()
+
+
+def find_clashes(keys: pa.Array, earlier_keys: Sequence[pa.Array]) -> tuple[frozenset[str], frozenset[str]]:
+    """Names that an object and a folder share: (those where the object is renamed, those where the folder is).
+
+    A tree cannot hold both `a` and `a/b`. Whichever name was released first keeps it for ever, even where the other has
+    gone since; if both came in one release, the folder keeps it, so that one path changes and not many.
+    """
+    releases = [*earlier_keys, keys]
+    folders = [_folders(release) for release in releases]
+    # Only names that the present release uses can matter to it.
+    candidates = {name for release in releases for name in _common(release, folders[-1])}
+    candidates.update(name for known in folders for name in _common(keys, known))
+    first_as_file: dict[str, int] = {}
+    for index, release in enumerate(releases):
+        for name in _common(release, candidates):
+            first_as_file.setdefault(name, index)
+    files: set[str] = set()
+    renamed_folders: set[str] = set()
+    for name, as_file in first_as_file.items():
+        as_folder = next((index for index, known in enumerate(folders) if name in known), None)
+        if as_folder is not None:
+            (files if as_folder <= as_file else renamed_folders).add(name)
+    return frozenset(files), frozenset(renamed_folders)
+
+
+def _common(keys: pa.Array, names: set[str]) -> list[str]:
+    found: list[str] = keys.filter(pc.is_in(keys, value_set=pa.array(sorted(names), pa.string()))).to_pylist()
+    return found
+
+
+def _folders(keys: pa.Array) -> set[str]:
+    """Every folder, without its last slash, that one of the keys is in."""
+    nested = keys.filter(pc.match_substring(keys, "/"))
+    found: set[str] = set()
+    for folder in pc.unique(pc.replace_substring_regex(nested, pattern="/[^/]*$", replacement="")).to_pylist():
+        name = folder
+        while name not in found:
+            found.add(name)
+            if "/" not in name:
+                break
+            name = name.rsplit("/", 1)[0]
+    return found
+
+
+def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges], list[LeftOut]]:
+    """The rows that each branch owns, and those left out.
+
+    Sorted rows with one prefix stand together: so a branch is a range of rows, less its children's, less what is
+    ignored, less folder markers.
+    """
+    owners: list[tuple[int, int, str]] = []
+    for path, branch in catalogue.branches.items():
+        owners.append((*snapshot.prefix_range(branch.prefix), path))
+    ignored = [(*snapshot.prefix_range(entry.prefix), entry.reason) for entry in catalogue.ignore]
+    markers = [ObjectKey(key) for key in snapshot.table["key"].filter(_is_marker(snapshot.table)).to_pylist()]
+    marker_rows = [snapshot.first_at_or_after(key) for key in markers]
+
+    edges = {0, len(snapshot)}
+    for start, stop, _ in [*owners, *ignored]:
+        edges |= {start, stop}
+    for row in marker_rows:
+        edges |= {row, row + 1}
+    bounds = sorted(edges)
+    is_marker = set(marker_rows)
+    own: dict[str, list[tuple[int, int]]] = {path: [] for path in catalogue.branches}
+    left_out: list[LeftOut] = []
+    stack: list[tuple[int, int, str]] = []
+    # Branches come in byte order of their paths; by start, then wider first, they nest like brackets.
+    waiting = sorted(owners, key=lambda owner: (owner[0], -owner[1], len(owner[2])))
+    upcoming = 0
+    for start, stop in pairwise(bounds):
+        while upcoming < len(waiting) and waiting[upcoming][0] <= start:
+            stack.append(waiting[upcoming])
+            upcoming += 1
+        stack = [owner for owner in stack if owner[1] > start]
+        reason = next((why for low, high, why in ignored if low <= start < high), None)
+        if reason is None and start in is_marker:
+            reason = FOLDER_MARKER
+        if reason is not None:
+            left_out.append(LeftOut(rows=(start, stop), reason=reason))
+        else:
+            own[max(stack, key=lambda owner: len(owner[2].encode()))[2]].append((start, stop))
+    return {path: _merged([ranges]) for path, ranges in own.items()}, left_out
+
+
+def _is_marker(table: pa.Table) -> pa.ChunkedArray:
+    return pc.and_(pc.ends_with(table["key"], "/"), pc.fill_null(pc.equal(table["size"], 0), fill_value=True))
+
+
+def _merged(groups: Iterable[Iterable[tuple[int, int]]]) -> Ranges:
+    """The union of disjoint ranges, those that touch made one."""
+    merged: list[tuple[int, int]] = []
+    for start, stop in sorted(entry for ranges in groups for entry in ranges):
+        if merged and merged[-1][1] == start:
+            merged[-1] = (merged[-1][0], stop)
+        else:
+            merged.append((start, stop))
+    return tuple(merged)
+
+
+def _subtree(path: str, own: Mapping[str, Ranges], catalogue: Catalogue) -> Ranges:
+    return _merged(own[branch.path] for branch in catalogue.walk(path))
+
+
+def _on_the_way(branch: Branch, mounts: Iterable[str]) -> frozenset[str]:
+    """Keys that have the name of a folder in which a child is mounted: the folder was there first, by the catalogue."""
+    names: set[str] = set()
+    for mount in mounts:
+        parts = mount.split("/")
+        names.update(branch.prefix + "/".join(parts[:count]) for count in range(1, len(parts)))
+    return frozenset(names)
+
+
+def _below(names: frozenset[str], prefix: str) -> frozenset[str]:
+    return frozenset(name for name in names if name.startswith(prefix))

@@ -1,0 +1,192 @@
+"""`release`: the draft of a store becomes a version that never changes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from opendata_pkg.build import REPORT
+from opendata_pkg.descriptor import citation, released_descriptor
+from opendata_pkg.documents import dump_json
+from opendata_pkg.files import write_text
+from opendata_pkg.git.objects import tag_body
+from opendata_pkg.model import Grade, InputError, ObjectId
+from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.snapshot import format_time
+from opendata_pkg.store import (
+    ANNEX,
+    DRAFT_ANNEX,
+    DRAFT_MAIN,
+    INDEX,
+    MAIN,
+    DatasetEntry,
+    State,
+    Store,
+    VersionError,
+    parse_version,
+    with_version,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from opendata_pkg.catalogue import Catalogue
+
+
+class PartialDraftError(InputError):
+    """A draft of some branches only cannot be released: the root could not pin the others."""
+
+
+class GradeError(InputError):
+    """Files have a worse grade than the steward requires."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseResult:
+    """What was published. `changed` are the names of the datasets with a new commit, of `datasets` in all."""
+
+    version: str
+    commit: ObjectId
+    changed: tuple[str, ...]
+    datasets: int
+    files: int
+    size_bytes: int
+
+
+def release(
+    version: str, store_path: Path, *, require_grade: Grade | None = None, reporter: Reporter = SILENT
+) -> ReleaseResult:
+    """Publish the store's draft as `version`; finishes a release of that version that was interrupted.
+
+    Refs advance children first, `index.json` is written last: a reader sees the old release or the new one.
+
+    Raises:
+        VersionError: the version is not SemVer, not above the last, or another one's release is unfinished.
+        NoDraftError: there is no draft.
+        PartialDraftError: the draft was built with `--only`.
+        GradeError: files have a worse grade than `require_grade`.
+    """
+    number = parse_version(version)
+    store = Store.open(store_path)
+    with store.locked():
+        versions = store.versions()
+        if version in versions:
+            raise VersionError(
+                f"version {version} is released already and never changes: choose one above {versions[-1]}"
+            )
+        if versions and number <= parse_version(versions[-1]):
+            raise VersionError(f"expected a version above {versions[-1]}, got {version}")
+        draft = store.draft()
+        if draft.version not in {None, version}:
+            raise VersionError(
+                f"the release of {draft.version} was interrupted: finish it first with "
+                f"opendata release {draft.version} --store {store_path}"
+            )
+        if not draft.complete:
+            raise PartialDraftError(
+                "the draft holds only the branches given to build --only, so its root could not pin the others: "
+                f"run opendata build SNAPSHOT --store {store_path} without --only"
+            )
+        _check_grades(draft, require_grade)
+        latest = store.latest()
+        # From here on only this version can be released, until it is: nothing below depends on anything else.
+        store.write_draft(replace(draft, version=version))
+        state = with_version(draft, version)
+        catalogue = store.read_catalogue(state.catalogue)
+        _write_artefacts(store, state, catalogue, version)
+        _advance_refs(store, state, latest, version, reporter)
+        store.publish(state, date=_date(state.datasets[""]))
+        store.drop_draft()
+    root = state.datasets[""]
+    return ReleaseResult(
+        version=version,
+        commit=root.written.commits.main,
+        changed=tuple(entry.name for entry in state.datasets.values() if entry.changed),
+        datasets=len(state.datasets),
+        files=root.subtree_files,
+        size_bytes=root.subtree_bytes,
+    )
+
+
+def _check_grades(draft: State, required: Grade | None) -> None:
+    if required is None:
+        return
+    order = list(Grade)
+    worse = order[order.index(required) + 1 :]
+    counts = {
+        grade: sum(entry.written.totals.grades[grade.value] for entry in draft.datasets.values()) for grade in worse
+    }
+    if any(counts.values()):
+        found = ", ".join(f"{count} {grade}" for grade, count in counts.items() if count)
+        raise GradeError(
+            f"expected every file to be at least {required}, but {found}: "
+            "learn digests with opendata hash, or turn on the bucket's versioning, then scan and build again"
+        )
+
+
+def _date(entry: DatasetEntry) -> str:
+    """The time of a dataset's commit: a release has no other date, or it would not be the same on every machine."""
+    return format_time(datetime.fromtimestamp(entry.written.commits.time, UTC))
+
+
+def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: str) -> None:
+    """Everything of `releases/<version>/`, its index last. Safe to do again after an interruption."""
+    folder = store.path / "releases" / version
+    folder.mkdir(parents=True, exist_ok=True)
+    for entry in state.datasets.values():
+        if not entry.changed:
+            continue
+        target = store.path / entry.artefacts
+        _move(store.draft_folder / entry.name, target)
+        document = json.loads((target / "datapackage.json").read_bytes())
+        if "version" not in document:
+            released = released_descriptor(document, version=version, created=_date(entry))
+            write_text(target / "datapackage.json", dump_json(released))
+        branch = catalogue.branches[entry.branch]
+        text = citation(branch, digest=entry.written.digest, version=version, date=_date(entry)[:10])
+        write_text(target / "CITATION.cff", text)
+    _move(store.draft_folder / REPORT, folder / REPORT)
+    write_text(folder / INDEX, dump_json(state.to_dict()))
+
+
+def _move(source: Path, target: Path) -> None:
+    """Put a draft's file or folder in its place, unless an interrupted release has done so already."""
+    if source.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.replace(target)
+
+
+def _advance_refs(store: Store, state: State, latest: State | None, version: str, reporter: Reporter) -> None:
+    before = _commits_by_id(latest)
+    reporter.start("publishing datasets", len(state.datasets), "datasets")
+    # Parents stand before their children in a state.
+    for entry in reversed(list(state.datasets.values())):
+        commits = entry.written.commits
+        old = before.get(entry.dataset_id)
+        # The root is tagged in every release: it is what people check out by version.
+        if old != (commits.main, commits.annex) or entry.branch == "":
+            repository = store.repository(entry.name)
+            tag = repository.write_loose(b"tag", tag_body(commit=commits.main, name=version, time=commits.time))
+            repository.update_refs(
+                {
+                    MAIN: commits.main,
+                    ANNEX: commits.annex,
+                    f"refs/tags/{version}": tag,
+                    DRAFT_MAIN: None,
+                    DRAFT_ANNEX: None,
+                }
+            )
+            repository.refresh_server_info()
+        reporter.advance()
+    reporter.finish()
+
+
+def _commits_by_id(state: State | None) -> Mapping[str, tuple[ObjectId, ObjectId]]:
+    if state is None:
+        return {}
+    return {
+        entry.dataset_id: (entry.written.commits.main, entry.written.commits.annex) for entry in state.datasets.values()
+    }

@@ -1,0 +1,392 @@
+"""The store: one static folder that a steward publishes, as docs/reference/store-layout.md describes it.
+
+`index.json` is written last in all that changes a store: what it does not name is not there for a reader.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import re
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.dataset import Commits, Written
+from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
+from opendata_pkg.files import write_bytes, write_text
+from opendata_pkg.git.repository import Repository
+from opendata_pkg.inventory import ContentDigest, Totals
+from opendata_pkg.model import InputError, NotFoundError, ObjectId, SourceError
+from opendata_pkg.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+INDEX = "index.json"
+DRAFT_MAIN, DRAFT_ANNEX = "refs/opendata/draft/main", "refs/opendata/draft/git-annex"
+MAIN, ANNEX = "refs/heads/main", "refs/heads/git-annex"
+
+# "SemVer without a pre-release part": three numbers without leading zeros.
+_VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
+
+
+class NotAStoreError(InputError):
+    """A folder that holds other things than a store."""
+
+
+class NoStoreError(NotFoundError):
+    """There is no store."""
+
+
+class NoDraftError(NotFoundError):
+    """There is nothing to release."""
+
+
+class BusyStoreError(SourceError):
+    """Somebody else is writing to the store."""
+
+
+class VersionError(InputError):
+    """A version that cannot be released: not SemVer, not above the last, or released already."""
+
+
+class BrokenStoreError(InputError):
+    """A file of the store is not the one that the index was made with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetEntry:
+    """One dataset in a release or draft: what was written, and where its artefacts are.
+
+    `artefacts` is a folder of the store, of the release in which the dataset last changed. The subtree's figures cover
+    the dataset and all below it.
+    """
+
+    branch: str
+    name: str
+    dataset_id: str
+    parent: str | None
+    written: Written
+    subtree_files: int
+    subtree_bytes: int
+    subtree_digest: ContentDigest
+    changed: bool
+    artefacts: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The entry as JSON values."""
+        written = self.written
+        return {
+            "name": self.name,
+            "id": self.dataset_id,
+            "parent": self.parent,
+            "commit": written.commits.main,
+            "annex_commit": written.commits.annex,
+            "time": written.commits.time,
+            "changed": self.changed,
+            "artefacts": self.artefacts,
+            "files": written.totals.files,
+            "bytes": written.totals.size_bytes,
+            "unknown_sizes": written.totals.unknown_sizes,
+            "grades": dict(written.totals.grades),
+            "content_digest": f"sha256:{written.digest.sha256}",
+            "undigested": written.digest.incomplete,
+            "subtree_files": self.subtree_files,
+            "subtree_bytes": self.subtree_bytes,
+            "subtree_digest": f"sha256:{self.subtree_digest.sha256}",
+            "subtree_undigested": self.subtree_digest.incomplete,
+            "borrowed_urls": written.borrowed,
+        }
+
+    @classmethod
+    def from_dict(cls, branch: str, document: Mapping[str, Any]) -> DatasetEntry:
+        """The inverse of `to_dict`."""
+
+        def digest(prefix: str) -> ContentDigest:
+            field = "content_digest" if not prefix else f"{prefix}digest"
+            return ContentDigest(
+                sha256=document[field].removeprefix("sha256:"), incomplete=document[f"{prefix}undigested"]
+            )
+
+        return cls(
+            branch=branch,
+            name=document["name"],
+            dataset_id=document["id"],
+            parent=document["parent"],
+            written=Written(
+                commits=Commits(
+                    main=ObjectId(document["commit"]),
+                    annex=ObjectId(document["annex_commit"]),
+                    time=document["time"],
+                ),
+                totals=Totals(
+                    files=document["files"],
+                    size_bytes=document["bytes"],
+                    unknown_sizes=document["unknown_sizes"],
+                    grades=document["grades"],
+                ),
+                digest=digest(""),
+                borrowed=document["borrowed_urls"],
+            ),
+            subtree_files=document["subtree_files"],
+            subtree_bytes=document["subtree_bytes"],
+            subtree_digest=digest("subtree_"),
+            changed=document["changed"],
+            artefacts=document["artefacts"],
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """All datasets of a draft or release, by branch path; from which snapshot and catalogue; what was left out.
+
+    `version` is None in a draft until it is being released. `complete` is False for a draft of some branches only.
+    """
+
+    version: str | None
+    snapshot: str
+    catalogue: str
+    catalogue_id: str
+    complete: bool
+    datasets: Mapping[str, DatasetEntry]
+    left_out: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The state as JSON values, `releases/<version>/index.json`."""
+        return {
+            "format": FORMAT,
+            "version": self.version,
+            "snapshot": self.snapshot,
+            "catalogue": {"id": self.catalogue_id, "sha256": self.catalogue},
+            "complete": self.complete,
+            "left_out": dict(self.left_out),
+            "datasets": {path or ".": entry.to_dict() for path, entry in self.datasets.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> State:
+        """The inverse of `to_dict`."""
+        paths = {("" if path == "." else path): entry for path, entry in document["datasets"].items()}
+        return cls(
+            version=document["version"],
+            snapshot=document["snapshot"],
+            catalogue=document["catalogue"]["sha256"],
+            catalogue_id=document["catalogue"]["id"],
+            complete=document["complete"],
+            left_out=document["left_out"],
+            datasets={path: DatasetEntry.from_dict(path, entry) for path, entry in paths.items()},
+        )
+
+
+class Store:
+    """A store's folder. Only `build` and `release` write to it, under `locked`."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the folder as it is; `open` or `open_or_create` check it."""
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        """An existing store.
+
+        Raises:
+            NoStoreError: there is no such folder.
+            NotAStoreError: the folder is no store.
+            InputError: its index is broken, or of a newer format.
+        """
+        if not path.exists():
+            raise NoStoreError(f"no store at {path}: make one with: opendata build SNAPSHOT --store {path}")
+        if not (path / INDEX).is_file():
+            raise NotAStoreError(f"expected a store at {path}, but it has no {INDEX}: name the folder that holds it")
+        store = cls(path)
+        store.index()
+        return store
+
+    @classmethod
+    def open_or_create(cls, path: Path, catalogue_id: str) -> Store:
+        """A store of that catalogue; made where there is nothing yet.
+
+        Raises:
+            NotAStoreError: the folder holds other things, or is no folder.
+            InputError: the store is of another catalogue, broken, or of a newer format.
+        """
+        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / INDEX).exists())):
+            raise NotAStoreError(
+                f"expected a store or an empty folder at {path}, got something else: name another folder, "
+                "so that nothing of it is lost"
+            )
+        store = cls(path)
+        if not (path / INDEX).exists():
+            path.mkdir(parents=True, exist_ok=True)
+            store._write_index({"format": FORMAT, "catalogue": catalogue_id, "releases": []})
+        if (found := store.index()["catalogue"]) != catalogue_id:
+            raise InputError(
+                f"expected a store of the catalogue {catalogue_id}, but {path} is one of {found}: name another store"
+            )
+        return store
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other writers out; the lock goes with the process, however it ends.
+
+        Raises:
+            BusyStoreError: another process has it.
+        """
+        with (self.path / ".lock").open("w") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise BusyStoreError(f"another opendata is writing to {self.path}: wait until it is done") from error
+            yield
+
+    def index(self) -> dict[str, Any]:
+        """`index.json`: the releases, oldest first."""
+        document: dict[str, Any] = read_json(self.path / INDEX, "store-index")
+        return document
+
+    def versions(self) -> list[str]:
+        """The released versions, oldest first."""
+        return [release["version"] for release in self.index()["releases"]]
+
+    def release(self, version: str) -> State:
+        """A released state.
+
+        Raises:
+            NotFoundError: there is no such version; names the last.
+            BrokenStoreError: its index is not the one that was released.
+        """
+        releases = {release["version"]: release for release in self.index()["releases"]}
+        if version not in releases:
+            known = ", ".join([*releases][-5:]) or "none yet"
+            raise NotFoundError(f"no version {version} in {self.path}: the last ones are {known}")
+        path = self.path / releases[version]["index"]
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != releases[version]["sha256"]:
+            raise BrokenStoreError(f"{path} is not as it was released: restore it from a copy of the store")
+        document = json.loads(data)
+        validate(document, "release-index", where=str(path))
+        return State.from_dict(document)
+
+    def latest(self) -> State | None:
+        """The last release, None before the first."""
+        versions = self.versions()
+        return self.release(versions[-1]) if versions else None
+
+    def draft(self) -> State:
+        """The draft that `build` made.
+
+        Raises:
+            NoDraftError: there is none.
+        """
+        path = self.draft_folder / INDEX
+        if not path.is_file():
+            raise NoDraftError(
+                f"nothing to release in {self.path}: run opendata build SNAPSHOT --store {self.path} first"
+            )
+        return State.from_dict(read_json(path, "release-index"))
+
+    def write_draft(self, state: State) -> None:
+        """Write the draft's index: what `release` will publish."""
+        write_text(self.draft_folder / INDEX, dump_json(state.to_dict()))
+
+    def drop_draft(self) -> None:
+        """Remove the draft, its index first, so that no half of one is ever taken for a whole."""
+        (self.draft_folder / INDEX).unlink(missing_ok=True)
+        if self.draft_folder.exists():
+            shutil.rmtree(self.draft_folder)
+
+    def unfinished_release(self) -> str | None:
+        """The version whose release was interrupted, if one was: it must be finished before anything else."""
+        path = self.draft_folder / INDEX
+        version: str | None = self.draft().version if path.is_file() else None
+        return version
+
+    def publish(self, state: State, *, date: str) -> None:
+        """Name a release in `index.json`: the last step, after which readers see it. `date` is ISO 8601."""
+        assert state.version is not None  # noqa: S101 - a caller's defect, not input
+        index = self.index()
+        path = f"releases/{state.version}/{INDEX}"
+        data = (self.path / path).read_bytes()
+        index["releases"].append(
+            {
+                "version": state.version,
+                "date": date,
+                "index": path,
+                "sha256": hashlib.sha256(data).hexdigest(),
+                "snapshot": state.snapshot,
+                "catalogue": state.catalogue,
+                "commit": state.datasets[""].written.commits.main,
+            }
+        )
+        self._write_index(index)
+
+    def _write_index(self, index: dict[str, Any]) -> None:
+        validate(index, "store-index", where=str(self.path / INDEX))
+        write_text(self.path / INDEX, dump_json(index))
+
+    @property
+    def draft_folder(self) -> Path:
+        """Where a build leaves what a release will publish."""
+        return self.path / "draft"
+
+    def repository(self, name: str) -> Repository:
+        """The bare repository of a dataset."""
+        return Repository(self.path / "git" / f"{name}.git")
+
+    def snapshot_path(self, snapshot_id: str) -> Path:
+        """Where a snapshot of a release is kept."""
+        return self.path / "snapshots" / f"{snapshot_id}.parquet"
+
+    def keep_inputs(self, snapshot: Snapshot, catalogue: Catalogue) -> None:
+        """Keep what a build was made from, under names by content: the truth that anyone can build again."""
+        path = self.snapshot_path(snapshot.id)
+        if not path.with_suffix(".json").exists():
+            snapshot.write(path)
+        kept = self.path / "catalogues" / f"{catalogue.sha256}.yaml"
+        if not kept.exists():
+            write_bytes(kept, catalogue.source_bytes)
+
+    def read_snapshot(self, snapshot_id: str) -> Snapshot:
+        """A snapshot of a release."""
+        return Snapshot.read(self.snapshot_path(snapshot_id))
+
+    def read_catalogue(self, sha256: str) -> Catalogue:
+        """A catalogue of a release.
+
+        Raises:
+            BrokenStoreError: it is not the one that was built from.
+        """
+        path = self.path / "catalogues" / f"{sha256}.yaml"
+        catalogue = Catalogue.load(path)
+        if catalogue.sha256 != sha256:
+            raise BrokenStoreError(f"{path} is not as it was released: restore it from a copy of the store")
+        return catalogue
+
+
+def parse_version(text: str) -> tuple[int, int, int]:
+    """A version's three numbers.
+
+    Raises:
+        VersionError: it is not SemVer, or has a pre-release or build part.
+    """
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        raise VersionError(f"expected a version of three numbers, such as 2026.1.0, got {text!r}")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def with_version(state: State, version: str) -> State:
+    """The draft as the release it becomes: its changed datasets' artefacts stand in that release's folder."""
+    return replace(
+        state,
+        version=version,
+        datasets={
+            path: replace(entry, artefacts=f"releases/{version}/{entry.name}/") if entry.changed else entry
+            for path, entry in state.datasets.items()
+        },
+    )
