@@ -1,0 +1,55 @@
+"""The one table from what went wrong to a sentence on stderr and an exit status (docs/reference/exit-status.md)."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import typer
+
+from opendata_pkg.cli.output import get_output
+from opendata_pkg.model import OpenDataError, SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+INTERRUPTED = 130
+"""128 + SIGINT, as a shell says it."""
+CLOSED_PIPE = 141
+"""128 + SIGPIPE: what ordinary commands end with when `head` has seen enough."""
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def errors_as_sentences() -> Iterator[None]:
+    """Turn every foreseen error of the block into its sentence and `typer.Exit`; let defects show their traceback."""
+    try:
+        yield
+    except OpenDataError as error:
+        get_output().error(str(error))
+        raise typer.Exit(error.exit_status) from error
+    except KeyboardInterrupt as error:
+        get_output().error("interrupted: nothing half-made was published; run the same command again to go on")
+        raise typer.Exit(INTERRUPTED) from error
+    except BrokenPipeError as error:
+        # Python flushes stdout once more when it ends, and would complain about the pipe a second time.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(CLOSED_PIPE) from error
+    except OSError as error:
+        get_output().error(os_error_sentence(error))
+        raise typer.Exit(SourceError.exit_status) from error
+
+
+def os_error_sentence(error: OSError) -> str:
+    """What the operating system refused, where, and what to do next."""
+    where = f": {error.filename}" if error.filename is not None else ""
+    reason = error.strerror or str(error) or type(error).__name__
+    if error.errno in _NO_SPACE:
+        return f"the disk is full{where}; nothing was published: free space and run the same command again"
+    if isinstance(error, PermissionError):
+        return f"not allowed{where} ({reason}); check who owns it and its permissions, then run again"
+    return f"the system refused{where} ({reason}); nothing was published: mend that and run the same command again"

@@ -1,0 +1,78 @@
+"""`opendata`: all commands in one place, and the console script."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from opendata_pkg import __version__
+from opendata_pkg.cli.build import build
+from opendata_pkg.cli.demo import demo
+from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.hash import hash
+from opendata_pkg.cli.release import release
+from opendata_pkg.cli.scan import scan
+from opendata_pkg.cli.tree import tree
+
+# `--allow-undigested[=GLOB]`: bare, it means every key.
+_BARE = {"--allow-undigested": "**"}
+
+
+class _Commands(TyperGroup):
+    """The commands, all of them under one table of errors."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Give the options that may stand without a value theirs: typer has no such options."""
+        return super().parse_args(ctx, [f"{word}={_BARE[word]}" if word in _BARE else word for word in args])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the words name; what goes wrong becomes a sentence and a documented exit status."""
+        with errors_as_sentences():
+            return super().invoke(ctx)
+
+
+app = typer.Typer(
+    cls=_Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    # A defect shows Python's own traceback: short to report, the same in every terminal.
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
+    if wanted:
+        typer.echo(f"opendata {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _opendata(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Cite, clone and pin exact files of a public S3 bucket.
+
+    Each state of a bucket becomes DataLad datasets with a commit, a digest per file and a citation.
+    The data stay in the bucket.
+    """
+
+
+# In the order in which a steward uses them; the help shows it.
+for _command in (scan, hash, tree, build, release, demo):
+    app.command()(_command)
+
+
+def main() -> None:
+    """The console script."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What scripts read is UTF-8 whatever the locale: JSON must be, and keys are.
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    app(prog_name="opendata")
