@@ -1,0 +1,118 @@
+"""The story: it comes out well on real files, says so when it does not, and leaves no server behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+
+import pytest
+
+from opendata_pkg.demo import story
+from opendata_pkg.demo.samples import Edits, Samples
+from opendata_pkg.demo.story import DemoFailedError, MissingProgramError, Released, tell
+
+NO_SAMPLES = Samples(first={}, edits=Edits(overwritten={}, added={}, deleted=()))
+
+
+@pytest.fixture
+def short_story(monkeypatch):
+    """Make the story's parts a function of the test's; gives the list of endpoints that servers answered at."""
+    endpoints = []
+
+    def install(parts):
+        def run_parts(scene):
+            with urllib.request.urlopen(scene.server.endpoint_url, timeout=10):
+                endpoints.append(scene.server.endpoint_url)
+            return parts(scene)
+
+        monkeypatch.setattr(story, "fetch_wheels", lambda _folder, **_: {})
+        monkeypatch.setattr(story, "load_samples", lambda _paths: NO_SAMPLES)
+        monkeypatch.setattr(story, "_run_parts", run_parts)
+        return endpoints
+
+    return install
+
+
+def is_stopped(endpoints):
+    """Whether the one server that answered answers no more."""
+    (endpoint,) = endpoints
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(endpoint, timeout=5)
+    return True
+
+
+@pytest.mark.s3
+def test_failed_check_fails_the_demo(short_story, tmp_path):
+    """A failed check ends the demo with status 6 and its sentence, after the story; the server is stopped."""
+
+    def parts(scene):
+        scene.stage.check("counts agree", expected=3, got=4)
+        return ()
+
+    endpoints = short_story(parts)
+    with pytest.raises(DemoFailedError, match="counts agree: expected 3, got 4") as caught:
+        tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
+    assert caught.value.exit_status == 6
+    assert is_stopped(endpoints)
+
+
+@pytest.mark.s3
+def test_interrupted_demo_stops_its_server(short_story, tmp_path):
+    """Interrupted, the demo stops its server; run again, it takes its folder back."""
+
+    def interrupted(_scene):
+        raise KeyboardInterrupt
+
+    endpoints = short_story(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
+    assert is_stopped(endpoints)
+    release = Released(version="1.0.0", datasets=1, files=2, size_bytes=3, added=2, changed=0, removed=0)
+    short_story(lambda _scene: (release,))
+    summary = tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
+    assert summary.to_dict()["releases"] == [
+        {"version": "1.0.0", "datasets": 1, "files": 2, "bytes": 3, "added": 2, "changed": 0, "removed": 0}
+    ]
+    assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [".opendata-demo"]
+
+
+def test_missing_tools_are_named(monkeypatch, tmp_path):
+    """Without the stock tools the sentence names them and how to get them, before anything is fetched."""
+    monkeypatch.setattr(story.shutil, "which", lambda name, **_: None if name != "git" else "/usr/bin/git")
+    with pytest.raises(MissingProgramError, match=r"git-annex, datalad, not found.*pip install") as caught:
+        tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
+    assert caught.value.exit_status == 4
+
+
+@pytest.mark.parametrize(
+    ("branch", "is_above"), [(".", True), ("a", True), ("a/b", True), ("a/b/c", False), ("ab", False), ("d", False)]
+)
+def test_datasets_above_a_file(branch, is_above):
+    """A file changes the dataset that owns it and those above, up to the root."""
+    branches = (".", "a", "a/b", "a/b/c", "ab", "d")
+    assert story._is_above_any(branch, ["a/b/cc/file"], branches) is is_above
+
+
+@pytest.mark.s3
+@pytest.mark.slow
+def test_whole_demo(run_opendata, tmp_path):
+    """`opendata demo` comes out well, in a folder whose name has a space, and leaves store and clone to look at."""
+    folder = tmp_path / "my demo"
+    done = run_opendata("demo", folder, "--json")
+    summary = json.loads(done.stdout)
+    first, second = summary["releases"]
+    assert (first["version"], first["added"], first["changed"], first["removed"]) == ("2026.1.0", first["files"], 0, 0)
+    assert (second["version"], second["added"], second["changed"], second["removed"]) == ("2026.1.1", 5, 2, 3)
+    assert second["datasets"] == first["datasets"] + 2
+    assert {f"the {what} object has its bytes of 2026.1.0" for what in ("overwritten", "deleted")} < set(
+        summary["checks"]
+    )
+    assert "✗" not in done.stderr
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == [".opendata-demo", "clone", "pooch", "snapshots", "store"]
+    log = ["git", "-C", str(folder / "clone"), "log", "--format=%D"]
+    tags = subprocess.run(log, capture_output=True, text=True, check=True, env=os.environ).stdout
+    assert "tag: 2026.1.0" in tags

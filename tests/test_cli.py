@@ -1,0 +1,218 @@
+"""The command line as a whole: help, usage, exit statuses, and where things are printed."""
+
+import errno
+import inspect
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args, get_type_hints
+
+import pytest
+import typer
+from rich.text import Text
+
+from opendata_pkg import __version__
+from opendata_pkg.cli.errors import errors_as_sentences, os_error_sentence
+from opendata_pkg.cli.main import app
+from opendata_pkg.cli.output import Output, get_output
+from opendata_pkg.model import InputError, MismatchError, NotFoundError, OpenDataError, SourceError, UsageError
+
+COMMANDS = [info.callback.__name__ for info in app.registered_commands]
+REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
+
+
+def test_all_commands_of_the_contract_are_there():
+    """The commands that scripts rely on exist under their names."""
+    assert {"scan", "hash", "tree", "build", "release", "demo"} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself(command, run_opendata):
+    """`opendata COMMAND --help` says what the command does, and each of its options what it is for."""
+    text = run_opendata(command, "--help", env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
+    assert f"Usage: opendata {command}" in text
+    options = [line for line in text.splitlines() if line.lstrip("│ ").startswith("-")]
+    assert options
+    # The help stands after the words, two blanks apart.
+    assert [line for line in options if not re.search(r"\S {2,}\S.*[a-z]{3}", line)] == []
+
+
+@pytest.mark.parametrize("function", [info.callback for info in app.registered_commands], ids=COMMANDS)
+def test_no_bracket_of_a_help_text_is_lost(function):
+    """Help texts are rich markup: a bracket that is meant as one is escaped, or rich would swallow it."""
+    hints = get_type_hints(function, include_extras=True).values()
+    texts = [inspect.getdoc(function), *(getattr(extra, "help", None) for hint in hints for extra in get_args(hint))]
+    for text in filter(None, texts):
+        assert Text.from_markup(text).plain == text.replace("\\[", "[")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_documented(command):
+    """The reference has a section for every command."""
+    assert f"\n## opendata {command}\n" in REFERENCE.read_text()
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "demo"])
+def test_every_command_speaks_json(command, run_opendata):
+    """Every command takes `--json` and `--quiet`."""
+    text = run_opendata(command, "--help", env={"COLUMNS": "200", "NO_COLOR": "1"}).stdout
+    assert "--json" in text
+    assert "--quiet" in text
+
+
+def test_version(run_opendata):
+    """`--version` prints the package's version on stdout."""
+    assert run_opendata("--version").stdout == f"opendata {__version__}\n"
+
+
+def test_one_version_everywhere():
+    """The package, its metadata and its citation name one version."""
+    root = Path(__file__).parents[1]
+    assert f'\nversion = "{__version__}"\n' in (root / "pyproject.toml").read_text()
+    assert f"\nversion: {__version__}\n" in (root / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["frobnicate"], ["--frobnicate"], ["scan"], ["build"], ["scan", "a", "--jobs", "0"], ["tree", "--nonsense"]],
+)
+def test_wrong_usage_is_2(words, run_opendata):
+    """Unknown commands and options, missing arguments and impossible values end with 2 and say so on stderr."""
+    done = run_opendata(*words, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "Usage: opendata" in done.stderr
+
+
+def test_help_is_quick():
+    """`opendata --help` loads none of the heavy libraries."""
+    code = "import sys, opendata_pkg.cli.main; print(*sys.modules)"
+    loaded = set(subprocess.check_output([sys.executable, "-c", code], text=True).split())
+    heavy = {"boto3", "botocore", "pyarrow", "jsonschema", "frictionless", "pooch", "datalad"}
+    assert loaded & heavy == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(UsageError, 2), (InputError, 3), (NotFoundError, 4), (SourceError, 5), (MismatchError, 6)],
+)
+def test_errors_become_sentences(error, status, capsys):
+    """Every foreseen error is one sentence on stderr and its documented status, without a traceback."""
+    Output()
+    with pytest.raises(typer.Exit) as caught, errors_as_sentences():
+        raise error("expected a, got b [bold]; do c")
+    assert caught.value.exit_code == status
+    assert capsys.readouterr() == ("", "error: expected a, got b [bold]; do c\n")
+
+
+def test_every_status_is_documented():
+    """docs/reference/exit-status.md has a row for each status that an error class or the table can give."""
+    page = (REFERENCE.parent / "exit-status.md").read_text()
+    statuses = {error.exit_status for error in [OpenDataError, *OpenDataError.__subclasses__()]} | {0, 1, 130, 141}
+    assert {int(number) for number in re.findall(r"^\| (\d+) \|", page, re.MULTILINE)} == statuses
+
+
+def test_a_full_disk_is_a_sentence():
+    """A full disk is called so, with the file where it showed, and what to do."""
+    sentence = os_error_sentence(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/store/index.json"))
+    assert sentence == (
+        "the disk is full: /store/index.json; nothing was published: free space and run the same command again"
+    )
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_a_really_full_disk_ends_with_5(capsys):
+    """The system's own error for a full disk ends with status 5."""
+    Output()
+    with pytest.raises(typer.Exit) as caught, errors_as_sentences():
+        Path("/dev/full").write_bytes(b"x")
+    assert caught.value.exit_code == 5
+    assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_refusal_names_the_file():
+    """What the system does not allow is named with its path and reason."""
+    sentence = os_error_sentence(PermissionError(errno.EACCES, "Permission denied", "/store"))
+    assert sentence == "not allowed: /store (Permission denied); check who owns it and its permissions, then run again"
+
+
+def run_as_command(body, stdout=subprocess.PIPE, **environment):
+    """Run one statement as the command `opendata do`, with everything that the real ones have around them."""
+    code = (
+        "import os, signal\n"
+        "from opendata_pkg.cli.main import app, main\n"
+        "from opendata_pkg.cli.output import Output\n"
+        f"app.command('do')(lambda: {body})\n"
+        "main()\n"
+    )
+    command = [sys.executable, "-c", code, "do"]
+    return subprocess.run(
+        command, stdout=stdout, stderr=subprocess.PIPE, check=False, env={**os.environ, **environment}
+    )
+
+
+def test_ctrl_c_is_130():
+    """An interrupted command says so in one sentence and ends with 130."""
+    done = run_as_command("os.kill(os.getpid(), signal.SIGINT)")
+    assert (done.returncode, done.stdout) == (128 + signal.SIGINT, b"")
+    assert done.stderr == b"error: interrupted: nothing half-made was published; run the same command again to go on\n"
+
+
+def test_a_defect_shows_where_it_is():
+    """What nobody foresaw is not dressed up: Python's own traceback and status."""
+    done = run_as_command("1 / 0")
+    assert done.returncode == 1
+    assert b"Traceback" in done.stderr
+    assert b"ZeroDivisionError" in done.stderr
+
+
+def test_a_reader_who_leaves_is_no_error():
+    """`opendata … | head -0` complains about nothing and ends as other commands do, with 141."""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with os.fdopen(write_end, "wb") as closed:
+        done = run_as_command("Output().result(None, 'a result')", stdout=closed)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_json_goes_to_stdout_alone(capsys):
+    """With `--json`, stdout holds one JSON document and nothing else; messages go to stderr."""
+    out = Output(json=True)
+    out.message("a word")
+    out.result({"é": 1}, "text for people")
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"é": 1}
+    assert printed.err == "a word\n"
+
+
+def test_text_is_for_people(capsys):
+    """Without `--json`, stdout holds the text, ended with one line end."""
+    Output().result({"a": 1}, "one line")
+    assert capsys.readouterr().out == "one line\n"
+
+
+def test_quiet_keeps_results_and_errors(capsys):
+    """`--quiet` leaves out messages and progress, never results or errors."""
+    out = Output(quiet=True)
+    out.message("a word")
+    out.start("listing", total=2)
+    out.advance()
+    out.result({}, "the result")
+    out.error("a fault")
+    assert capsys.readouterr() == ("the result\n", "error: a fault\n")
+
+
+def test_errors_reach_the_output_of_the_run():
+    """The newest output made is the one of this run."""
+    out = Output(quiet=True)
+    assert get_output() is out
+
+
+def test_utf8_whatever_the_locale():
+    """Results are UTF-8 even where the terminal's letters are ASCII."""
+    done = run_as_command(r"Output(json=True).result('\u00e9')", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.stdout == '"é"\n'.encode()
