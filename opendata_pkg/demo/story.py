@@ -9,7 +9,6 @@ import json
 import shlex
 import shutil
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.demo.compare import compare_clone
@@ -21,7 +20,7 @@ from opendata_pkg.model import MismatchError, NotFoundError, ObjectKey
 from opendata_pkg.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
 FIRST, SECOND = "2026.1.0", "2026.1.1"
@@ -117,7 +116,7 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Scene:
+class Scene:
     """What all parts of the story work with."""
 
     stage: Stage
@@ -138,21 +137,34 @@ def tell(folder: Path, *, wheels_folder: Path, reporter: Reporter = SILENT) -> S
         StepFailedError: a command failed.
         DemoFailedError: some bytes or counts are off.
     """
-    folder = folder.resolve()
-    prepare_folder(folder)
-    stage = Stage(reporter=reporter, folder=folder, environment=demo_environment(folder / HOME))
-    path = stage.environment["PATH"]
-    if missing := [name for name in _PROGRAMS if shutil.which(name, path=path) is None]:
-        raise MissingProgramError(missing)
-
+    stage = set_stage(folder, reporter)
+    check_programs(_PROGRAMS, stage.environment["PATH"])
     stage.title("Real files: mouse neurons, ion channels, recordings, atlas volumes, circuits")
     samples = load_samples(fetch_wheels(wheels_folder, reporter=reporter))
     for wheel in WHEELS:
         stage.say(f"  {wheel.project} {wheel.version}, {wheel.licence}: {wheel.about}")
     stage.say("They stand in for the real bucket's; authors and licence in the datasets are the real catalogue's.")
+    return perform(stage, samples, _all_parts)
+
+
+def set_stage(folder: Path, reporter: Reporter = SILENT) -> Stage:
+    """Make the folder ready, and a home in it of which the commands to come know nothing else."""
+    folder = folder.resolve()
+    prepare_folder(folder)
+    return Stage(reporter=reporter, folder=folder, environment=demo_environment(folder / HOME))
+
+
+def check_programs(names: Iterable[str], path: str) -> None:
+    """Whether the programs are on the search path; MissingProgramError names those that are not."""
+    if missing := [name for name in names if shutil.which(name, path=path) is None]:
+        raise MissingProgramError(missing)
+
+
+def perform(stage: Stage, samples: Samples, parts: Callable[[Scene], tuple[Released, ...]]) -> Summary:
+    """Run the parts of a story on a server of its own, which is stopped whatever happens."""
+    folder = stage.folder
     with terminate_as_interrupt(), S3Server.start(folder / SERVER) as server:
-        scene = _Scene(stage=stage, server=server, samples=samples)
-        releases = _run_parts(scene)
+        releases = parts(Scene(stage=stage, server=server, samples=samples))
     if stage.failed:
         raise DemoFailedError(stage.failed)
     remove_made(folder, HOME, SERVER)
@@ -165,7 +177,7 @@ def tell(folder: Path, *, wheels_folder: Path, reporter: Reporter = SILENT) -> S
     )
 
 
-def _run_parts(scene: _Scene) -> tuple[Released, ...]:
+def _all_parts(scene: Scene) -> tuple[Released, ...]:
     stage = scene.stage
     _fill_bucket(scene)
     first = _publish(scene, FIRST, scene.samples.first)
@@ -182,7 +194,7 @@ def _run_parts(scene: _Scene) -> tuple[Released, ...]:
     return first, second
 
 
-def _fill_bucket(scene: _Scene) -> None:
+def _fill_bucket(scene: Scene) -> None:
     stage, first = scene.stage, scene.samples.first
     stage.title(f"A bucket: SeaweedFS, an S3 server, on {scene.server.endpoint_url}")
     scene.server.make_bucket(_BUCKET)
@@ -191,13 +203,13 @@ def _fill_bucket(scene: _Scene) -> None:
     stage.say(f"  uploaded {len(first)} objects, {size:,} bytes, to s3://{_BUCKET} (versioned, readable by everybody)")
 
 
-def _upload(scene: _Scene, objects: Mapping[ObjectKey, bytes]) -> None:
+def _upload(scene: Scene, objects: Mapping[ObjectKey, bytes]) -> None:
     client = scene.server.client()
     for key, body in objects.items():
         client.put_object(Bucket=_BUCKET, Key=key, Body=body)
 
 
-def _publish(scene: _Scene, version: str, state: Mapping[ObjectKey, bytes]) -> Released:
+def _publish(scene: Scene, version: str, state: Mapping[ObjectKey, bytes]) -> Released:
     stage = scene.stage
     snapshot = f"{SNAPSHOTS}/{version}.parquet"
     stage.title(f"The steward: scan, hash, build, release {version}")
@@ -240,7 +252,7 @@ def _show_datasets(stage: Stage, built: Mapping[str, Any]) -> None:
     stage.say(f"    … and {moved} that hold these, {len(others) - moved} without a change")
 
 
-def _check_changes(scene: _Scene, second: Released) -> None:
+def _check_changes(scene: Scene, second: Released) -> None:
     stage, edits = scene.stage, scene.samples.edits
     stage.check("added files are those that were uploaded", expected=len(edits.added), got=second.added)
     stage.check("changed files are those that were overwritten", expected=len(edits.overwritten), got=second.changed)
@@ -265,7 +277,7 @@ def _is_above_any(branch: str, keys: Iterable[ObjectKey], branches: Iterable[str
     return False
 
 
-def _clone_one_part(scene: _Scene) -> None:
+def _clone_one_part(scene: Scene) -> None:
     stage = scene.stage
     root = _datasets(stage, FIRST)[_ROOT]["name"]
     stage.title("The scientist: a plain DataLad clone, no opendata needed")
@@ -282,7 +294,7 @@ def _clone_one_part(scene: _Scene) -> None:
     _check_original(scene, "one neuron, got alone, has its original bytes", _CORTEX, _PLAIN)
 
 
-def _get_everything(scene: _Scene, state: Mapping[ObjectKey, bytes]) -> None:
+def _get_everything(scene: Scene, state: Mapping[ObjectKey, bytes]) -> None:
     stage = scene.stage
     with stage.inside(CLONE):
         stage.stock("datalad", "get", "-n", "-r", ".", lines=3)
@@ -303,7 +315,7 @@ def _get_everything(scene: _Scene, state: Mapping[ObjectKey, bytes]) -> None:
     stage.check(promise, expected="no fault", got="; ".join(faults) or "no fault")
 
 
-def _edit_bucket(scene: _Scene) -> None:
+def _edit_bucket(scene: Scene) -> None:
     stage, edits = scene.stage, scene.samples.edits
     stage.title("Time passes: the bucket changes")
     for verb, keys in (("overwrite", edits.overwritten), ("upload", edits.added), ("delete", edits.deleted)):
@@ -315,7 +327,7 @@ def _edit_bucket(scene: _Scene) -> None:
         client.delete_object(Bucket=_BUCKET, Key=key)
 
 
-def _update_clone(scene: _Scene) -> None:
+def _update_clone(scene: Scene) -> None:
     stage = scene.stage
     stage.title(f"The scientist updates, and sees what changed from {FIRST} to {SECOND}")
     with stage.inside(CLONE):
@@ -326,7 +338,7 @@ def _update_clone(scene: _Scene) -> None:
     _get_everything(scene, scene.samples.second)
 
 
-def _get_old_bytes(scene: _Scene) -> None:
+def _get_old_bytes(scene: Scene) -> None:
     stage = scene.stage
     stage.title(f"The reader of a paper that cites {FIRST}: the old bytes")
     for branch, name, what in ((_CORTEX, _OVERWRITTEN, "overwritten"), (_PATCH_CLAMP, _DELETED, "deleted")):
@@ -339,7 +351,7 @@ def _get_old_bytes(scene: _Scene) -> None:
             stage.stock("git", "checkout", "--quiet", "main")
 
 
-def _judge(scene: _Scene) -> None:
+def _judge(scene: Scene) -> None:
     stage = scene.stage
     stage.title("The judges: git and git-annex check everything")
     with stage.inside(CLONE):
@@ -352,7 +364,7 @@ def _judge(scene: _Scene) -> None:
     stage.check("git fsck --strict and git annex fsck find no fault", expected="", got=faults)
 
 
-def _fetch_with_pooch(scene: _Scene) -> None:
+def _fetch_with_pooch(scene: Scene) -> None:
     stage = scene.stage
     stage.title(f"Without git: one file with plain pooch and the registry of {FIRST}")
     registry = f"{STORE}/{_datasets(stage, FIRST)[_CORTEX]['artefacts']}registry.txt"
@@ -372,7 +384,7 @@ def _datasets(stage: Stage, version: str) -> dict[str, Any]:
     return datasets
 
 
-def _check_original(scene: _Scene, promise: str, branch: str, name: str) -> None:
+def _check_original(scene: Scene, promise: str, branch: str, name: str) -> None:
     """Check a file of the clone, whose path is its key, against the first state of the bucket."""
     expected = scene.samples.first[ObjectKey(f"{branch}/{name}")]
     scene.stage.check_bytes(promise, expected=expected, path=scene.stage.folder / CLONE / branch / name)

@@ -4,86 +4,84 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import sys
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 
 from opendata_pkg.demo import story
 from opendata_pkg.demo.samples import Edits, Samples
-from opendata_pkg.demo.story import DemoFailedError, MissingProgramError, Released, tell
+from opendata_pkg.demo.story import DemoFailedError, MissingProgramError, Released, check_programs, perform, set_stage
 
 NO_SAMPLES = Samples(first={}, edits=Edits(overwritten={}, added={}, deleted=()))
 
 
-@pytest.fixture
-def short_story(monkeypatch):
-    """Make the story's parts a function of the test's; gives the list of endpoints that servers answered at."""
+def perform_part(folder, part):
+    """Perform a story of one part; returns (its outcome or error, the endpoint at which its server answered)."""
     endpoints = []
 
-    def install(parts):
-        def run_parts(scene):
-            with urllib.request.urlopen(scene.server.endpoint_url, timeout=10):
-                endpoints.append(scene.server.endpoint_url)
-            return parts(scene)
+    def parts(scene):
+        with urllib.request.urlopen(scene.server.endpoint_url, timeout=10):
+            endpoints.append(scene.server.endpoint_url)
+        return part(scene)
 
-        monkeypatch.setattr(story, "fetch_wheels", lambda _folder, **_: {})
-        monkeypatch.setattr(story, "load_samples", lambda _paths: NO_SAMPLES)
-        monkeypatch.setattr(story, "_run_parts", run_parts)
-        return endpoints
-
-    return install
-
-
-def is_stopped(endpoints):
-    """Whether the one server that answered answers no more."""
+    try:
+        outcome = perform(set_stage(folder), NO_SAMPLES, parts)
+    except (DemoFailedError, KeyboardInterrupt) as error:
+        outcome = error
     (endpoint,) = endpoints
+    return outcome, endpoint
+
+
+def is_stopped(endpoint):
+    """Whether the server that answered answers no more."""
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(endpoint, timeout=5)
     return True
 
 
 @pytest.mark.s3
-def test_failed_check_fails_the_demo(short_story, tmp_path):
+def test_failed_check_fails_the_demo(tmp_path):
     """A failed check ends the demo with status 6 and its sentence, after the story; the server is stopped."""
 
-    def parts(scene):
+    def part(scene):
         scene.stage.check("counts agree", expected=3, got=4)
         return ()
 
-    endpoints = short_story(parts)
-    with pytest.raises(DemoFailedError, match="counts agree: expected 3, got 4") as caught:
-        tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
-    assert caught.value.exit_status == 6
-    assert is_stopped(endpoints)
+    error, endpoint = perform_part(tmp_path / "demo", part)
+    assert isinstance(error, DemoFailedError)
+    assert "counts agree: expected 3, got 4" in str(error)
+    assert error.exit_status == 6
+    assert is_stopped(endpoint)
 
 
 @pytest.mark.s3
-def test_interrupted_demo_stops_its_server(short_story, tmp_path):
+def test_interrupted_demo_stops_its_server(tmp_path):
     """Interrupted, the demo stops its server; run again, it takes its folder back."""
 
     def interrupted(_scene):
         raise KeyboardInterrupt
 
-    endpoints = short_story(interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
-    assert is_stopped(endpoints)
+    error, endpoint = perform_part(tmp_path / "demo", interrupted)
+    assert isinstance(error, KeyboardInterrupt)
+    assert is_stopped(endpoint)
     release = Released(version="1.0.0", datasets=1, files=2, size_bytes=3, added=2, changed=0, removed=0)
-    short_story(lambda _scene: (release,))
-    summary = tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
+    summary, _ = perform_part(tmp_path / "demo", lambda _scene: (release,))
     assert summary.to_dict()["releases"] == [
         {"version": "1.0.0", "datasets": 1, "files": 2, "bytes": 3, "added": 2, "changed": 0, "removed": 0}
     ]
     assert sorted(path.name for path in (tmp_path / "demo").iterdir()) == [".opendata-demo"]
 
 
-def test_missing_tools_are_named(monkeypatch, tmp_path):
-    """Without the stock tools the sentence names them and how to get them, before anything is fetched."""
-    monkeypatch.setattr(story.shutil, "which", lambda name, **_: None if name != "git" else "/usr/bin/git")
+def test_missing_tools_are_named(tmp_path):
+    """Programs that are missing are named in one sentence, with how to get them."""
+    (tmp_path / "git").touch(mode=0o755)
     with pytest.raises(MissingProgramError, match=r"git-annex, datalad, not found.*pip install") as caught:
-        tell(tmp_path / "demo", wheels_folder=tmp_path / "wheels")
+        check_programs(("git", "git-annex", "datalad"), str(tmp_path))
     assert caught.value.exit_status == 4
 
 
@@ -100,6 +98,9 @@ def test_datasets_above_a_file(branch, is_above):
 @pytest.mark.slow
 def test_whole_demo(run_opendata, tmp_path):
     """`opendata demo` comes out well, in a folder whose name has a space, and leaves store and clone to look at."""
+    # `make` has fetched the sample wheels with everything else: the tests themselves need no network.
+    if (fetched := Path(sys.prefix) / "demo-wheels").is_dir():
+        shutil.copytree(fetched, Path(os.environ["OPENDATA_CACHE"]) / "demo-wheels")
     folder = tmp_path / "my demo"
     done = run_opendata("demo", folder, "--json")
     summary = json.loads(done.stdout)
