@@ -6,6 +6,7 @@ import csv
 import io
 import os
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
@@ -27,15 +28,13 @@ from opendata_pkg.portable import name_troubles
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_digests, check_scope, check_snapshot
 from opendata_pkg.snapshot import SCHEMA, Snapshot
-from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, DatasetEntry, State, Store
+from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT, DatasetEntry, State, Store
 from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
-
-REPORT = "report.csv"
 
 
 class UnfinishedReleaseError(InputError):
@@ -88,9 +87,9 @@ def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
         return Catalogue.load(file)
     if store_path.is_dir() and any(store_path.iterdir()):
         store = Store.open(store_path)
-        latest = store.latest()
-        if latest is not None:
-            return store.read_catalogue(latest.catalogue)
+        state = store.latest() or (store.draft() if store.has_draft() else None)
+        if state is not None:
+            return store.read_catalogue(state.catalogue)
     return shipped_catalogue()
 
 
@@ -120,9 +119,28 @@ def build(
         NotFoundError: the snapshot is empty.
     """
     check_snapshot(snapshot)
-    exists = store_path.exists()
-    store = Store(store_path) if dry_run and not exists else Store.open_or_create(store_path, catalogue.id)
-    latest = store.latest() if exists else None
+    store = Store.open_or_create(store_path, catalogue.id, dry_run=dry_run)
+    # All is read under the lock: a release in the meantime would leave the draft without its parent commits.
+    with nullcontext() if dry_run else store.locked():
+        return _build(store, snapshot, catalogue, only, allow_undigested, reporter, dry_run=dry_run)
+
+
+def _build(
+    store: Store,
+    snapshot: Snapshot,
+    catalogue: Catalogue,
+    only: Sequence[str],
+    allow_undigested: str | None,
+    reporter: Reporter,
+    *,
+    dry_run: bool,
+) -> BuildResult:
+    if not dry_run and (version := store.unfinished_release()) is not None:
+        raise UnfinishedReleaseError(
+            f"the release of {version} in {store.path} was interrupted: "
+            f"finish it first with opendata release {version} --store {store.path}"
+        )
+    latest = store.latest() if store.exists() else None
     before = None if latest is None else _read_before(store, latest)
     if before is not None:
         check_scope(before.plans.snapshot.header, snapshot)
@@ -138,21 +156,15 @@ def build(
         with Path(os.devnull).open("wb") as nowhere:
             renamed, troubles = _write_report(nowhere, plans, chosen)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
-    with store.locked():
-        if (version := store.unfinished_release()) is not None:
-            raise UnfinishedReleaseError(
-                f"the release of {version} in {store_path} was interrupted: "
-                f"finish it first with opendata release {version} --store {store_path}"
-            )
-        store.drop_draft()
-        store.keep_inputs(snapshot, catalogue)
-        entries = _write_all(store, plans, chosen, before, reporter)
-        report = store.draft_folder / REPORT
-        with replacing(report) as stream:
-            renamed, troubles = _write_report(stream, plans, chosen)
-        ordered = {path: entries[path] for path in plans.by_branch if path in entries}
-        state = _state(plans, ordered, complete=not only)
-        store.write_draft(state)
+    store.drop_draft()
+    store.keep_inputs(snapshot, catalogue)
+    entries = _write_all(store, plans, chosen, before, reporter)
+    report = store.draft_folder / REPORT
+    with replacing(report) as stream:
+        renamed, troubles = _write_report(stream, plans, chosen)
+    ordered = {path: entries[path] for path in plans.by_branch if path in entries}
+    state = _state(plans, ordered, complete=not only)
+    store.write_draft(state)
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
 
@@ -253,8 +265,7 @@ def _write_one(store: Store, plan: Plan, children: Sequence[Child], old: Dataset
     repository = store.repository(plan.branch.name)
     repository.create()
     before = None if old is None else old.written.commits
-    if before is not None:
-        repository.check_heads(before.main, before.annex)
+    repository.check_heads((None, None) if before is None else (before.main, before.annex))
     written = write_dataset(
         plan,
         children=children,

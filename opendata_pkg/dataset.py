@@ -139,8 +139,7 @@ class _FilesWriter:
         self.entries.append(TreeEntry(file.path.encode(), SYMLINK, self._writer.add(b"blob", target.encode())))
         candidate = Candidate(not is_real_version(entry.version_id), False, entry.key.encode(), file.url)
         self.candidates.setdefault(file.annex_key, []).append(candidate)
-        if "/" not in file.path:
-            self.root_names.add(fold(file.path))
+        self.root_names.add(fold(file.path.partition("/")[0]))
         self._add_shard(self._inventory.add(file))
         line = registry_line(file)
         if line is not None:

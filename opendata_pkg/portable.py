@@ -23,11 +23,13 @@ _WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])
 def name_troubles(paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     """(path, what is wrong with it), for files of one dataset; a folder is named once."""
     seen: dict[str, str] = {}
+    told: set[str] = set()
     for path in paths:
         # From the file up, until a folder that was looked at already.
         whole = path
-        while seen.get(folded := fold(whole)) != whole:
+        while whole not in told and seen.get(folded := fold(whole)) != whole:
             if (other := seen.setdefault(folded, whole)) != whole:
+                told.add(whole)
                 yield whole, f"differs from {other!r} only in case or Unicode form: one file on macOS and Windows"
                 break
             name = whole.rpartition("/")[2]

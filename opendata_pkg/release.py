@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from opendata_pkg.build import REPORT
 from opendata_pkg.descriptor import citation, released_descriptor
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import write_text
@@ -21,6 +20,7 @@ from opendata_pkg.store import (
     DRAFT_MAIN,
     INDEX,
     MAIN,
+    REPORT,
     DatasetEntry,
     State,
     Store,
@@ -68,12 +68,18 @@ def release(
         NoDraftError: there is no draft.
         PartialDraftError: the draft was built with `--only`.
         GradeError: files have a worse grade than `require_grade`.
+        ForeignCommitError: somebody else has moved a published branch.
     """
     number = parse_version(version)
     store = Store.open(store_path)
     with store.locked():
         versions = store.versions()
         if version in versions:
+            if store.unfinished_release() == version:
+                # Stopped between its last two steps: it is published, and only the draft was left to remove.
+                state = store.release(version)
+                store.drop_draft()
+                return _result(state, version)
             raise VersionError(
                 f"version {version} is released already and never changes: choose one above {versions[-1]}"
             )
@@ -92,6 +98,7 @@ def release(
             )
         _check_grades(draft, require_grade)
         latest = store.latest()
+        _check_heads(store, draft, latest)
         # From here on only this version can be released, until it is: nothing below depends on anything else.
         store.write_draft(replace(draft, version=version))
         state = with_version(draft, version)
@@ -100,6 +107,10 @@ def release(
         _advance_refs(store, state, latest, version, reporter)
         store.publish(state, date=_date(state.datasets[""]))
         store.drop_draft()
+    return _result(state, version)
+
+
+def _result(state: State, version: str) -> ReleaseResult:
     root = state.datasets[""]
     return ReleaseResult(
         version=version,
@@ -157,6 +168,15 @@ def _move(source: Path, target: Path) -> None:
     if source.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         source.replace(target)
+
+
+def _check_heads(store: Store, draft: State, latest: State | None) -> None:
+    """Whether nobody else has moved what is to be advanced; an interrupted release has advanced some of it already."""
+    before = _commits_by_id(latest)
+    for entry in draft.datasets.values():
+        heads = entry.written.commits.main, entry.written.commits.annex
+        if (old := before.get(entry.dataset_id, (None, None))) != heads:
+            store.repository(entry.name).check_heads(old, heads)
 
 
 def _advance_refs(store: Store, state: State, latest: State | None, version: str, reporter: Reporter) -> None:

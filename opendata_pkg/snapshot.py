@@ -6,7 +6,7 @@ On disk it is `NAME.parquet` (one row an object, columns as in `SCHEMA`) and `NA
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -119,7 +119,6 @@ class Snapshot:
 
     table: pa.Table
     header: SnapshotHeader
-    _known_id: str | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def create(cls, table: pa.Table, header: SnapshotHeader) -> Snapshot:
@@ -156,14 +155,12 @@ class Snapshot:
         Storage class is left out: moving an object to a colder tier changes no byte of it. The base URL is in: the same
         keys elsewhere are other objects.
         """
-        if self._known_id is not None:
-            return self._known_id
         digest = hashlib.sha256(f"opendata snapshot {FORMAT}\n{self.header.base_url or '-'}\n".encode())
         for batch in self.table.to_batches(max_chunksize=_BATCH_ROWS):
             if batch.num_rows == 0:
                 continue
             columns = [_escaped(batch["key"])]
-            columns += [pc.fill_null(batch[name].cast(pa.string()), "-") for name in _ID_COLUMNS]
+            columns += [_field(batch[name].cast(pa.string())) for name in _ID_COLUMNS]
             microseconds = batch["last_modified"].cast(pa.int64()).cast(pa.string())
             columns.append(pc.fill_null(microseconds, "-"))
             lines = pc.binary_join_element_wise(*columns, "\t")
@@ -235,9 +232,10 @@ class Snapshot:
 
     def write(self, path: Path) -> None:
         """Write `path` (ending in `.parquet`) and the header beside it, each atomically, the header last."""
+        header_file, header = header_path(path), dump_json(self.header_document())
         with replacing(path) as stream:
             pq.write_table(self.table, stream, compression="zstd", row_group_size=_BATCH_ROWS)
-        write_text(header_path(path), dump_json(self.header_document()))
+        write_text(header_file, header)
 
     def header_document(self) -> dict[str, Any]:
         """The JSON header: format, id, counts, then what the source said."""
@@ -300,7 +298,16 @@ def objects_to_table(objects: Iterable[S3Object]) -> pa.Table:
     )
 
 
-def _escaped(keys: pa.Array) -> pa.Array:
-    if not pc.any(pc.match_substring_regex(keys, UNSAFE)).as_py():
-        return keys
-    return pa.array([escape_line(key) for key in keys.to_pylist()], pa.string())
+def _escaped(texts: pa.Array) -> pa.Array:
+    if not pc.any(pc.match_substring_regex(texts, UNSAFE)).as_py():
+        return texts
+    return pa.array([None if text is None else escape_line(text) for text in texts.to_pylist()], pa.string())
+
+
+def _field(texts: pa.Array) -> pa.Array:
+    """Values as canonical rows have them: `-` if unknown, so that a value that is `-` itself must be encoded.
+
+    ETags and versionIds are anything a server or a listing file says: a tab in one must not look like another column.
+    """
+    texts = _escaped(texts)
+    return pc.fill_null(pc.if_else(pc.equal(texts, "-"), "%2D", texts), "-")

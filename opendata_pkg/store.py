@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INDEX = "index.json"
+REPORT = "report.csv"
 DRAFT_MAIN, DRAFT_ANNEX = "refs/opendata/draft/main", "refs/opendata/draft/git-annex"
 MAIN, ANNEX = "refs/heads/main", "refs/heads/git-annex"
 
@@ -208,8 +209,8 @@ class Store:
         return store
 
     @classmethod
-    def open_or_create(cls, path: Path, catalogue_id: str) -> Store:
-        """A store of that catalogue; made where there is nothing yet.
+    def open_or_create(cls, path: Path, catalogue_id: str, *, dry_run: bool = False) -> Store:
+        """A store of that catalogue; made where there is nothing yet, unless `dry_run`.
 
         Raises:
             NotAStoreError: the folder holds other things, or is no folder.
@@ -222,6 +223,8 @@ class Store:
             )
         store = cls(path)
         if not (path / INDEX).exists():
+            if dry_run:
+                return store
             path.mkdir(parents=True, exist_ok=True)
             store._write_index({"format": FORMAT, "catalogue": catalogue_id, "releases": []})
         if (found := store.index()["catalogue"]) != catalogue_id:
@@ -248,6 +251,10 @@ class Store:
         """`index.json`: the releases, oldest first."""
         document: dict[str, Any] = read_json(self.path / INDEX, "store-index")
         return document
+
+    def exists(self) -> bool:
+        """Whether there is a store yet."""
+        return (self.path / INDEX).is_file()
 
     def versions(self) -> list[str]:
         """The released versions, oldest first."""
@@ -277,18 +284,21 @@ class Store:
         versions = self.versions()
         return self.release(versions[-1]) if versions else None
 
+    def has_draft(self) -> bool:
+        """Whether a build has made a draft that is not released yet."""
+        return (self.draft_folder / INDEX).is_file()
+
     def draft(self) -> State:
         """The draft that `build` made.
 
         Raises:
             NoDraftError: there is none.
         """
-        path = self.draft_folder / INDEX
-        if not path.is_file():
+        if not self.has_draft():
             raise NoDraftError(
                 f"nothing to release in {self.path}: run opendata build SNAPSHOT --store {self.path} first"
             )
-        return State.from_dict(read_json(path, "release-index"))
+        return State.from_dict(read_json(self.draft_folder / INDEX, "release-index"))
 
     def write_draft(self, state: State) -> None:
         """Write the draft's index: what `release` will publish."""
@@ -302,9 +312,7 @@ class Store:
 
     def unfinished_release(self) -> str | None:
         """The version whose release was interrupted, if one was: it must be finished before anything else."""
-        path = self.draft_folder / INDEX
-        version: str | None = self.draft().version if path.is_file() else None
-        return version
+        return self.draft().version if self.has_draft() else None
 
     def publish(self, state: State, *, date: str) -> None:
         """Name a release in `index.json`: the last step, after which readers see it. `date` is ISO 8601."""

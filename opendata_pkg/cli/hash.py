@@ -82,7 +82,8 @@ def _describe_plan(plan: HashPlan) -> str:
     lines.append(f"to read: {plan.objects:,} objects, {plan.size_bytes:,} bytes{unknown}")
     lines.append(f"known from earlier runs: {plan.from_cache:,}; over the limit: {plan.skipped:,}")
     time = timedelta(seconds=round(plan.estimated_s))
-    lines.append(f"about {time} at 50 MB/s and 0.1 s an object for each job; less bandwidth takes longer")
+    uncounted = "; objects of unknown size take longer" if plan.unknown_sizes else ""
+    lines.append(f"about {time}, at 50 MB/s in all and 0.1 s for each object of a job{uncounted}")
     return "\n".join(lines)
 
 

@@ -127,9 +127,10 @@ class PackWriter:
             if kind is None and self._offsets:
                 self._publish()
         finally:
-            self._stream.close()
             self._path.unlink(missing_ok=True)
             self._known.close()
+            # Last: on a full disk it fails, for there are bytes yet to be written.
+            self._stream.close()
 
     def _publish(self) -> None:
         # "The trailer records a pack checksum of all of the above", and the header's count is part of it.

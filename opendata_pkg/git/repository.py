@@ -36,6 +36,9 @@ class BrokenRepositoryError(InputError):
     """A repository lacks an object that its refs need."""
 
 
+Heads = tuple[ObjectId | None, ObjectId | None]
+"""Where `main` and `git-annex` of a repository are; None: nowhere yet."""
+
 # A bare repository as `git init --bare` makes it, less templates and whatever the user's own settings would add.
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
 
@@ -62,8 +65,11 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
     """Run git in `cwd` and return its stdout.
 
     Raises:
+        BrokenRepositoryError: there is no such folder.
         GitError: git is not installed, or failed; carries its stderr.
     """
+    if not cwd.is_dir():
+        raise BrokenRepositoryError(f"expected a repository at {cwd}, found none: restore the store from a copy")
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=cwd, input=data, capture_output=True, check=False, env=git_environment()
@@ -97,8 +103,11 @@ class Repository:
         return (self.path / "HEAD").is_file()
 
     def writer(self) -> PackWriter:
-        """A writer of one new pack."""
-        return PackWriter(self.path / "objects" / "pack")
+        """A writer of one new pack; what a killed writer left behind is removed: the caller holds the store's lock."""
+        folder = self.path / "objects" / "pack"
+        for stale in folder.glob("tmp_*"):
+            stale.unlink()
+        return PackWriter(folder)
 
     def write_loose(self, kind: bytes, body: bytes) -> ObjectId:
         """Write one object as a file of its own: for the few that come one at a time, such as tags."""
@@ -125,18 +134,22 @@ class Repository:
         """Refresh the two files in which clients over dumb HTTP read what refs and packs there are."""
         call_git("update-server-info", cwd=self.path)
 
-    def check_heads(self, main: ObjectId, annex: ObjectId) -> None:
-        """Check that the published branches stand where the last release left them.
+    def check_heads(self, released: Heads, *also: Heads) -> None:
+        """Check that the published branches stand where the last release left them, or at one of the other places.
 
         Raises:
             ForeignCommitError: somebody else has moved them; their work is left as it is.
         """
         refs = self.refs()
-        for name, expected in (("refs/heads/main", main), ("refs/heads/git-annex", annex)):
-            if (found := refs.get(name)) != expected:
+        heads = refs.get("refs/heads/main"), refs.get("refs/heads/git-annex")
+        if heads == released or heads in also:
+            return
+        for name, expected, found in zip(("main", "git-annex"), released, heads, strict=True):
+            if found != expected:
                 raise ForeignCommitError(
-                    f"expected {name} of {self.path} at {expected}, as last released, got {found or 'none'}: "
-                    "somebody has written to the store; move their work to another repository and set the ref back"
+                    f"expected refs/heads/{name} of {self.path} at {expected or 'no commit'}, as last released, got "
+                    f"{found or 'none'}: somebody has written to the store; "
+                    "move their work to another repository and set the ref back"
                 )
 
     def tree_of(self, commit: ObjectId) -> ObjectId:
@@ -155,21 +168,26 @@ class Repository:
         """The bodies of objects named by hex ids, in order, through one `git cat-file`.
 
         Raises:
-            BrokenRepositoryError: one is not there.
+            BrokenRepositoryError: one is not there, or damaged.
         """
+        wanted = list(ids)
         with tempfile.TemporaryFile() as names:
-            names.write(b"".join(name + b"\n" for name in ids))
+            names.write(b"".join(name + b"\n" for name in wanted))
             names.seek(0)
             with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=names.fileno()) as process:
                 assert process.stdout is not None  # noqa: S101 - for the type checker
-                while header := process.stdout.readline():
-                    fields = header.split()
-                    if len(fields) != 3:  # noqa: PLR2004 - "<object> SP missing LF"
+                for name in wanted:
+                    # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more,
+                    # where git met an object that is damaged.
+                    fields = process.stdout.readline().split()
+                    size_bytes = int(fields[2]) if len(fields) == 3 else 0  # noqa: PLR2004 - as quoted
+                    body = process.stdout.read(size_bytes + 1) if len(fields) == 3 else b""  # noqa: PLR2004
+                    if len(body) != size_bytes + 1:
                         raise BrokenRepositoryError(
-                            f"{self.path} lacks the object {fields[0].decode()}: check it with git fsck, "
+                            f"{self.path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
                             "and restore the store from a copy"
                         )
-                    yield process.stdout.read(int(fields[2]) + 1)[:-1]
+                    yield body[:-1]
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+from opendata_pkg.model import SourceError
+
 if TYPE_CHECKING:
     from opendata_pkg.listing.bucket import Bucket
 
@@ -14,12 +16,19 @@ _ALIKE = 0.5
 
 
 def near_prefixes(bucket: Bucket, prefix: str) -> list[str]:
-    """Prefixes of the bucket that are spelled like one that has no objects: up to three, the most alike first."""
+    """Prefixes of the bucket that are spelled like one that has no objects: up to three, the most alike first.
+
+    None where the folder above may not be listed: this is advice, and no reason to fail otherwise.
+    """
     parent = prefix.rstrip("/")
     while parent:
         parent, _, name = parent.rpartition("/")
         folder = f"{parent}/" if parent else ""
-        names = {entry.removeprefix(folder): entry for entry in _folder_entries(bucket, folder)}
+        try:
+            entries = _folder_entries(bucket, folder)
+        except SourceError:
+            return []
+        names = {entry.removeprefix(folder): entry for entry in entries}
         if names:
             by_lower = {found.rstrip("/").casefold(): entry for found, entry in names.items()}
             near = difflib.get_close_matches(name.casefold(), by_lower, _NAMES, cutoff=_ALIKE)

@@ -27,7 +27,8 @@ REQUIRED = ("key", "size")
 COLUMNS = tuple(SCHEMA.names)
 
 _SIZE = re.compile(r"[0-9]+")
-_MAX_SIZE_BYTES = (1 << 63) - 1
+# Far above any object, and still a whole number in every JSON reader.
+_MAX_SIZE_BYTES = (1 << 53) - 1
 
 
 class BadListingError(InputError):
@@ -172,9 +173,7 @@ def _text_rows(path: Path, reporter: Reporter) -> Iterator[tuple[int, dict[str, 
                 yield line, dict(zip(names, cells, strict=True))
         except csv.Error as error:
             if "new-line character" in str(error):
-                fault = (
-                    "a carriage return stands outside quotes: end lines with LF or CRLF, and quote keys that hold one"
-                )
+                fault = "a carriage return stands outside quotes: end lines with LF or CRLF, and quote what holds one"
                 raise BadListingError(path, reader.line_num, fault) from error
             raise BadListingError(path, reader.line_num, f"expected {name[-3:].upper()}: {error}") from error
 
@@ -202,16 +201,16 @@ def _faults_in_words(path: Path) -> Iterator[None]:
 
 def _parquet_rows(path: Path, reporter: Reporter) -> Iterator[tuple[int, dict[str, str | None]]]:
     try:
-        file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        _check_header(path, names, reporter)
-        wanted = [name for name in names if name in COLUMNS]
-        row = 0
-        for batch in file.iter_batches(columns=wanted):
-            columns = [_as_texts(path, name, batch.column(name)) for name in wanted]
-            for cells in zip(*columns, strict=True):
-                row += 1
-                yield row, dict(zip(wanted, cells, strict=True))
+        with pq.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_header(path, names, reporter)
+            wanted = [name for name in names if name in COLUMNS]
+            row = 0
+            for batch in file.iter_batches(columns=wanted):
+                columns = [_as_texts(path, name, batch.column(name)) for name in wanted]
+                for cells in zip(*columns, strict=True):
+                    row += 1
+                    yield row, dict(zip(wanted, cells, strict=True))
     except (pa.ArrowInvalid, OSError) as error:
         raise BadListingError(path, None, f"expected a whole Parquet file: {error}; copy it again") from error
 

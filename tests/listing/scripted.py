@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -26,12 +28,13 @@ class Request:
 
 @dataclass
 class Answer:
-    """What the server says; `cut` closes the connection after that many bytes of the body."""
+    """What the server says: the body, `times` over; `cut` closes the connection after that many bytes of it."""
 
     status: int = 200
     body: bytes | str = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    times: int = 1
 
 
 def md5_hex(data: bytes) -> str:
@@ -42,6 +45,13 @@ def md5_hex(data: bytes) -> str:
 def error(status: int, code: str, headers: dict[str, str] | None = None) -> Answer:
     """An error as S3 writes it."""
     return Answer(status, f"<Error><Code>{code}</Code><Message>said so</Message></Error>", headers or {})
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Say nothing of clients that hang up: tests make them."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class ScriptedServer:
@@ -66,17 +76,20 @@ class ScriptedServer:
                 said = answer(request)
                 body = said.body.encode() if isinstance(said.body, str) else said.body
                 self.send_response(said.status)
-                for name, value in {"Content-Length": str(len(body)), **said.headers}.items():
+                for name, value in {"Content-Length": str(len(body) * said.times), **said.headers}.items():
                     self.send_header(name, value)
                 self.end_headers()
                 if self.command != "HEAD":
-                    self.wfile.write(body[: said.cut])
+                    # A client that has seen enough closes the connection.
+                    with suppress(ConnectionError):
+                        for _ in range(said.times):
+                            self.wfile.write(body[: said.cut])
                 if said.cut is not None:
                     self.close_connection = True
 
             do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"

@@ -251,6 +251,18 @@ def test_a_wrong_prefix_names_the_near_ones(scripted):
         list_bucket(open_aws(scripted(answer)), prefixes=["Rat/sscX/x"], versions="no")
 
 
+def test_a_wrong_prefix_is_told_where_its_folder_may_not_be_listed(scripted):
+    """A policy may allow some prefixes only: there is no advice then, but the same error."""
+
+    def answer(request):
+        if request.method == "HEAD":
+            return Answer(headers=REGION)
+        return error(403, "AccessDenied") if "delimiter" in request.query else Answer(body=page())
+
+    with pytest.raises(NothingThereError, match="begins with 'Rat/SSCX/'; nothing there is spelled alike"):
+        list_bucket(open_aws(scripted(answer)), prefixes=["Rat/SSCX/"], versions="no")
+
+
 def test_every_prefix_must_have_objects(scripted):
     """One good prefix does not hide a mistyped one."""
     listing = [page(contents("a/1"))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from opendata_pkg.release import release
 from opendata_pkg.scan import scan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from opendata_pkg.demo.server import S3Server
 
@@ -71,13 +72,15 @@ class Published:
         for key in keys:
             client.delete_object(Bucket=self.bucket, Key=key)
 
-    def publish(self, version: str) -> None:
-        """Scan, hash, build and release the bucket as it is now."""
-        snapshot = scan(f"s3://{self.bucket}", endpoint_url=self.server.endpoint_url)
-        with ChecksumCache.open(self.work / "checksums") as cache:
-            hashed = hash_snapshot(snapshot, cache=cache)
-        hashed.check_complete()
-        build(hashed.snapshot, shipped_catalogue(), self.store)
+    def publish(self, version: str, *, etag_is_md5: bool = False, hashed: bool = True) -> None:
+        """Scan, build and release the bucket as it is now; with SHA-256 of all objects, unless not `hashed`."""
+        snapshot = scan(f"s3://{self.bucket}", endpoint_url=self.server.endpoint_url, etag_is_md5=etag_is_md5)
+        if hashed:
+            with ChecksumCache.open(self.work / "checksums") as cache:
+                outcome = hash_snapshot(snapshot, cache=cache)
+            outcome.check_complete()
+            snapshot = outcome.snapshot
+        build(snapshot, shipped_catalogue(), self.store, allow_undigested=None if hashed else "**")
         release(version, self.store)
 
     def repository(self, name: str = "openbluebrain") -> Path:
@@ -189,9 +192,7 @@ def fsck() -> Callable[[Path], None]:
     """Let git check a repository strictly; ends the test at the slightest remark."""
 
     def run(repository: Path) -> None:
-        done = run_tool(
-            "git", "fsck", "--strict", "--no-progress", "--no-dangling", cwd=repository, env=None, status=0
-        )
+        done = run_tool("git", "fsck", "--strict", "--no-progress", "--no-dangling", cwd=repository, env=None, status=0)
         assert (done.stdout, done.stderr) == ("", "")
 
     return run
@@ -205,3 +206,28 @@ def identity() -> dict[str, str]:
         for role in ("AUTHOR", "COMMITTER")
         for field, value in (("NAME", "A Scientist"), ("EMAIL", "scientist@example.org"))
     }
+
+
+# In one process: each start of frictionless takes seconds.
+_FRICTIONLESS = """
+import json, sys
+from frictionless import validate
+
+print(json.dumps([(path, validate(path).to_descriptor()) for path in sys.argv[1:]]))
+"""
+
+
+@pytest.fixture(scope="session")
+def frictionless() -> Callable[[Iterable[Path]], list[tuple[str, Any]]]:
+    """Let frictionless, as it is, validate descriptors and the tables that they name: (path, its report) of the bad."""
+
+    def run(descriptors: Iterable[Path]) -> list[tuple[str, Any]]:
+        paths = sorted(map(str, descriptors))
+        assert paths
+        command = [sys.executable, "-W", "ignore", "-c", _FRICTIONLESS, *paths]
+        reports = json.loads(run_tool(*command, cwd=Path(paths[0]).parent, env=None, status=0).stdout)
+        assert [path for path, _ in reports] == paths
+        # A report without a task has looked at nothing.
+        return [(path, report) for path, report in reports if not report["valid"] or not report["tasks"]]
+
+    return run

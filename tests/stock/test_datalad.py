@@ -170,3 +170,35 @@ def test_sparse_clone(published, tool, git_identity, tmp_path):
     tool("git", "annex", "get", ".", cwd=clone)
     assert tool("git", "annex", "find", "--in=here", cwd=clone).splitlines() == [".hidden.nii.gz"]
     assert tool("git", "status", "--porcelain", cwd=clone) == ""
+
+
+def test_unlocked_files(published, tool, git_identity, tmp_path):
+    """Where symlinks are in the way, an adjusted, unlocked branch has the contents as plain files."""
+    tool("git", "clone", "--quiet", published.repository(CORTEX_NAME), "clone", cwd=tmp_path)
+    clone = tmp_path / "clone"
+    tool("git", "annex", "init", cwd=clone)
+    allow_loopback(tool, clone)
+    tool("git", "annex", "adjust", "--unlock", cwd=clone)
+    tool("git", "annex", "get", "steady.swc", cwd=clone)
+    assert not (clone / "steady.swc").is_symlink()
+    assert (clone / "steady.swc").read_bytes() == published.second[f"{CORTEX}/steady.swc"]
+
+
+def test_readers_leave_the_store_alone(full_clone, published, tool):
+    """No tool that read the store by path, as a user who may write to it, has written to it."""
+    assert full_clone.is_dir()
+    for entry in published.datasets(SECOND).values():
+        repository = published.repository(entry["name"])
+        assert tool("git", "rev-parse", "main", "git-annex", cwd=repository).split() == [
+            entry["commit"],
+            entry["annex_commit"],
+        ]
+        assert "annex" not in (repository / "config").read_text()
+        assert {path.name for path in repository.iterdir()} <= {
+            "HEAD",
+            "config",
+            "info",
+            "objects",
+            "packed-refs",
+            "refs",
+        }

@@ -61,7 +61,9 @@ def test_tags_and_branches(published, tool):
             repository = published.repository(entry["name"])
             refs = dict(
                 line.split()
-                for line in tool("git", "for-each-ref", "--format=%(refname) %(objectname)", cwd=repository).splitlines()
+                for line in tool(
+                    "git", "for-each-ref", "--format=%(refname) %(objectname)", cwd=repository
+                ).splitlines()
             )
             if version == SECOND:
                 assert tool("git", "rev-parse", "HEAD", cwd=repository).strip() == entry["commit"]

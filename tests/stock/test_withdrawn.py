@@ -105,7 +105,7 @@ def test_own_records_survive(stores, clone, keys, tool):
     pull(tool, clone, stores[2])
     record = json.loads(tool("git", "annex", "whereis", "--json", f"--key={keys[REPLACED]}", cwd=clone))
     assert [place["here"] for place in record["whereis"]] == [True]
-    tool("git", "annex", "fsck", "--all", "--quiet", cwd=clone)
+    assert tool("git", "annex", "fsck", "--quiet", f"--key={keys[REPLACED]}", cwd=clone) == ""
 
 
 def test_old_bytes_are_not_faked(stores, clone, refusal, tool):
@@ -160,3 +160,56 @@ def test_histories_only_grow(stores, tool):
         for branch in ("main", "git-annex"):
             commit = tool("git", "rev-parse", branch, cwd=before / REPOSITORY).strip()
             tool("git", "merge-base", "--is-ancestor", commit, branch, cwd=after / REPOSITORY)
+
+
+@pytest.fixture(scope="module")
+def graded_stores(make_bucket, tmp_path_factory):
+    """The store after each of four releases: nothing known of the bytes, their MD5, their SHA-256; then overwritten."""
+    folder = tmp_path_factory.mktemp("regraded")
+    made = make_bucket(folder, "stock-regraded", versioned=False)
+    made.put({STEADY: OLD[STEADY], REPLACED: OLD[REPLACED]})
+    found = []
+    for version in VERSIONS:
+        if version == VERSIONS[3]:
+            made.put({REPLACED: NEW})
+        known = {VERSIONS[0]: {"hashed": False}, VERSIONS[1]: {"hashed": False, "etag_is_md5": True}}
+        made.publish(version, **known.get(version, {}))
+        found.append(shutil.copytree(made.store, folder / version))
+    return found
+
+
+@pytest.fixture
+def graded_clone(graded_stores, tool, git_identity, tmp_path):
+    """A clone of the first of these releases."""
+    tool("git", "clone", "--quiet", graded_stores[0] / REPOSITORY, "clone", cwd=tmp_path)
+    tool("git", "annex", "init", cwd=tmp_path / "clone")
+    tool("git", "config", "annex.security.allowed-ip-addresses", "127.0.0.1", cwd=tmp_path / "clone")
+    return tmp_path / "clone"
+
+
+def key_at(tool, clone, version, name):
+    """The git-annex key of a file at a version."""
+    tool("git", "checkout", "--quiet", version, cwd=clone)
+    return tool("git", "annex", "lookupkey", name, cwd=clone).strip()
+
+
+def test_learning_digests_withdraws_nothing(graded_stores, graded_clone, tool):
+    """Keys made when less was known keep their URL as long as the object is the same: every version can be got."""
+    pull(tool, graded_clone, graded_stores[2])
+    kinds = [key_at(tool, graded_clone, version, REPLACED).partition("-")[0] for version in VERSIONS[:3]]
+    assert kinds == ["URL", "MD5E", "SHA256E"]
+    for version in VERSIONS[:3]:
+        tool("git", "checkout", "--quiet", version, cwd=graded_clone)
+        tool("git", "annex", "get", ".", cwd=graded_clone)
+        assert (graded_clone / REPLACED).read_bytes() == OLD[REPLACED]
+        tool("git", "annex", "fsck", "--quiet", cwd=graded_clone)
+
+
+def test_overwriting_withdraws_all_keys(graded_stores, graded_clone, tool):
+    """An overwritten object is offered for none of the keys its old bytes ever had, one that nobody could check least."""
+    pull(tool, graded_clone, graded_stores[3])
+    for name in (STEADY, REPLACED):
+        keys = {version: key_at(tool, graded_clone, version, name) for version in VERSIONS}
+        urls = offers(tool, graded_clone, keys)
+        assert [urls[version] for version in VERSIONS[:3]] == [[STEADY] if name == STEADY else []] * 3
+        assert urls[VERSIONS[3]] == [name]

@@ -1,0 +1,71 @@
+"""Many things at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from opendata_pkg.parallel import map_unordered
+
+
+@pytest.mark.parametrize("jobs", [1, 3, 50])
+def test_every_item_has_its_result(jobs):
+    """Each once, whatever the order."""
+    found = dict(map_unordered(lambda number: number * 2, range(100), jobs=jobs))
+    assert found == {number: number * 2 for number in range(100)}
+
+
+def test_no_more_than_jobs_run_and_items_are_taken_late():
+    """Neither the work nor the list of it piles up."""
+    running, most, taken = 0, 0, 0
+    lock = threading.Lock()
+
+    def items():
+        nonlocal taken
+        for number in range(1000):
+            taken += 1
+            yield number
+
+    def work(_):
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        time.sleep(0.001)
+        with lock:
+            running -= 1
+
+    with closing(map_unordered(work, items(), jobs=4)) as outcomes:
+        for _, _ in zip(range(10), outcomes, strict=False):
+            pass
+        assert taken <= 30
+    assert most <= 4
+
+
+@pytest.mark.parametrize("place", ["function", "items"])
+def test_the_first_error_is_raised_to_who_asked(place):
+    """And the rest is not worked off."""
+    done = []
+
+    def items():
+        yield from range(5)
+        if place == "items":
+            raise ZeroDivisionError
+        yield from range(5, 1000)
+
+    def work(number):
+        if place == "function" and number == 5:
+            raise ZeroDivisionError
+        done.append(number)
+
+    with pytest.raises(ZeroDivisionError):
+        list(map_unordered(work, items(), jobs=2))
+    assert len(done) < 20
+
+
+def test_nothing_to_do_is_done_at_once():
+    """No items, no results."""
+    assert list(map_unordered(str, [], jobs=4)) == []

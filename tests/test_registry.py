@@ -1,0 +1,51 @@
+"""Registries, as plain pooch reads them."""
+
+import io
+
+import pooch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from opendata_pkg.plan import make_plans
+from opendata_pkg.registry import registry_line
+from tests.core_support import catalogue_of, entry_of, snapshot_of
+
+NAME = st.one_of(
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=15),
+    st.text(st.sampled_from("ab #'\"\\$`!;&|~*?[]{}()<>%\t\n\x85\u2028é=,"), min_size=1, max_size=10),
+)
+
+
+def read_back(text, tmp_path=None):
+    """The names, hashes and URLs that pooch has after reading a registry."""
+    fetcher = pooch.create(path="cache", base_url="", registry=None)
+    fetcher.load_registry(io.StringIO(text) if tmp_path is None else tmp_path)
+    return fetcher.registry, fetcher.urls
+
+
+@settings(deadline=None)
+@given(st.sets(NAME, max_size=8), st.sampled_from(["sha256", "md5", "both"]), st.sampled_from([None, "null", "v 1'#"]))
+@example({"# not a comment", "#", "'", "a b", "\\", '"', " x ", "é日"}, "sha256", None)
+def test_pooch_reads_every_name(keys, known, version):
+    """Blanks, quotes, `#`, any script: the same path, digest and URL come back."""
+    snapshot = snapshot_of(*(entry_of(key, key, known=known, version=version) for key in keys))
+    files = list(make_plans(snapshot, catalogue_of("branches: {}\n")).by_branch[""].files())
+    registry, urls = read_back("".join(registry_line(file) for file in files))
+    assert registry == {file.path: file.entry.digest for file in files}
+    assert urls == {file.path: file.url for file in files}
+
+
+def test_pooch_reads_the_file(tmp_path):
+    """From a file on disk too, whose encoding pooch does not ask about."""
+    snapshot = snapshot_of("é/日本.swc", "a\u2028b", "a\x85b")
+    files = list(make_plans(snapshot, catalogue_of("branches: {}\n")).by_branch[""].files())
+    path = tmp_path / "registry.txt"
+    path.write_bytes("".join(registry_line(file) for file in files).encode())
+    registry, _ = read_back("", path)
+    assert set(registry) == {"é/日本.swc", "a%E2%80%A8b", "a%C2%85b"}
+
+
+def test_a_file_without_a_digest_has_no_line():
+    """Pooch would refuse the whole registry for it."""
+    (file,) = make_plans(snapshot_of(entry_of("a", known=None)), catalogue_of("")).by_branch[""].files()
+    assert registry_line(file) is None
