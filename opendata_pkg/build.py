@@ -228,7 +228,7 @@ def _write_all(
         if old_entry is not None and old_plan is not None and _unchanged(plan, children, old_entry, old_plan, entries):
             written = old_entry.written
         else:
-            written = _write_one(store, plan, children, old_entry, int(plans.catalogue.epoch.timestamp()))
+            written = _write_one(store, plan, children, before, old_entry, int(plans.catalogue.epoch.timestamp()))
         changed = old_entry is None or old_entry.written.commits.main != written.commits.main
         entries[plan.branch.path] = _entry(plans, plan, written, old_entry, changed=changed)
         reporter.advance(len(plan))
@@ -261,7 +261,14 @@ def _unchanged(
     )
 
 
-def _write_one(store: Store, plan: Plan, children: Sequence[Child], old: DatasetEntry | None, epoch: int) -> Written:
+def _write_one(
+    store: Store,
+    plan: Plan,
+    children: Sequence[Child],
+    last: _Before | None,
+    old: DatasetEntry | None,
+    epoch: int,
+) -> Written:
     repository = store.repository(plan.branch.name)
     repository.create()
     before = None if old is None else old.written.commits
@@ -274,6 +281,7 @@ def _write_one(store: Store, plan: Plan, children: Sequence[Child], old: Dataset
         repository=repository,
         staging=store.draft_folder / plan.branch.name,
         current=plan.snapshot.get,
+        released=(lambda _: None) if last is None else last.plans.snapshot.get,
     )
     _check_written(repository, plan, written)
     repository.update_refs({DRAFT_MAIN: written.commits.main, DRAFT_ANNEX: written.commits.annex})

@@ -144,6 +144,15 @@ class Catalogue:
             raise UnknownBranchError(text, self.id, self._suggestions(path))
         return branch
 
+    def owner_of(self, key: str) -> Branch:
+        """The deepest branch whose path is a folder of the key; the root, if none is."""
+        folder = key
+        while "/" in folder:
+            folder = folder.rpartition("/")[0]
+            if (branch := self.branches.get(folder)) is not None:
+                return branch
+        return self.root
+
     def by_name(self, name: str) -> Branch:
         """The branch of that name.
 

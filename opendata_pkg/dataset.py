@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from opendata_pkg import annex, descriptor
+from opendata_pkg.changes import Change, compare
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.inventory import ContentDigest, InventoryWriter, Shard, Totals, content_digest, totals_of
@@ -75,6 +76,7 @@ def write_dataset(
     repository: Repository,
     staging: Path,
     current: Callable[[ObjectKey], S3Object | None],
+    released: Callable[[ObjectKey], S3Object | None],
 ) -> Written:
     """Write one dataset's objects; what did not change keeps its commit.
 
@@ -86,6 +88,7 @@ def write_dataset(
         repository: where the objects go; its refs are left alone.
         staging: a folder for what the release will publish: inventory, registry, descriptor.
         current: the snapshot's object of a key, whichever dataset holds it.
+        released: the same of the last release's snapshot; None for every key if there was none.
     """
     time = commit_time(plan, children, before, epoch)
     with repository.writer() as writer:
@@ -96,7 +99,7 @@ def write_dataset(
         totals, digest = totals_of(plan.table), content_digest(plan.table, plan.branch.prefix)
         _add_metadata(files, plan, children, totals, digest, staging)
         tree = write_tree(writer, sorted(files.entries))
-        logs = _LogsWriter(plan, time, current, writer)
+        logs = _LogsWriter(plan, time, current, released, writer)
         annex_tree = logs.write(files.candidates, repository, before)
         main = _commit(writer, repository, tree, None if before is None else before.main, time, MAIN_MESSAGE)
         annexed = _commit(writer, repository, annex_tree, None if before is None else before.annex, time, ANNEX_MESSAGE)
@@ -210,11 +213,16 @@ class _LogsWriter:
     """Writes the git-annex branch: for every key that the dataset has or had, where it is and at which URLs."""
 
     def __init__(
-        self, plan: Plan, time: int, current: Callable[[ObjectKey], S3Object | None], writer: ObjectWriter
+        self,
+        plan: Plan,
+        time: int,
+        current: Callable[[ObjectKey], S3Object | None],
+        released: Callable[[ObjectKey], S3Object | None],
+        writer: ObjectWriter,
     ) -> None:
         self.borrowed = 0
         self._base = plan.snapshot.header.base_url or ""
-        self._time, self._current, self._writer = time, current, writer
+        self._time, self._current, self._released, self._writer = time, current, released, writer
         self._entries: list[TreeEntry] = []
         self._locations: dict[bytes, bytes] = {}
 
@@ -262,8 +270,11 @@ class _LogsWriter:
         entry = self._current(key)
         if entry is None:
             return None
-        # A key made when less was known of the object (its MD5, or nothing) still names the same content.
+        # A key made when less was known of the object (its MD5, or nothing) still names the same content. So does one
+        # made when other things were known, of an object that was right in the last release and has not changed since.
         same = any(annex.log_stem(known) == stem for known in annex.keys_of(entry, url))
+        if not same and (before := self._released(key)) is not None:
+            same = compare(before, entry) is not Change.CHANGED
         return Candidate(True, False, key.encode(), url) if same else None
 
     def _object_key(self, url: str) -> ObjectKey | None:

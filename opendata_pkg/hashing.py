@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from opendata_pkg.branch import ROOT
 from opendata_pkg.checksums import Checksum, ChecksumCache
 from opendata_pkg.globs import compile_globs
 from opendata_pkg.listing.bucket import open_bucket
@@ -21,6 +22,7 @@ from opendata_pkg.progress import SILENT, Reporter
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.listing.read import ObjectReader
     from opendata_pkg.model import S3Object
     from opendata_pkg.snapshot import Snapshot, SnapshotHeader
@@ -31,7 +33,6 @@ ALGORITHM = "sha256"
 RATE_BYTES_PER_S = 50_000_000
 LATENCY_S = 0.1
 
-_FOLDER_LEVELS = 2
 _NAMED = 10
 
 
@@ -84,12 +85,13 @@ class HashResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FolderSum:
-    """What is to be read below a folder of the bucket, at most two levels deep."""
+class BranchSum:
+    """What is to be read of a branch's own objects; `.` is the root. `estimated_s` as in `HashPlan`."""
 
-    folder: str
+    branch: str
     objects: int
     size_bytes: int
+    estimated_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +106,7 @@ class HashPlan:
     unknown_sizes: int
     from_cache: int
     skipped: int
-    folders: tuple[FolderSum, ...]
+    branches: tuple[BranchSum, ...]
     estimated_s: float
 
 
@@ -119,6 +121,7 @@ class _Selection:
 
 def plan_hash(
     snapshot: Snapshot,
+    catalogue: Catalogue,
     *,
     cache: ChecksumCache,
     include: Sequence[str] = (),
@@ -126,11 +129,11 @@ def plan_hash(
     max_bytes: int | None = None,
     jobs: int = DEFAULT_JOBS,
 ) -> HashPlan:
-    """What hashing would read, by folder; nothing is read."""
+    """What hashing would read, by branch of the catalogue; nothing is read."""
     selection = _select(snapshot, cache, include=include, exclude=exclude, max_bytes=max_bytes)
-    folders: dict[str, list[int]] = {}
+    sums: dict[str, list[int]] = {}
     for row, target in _targets(snapshot, selection):
-        counts = folders.setdefault(_folder(target.key), [0, 0])
+        counts = sums.setdefault(catalogue.owner_of(target.key).path, [0, 0])
         counts[0] += 1
         counts[1] += selection.sizes[row] or 0
     size_bytes = sum(size or 0 for size in selection.sizes.values())
@@ -140,12 +143,16 @@ def plan_hash(
         unknown_sizes=sum(size is None for size in selection.sizes.values()),
         from_cache=len(selection.cached),
         skipped=selection.skipped,
-        folders=tuple(
-            FolderSum(folder=folder, objects=objects, size_bytes=size)
-            for folder, (objects, size) in sorted(folders.items())
+        branches=tuple(
+            BranchSum(branch=path or ROOT, objects=objects, size_bytes=size, estimated_s=_estimate(objects, size, jobs))
+            for path, (objects, size) in sorted(sums.items())
         ),
-        estimated_s=size_bytes / RATE_BYTES_PER_S + len(selection.sizes) * LATENCY_S / jobs,
+        estimated_s=_estimate(len(selection.sizes), size_bytes, jobs),
     )
+
+
+def _estimate(objects: int, size_bytes: int, jobs: int) -> float:
+    return size_bytes / RATE_BYTES_PER_S + objects * LATENCY_S / jobs
 
 
 def hash_snapshot(
@@ -255,11 +262,6 @@ def _targets(snapshot: Snapshot, selection: _Selection) -> Iterator[tuple[int, S
     for row, target in enumerate(snapshot.objects()):
         if row in selection.sizes:
             yield row, target
-
-
-def _folder(key: str) -> str:
-    parts = key.split("/")[:-1][:_FOLDER_LEVELS]
-    return "/".join(parts) + "/" if parts else "."
 
 
 def _open_reader(header: SnapshotHeader, profile: str | None, jobs: int) -> ObjectReader:

@@ -7,8 +7,11 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from typer.testing import CliRunner
+
 from opendata_pkg.build import build
 from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.cli.main import app
 from opendata_pkg.model import Md5, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.release import release
 from opendata_pkg.snapshot import Snapshot, SnapshotHeader
@@ -121,3 +124,35 @@ def every_ref(store, *, drafts=True):
 def web_log(store, name, key_stem, commit="git-annex"):
     """The lines of a key's URL log."""
     return git_text(repository_of(store, name), "cat-file", "blob", f"{commit}:{key_stem}.log.web").splitlines()
+
+
+def opendata(*words):
+    """Run the command in this process: (exit status, stdout, stderr)."""
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def temporary_files(store):
+    """What a writer that was stopped may have left behind: half-written files under temporary names."""
+    return [path for path in Path(store).rglob("*") if path.name.endswith(".part") or path.name.startswith("tmp_")]
+
+
+def published(store):
+    """All that readers see, path → bytes: everything but drafts, the lock, and the store of git's objects."""
+    found = {}
+    for path in sorted(Path(store).rglob("*")):
+        relative = path.relative_to(store)
+        hidden = relative.parts[0] in {"draft", ".lock"} or "objects" in relative.parts or "opendata" in relative.parts
+        if path.is_file() and not hidden and not path.name.endswith(".part") and path.suffix != ".parquet":
+            found[str(relative)] = path.read_bytes()
+    return found
+
+
+def write_inputs(folder, snapshot, catalogue=None):
+    """The files that a steward has: a snapshot and a catalogue; returns both paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    snapshot.write(folder / "snapshot.parquet")
+    (folder / "catalogue.yaml").write_bytes((catalogue or catalogue_of()).source_bytes)
+    return folder / "snapshot.parquet", folder / "catalogue.yaml"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -15,8 +16,9 @@ from dataclasses import replace
 
 import pytest
 
+from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.checksums import FILE_NAME, ChecksumCache
-from opendata_pkg.hashing import FolderSum, IncompleteHashError, NoAddressError, hash_snapshot, plan_hash
+from opendata_pkg.hashing import IncompleteHashError, NoAddressError, hash_snapshot, plan_hash
 from opendata_pkg.listing import digest
 from opendata_pkg.model import ETag, Md5, NotFoundError, ObjectKey, S3Object, SourceError, UsageError
 from opendata_pkg.progress import Reporter
@@ -178,8 +180,13 @@ def test_a_web_server_is_read_by_its_urls(static_server, tmp_path, cache):
     assert hash_snapshot(listed(static_server(folder) + "/", objects), cache=cache).from_cache == 0
 
 
-def test_a_plan_counts_by_folder_and_reads_nothing(cache):
-    """Two levels, sizes and time; what the cache knows and what the budget leaves out."""
+CATALOGUE = Catalogue.parse(
+    b'format: 1\nid: t\nepoch: "2024-01-01T00:00:00Z"\nbranches: {a: {branches: {b: {}}}}\n', "t"
+)
+
+
+def test_a_plan_counts_by_branch_and_reads_nothing(cache):
+    """Objects, sizes and time of each branch; what the cache knows and what the budget leaves out."""
     objects = [
         an_object("top", 10),
         an_object("a/1", 20),
@@ -189,15 +196,16 @@ def test_a_plan_counts_by_folder_and_reads_nothing(cache):
         an_object("known", 5, sha256=sha256(b"")),
     ]
     snapshot = listed("http://127.0.0.1:1/", objects)
-    plan = plan_hash(snapshot, cache=cache, jobs=2)
+    plan = plan_hash(snapshot, CATALOGUE, cache=cache, jobs=2)
     assert (plan.objects, plan.size_bytes, plan.unknown_sizes, plan.from_cache, plan.skipped) == (5, 100, 1, 0, 0)
-    assert plan.folders == (
-        FolderSum(folder=".", objects=1, size_bytes=10),
-        FolderSum(folder="a/", objects=1, size_bytes=20),
-        FolderSum(folder="a/b/", objects=3, size_bytes=70),
-    )
+    assert [(entry.branch, entry.objects, entry.size_bytes) for entry in plan.branches] == [
+        (".", 1, 10),
+        ("a", 1, 20),
+        ("a/b", 3, 70),
+    ]
+    assert sum(entry.estimated_s for entry in plan.branches) == pytest.approx(plan.estimated_s)
     assert plan.estimated_s == pytest.approx(100 / 50e6 + 5 * 0.1 / 2)
-    budget = plan_hash(snapshot, cache=cache, max_bytes=60)
+    budget = plan_hash(snapshot, CATALOGUE, cache=cache, max_bytes=60)
     assert (budget.objects, budget.size_bytes, budget.skipped) == (3, 60, 2)
 
 
@@ -211,7 +219,7 @@ def test_what_cannot_be_hashed_is_said(cache):
     with pytest.raises(UsageError, match="leave it out"):
         hash_snapshot(listed("http://127.0.0.1:1/", [an_object("a", 1)]), cache=cache, profile="me")
     with pytest.raises(UsageError, match="after --include"):
-        plan_hash(nowhere, cache=cache, include=["!"])
+        plan_hash(nowhere, CATALOGUE, cache=cache, include=["!"])
     whole = listed(None, [an_object("a", 1, sha256=sha256(b""))])
     assert hash_snapshot(whole, cache=cache).snapshot is whole
 
@@ -250,7 +258,7 @@ def test_the_command_plans_hashes_and_replaces_the_snapshot(s3_server, tmp_path,
     snapshot = upload(s3_server, "hash-command")
     snapshot.write(tmp_path / "s.parquet")
     plan = run_opendata("hash", "s.parquet", "--dry-run")
-    assert "x/y/  2 objects, 3,000,000 bytes\n" in plan.stdout
+    assert re.search(r"^\. +4 +3\.0 MB +0:00:00$", plan.stdout, re.MULTILINE)
     assert "to read: 4 objects, 3,000,105 bytes\n" in plan.stdout
     assert Snapshot.read(tmp_path / "s.parquet").id == snapshot.id
     done = run_opendata("hash", "s.parquet", "--include", "*.swc", "--out", "t.parquet", "--json")

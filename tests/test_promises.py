@@ -80,8 +80,8 @@ def test_a_moved_branch_says_so(store):
     assert "Mouse" not in Store.open(store).latest().datasets
 
 
-def test_a_branch_between_breaks_clones(store):
-    """A submodule that becomes one of another submodule: `git pull` fails."""
+def test_a_branch_in_the_middle_cannot_be_dropped(store):
+    """Nor one with others below it: what it held would move, and they would be nested anew."""
     between = {"Rat": {}, "Rat__Cortex": {}, "Mouse": {}}
     publish(store, "1.1.0", snapshot_of(*KEYS, "Rat/Cortex/deep/x"), tree(**between | {"Rat__Cortex__deep": {}}))
     between |= {"Rat__Cortex__deep": {"uuid": dataset(store, "Rat/Cortex/deep").dataset_id, "name": "rat.cortex.deep"}}

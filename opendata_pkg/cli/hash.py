@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opendata_pkg.cli.options import ExcludeOption, IncludeOption, JobsOption, JsonOption, ProfileOption, QuietOption
+from opendata_pkg.cli.options import (
+    CatalogueOption,
+    ExcludeOption,
+    IncludeOption,
+    JobsOption,
+    JsonOption,
+    ProfileOption,
+    QuietOption,
+)
 from opendata_pkg.cli.output import Output
 
 if TYPE_CHECKING:
@@ -38,8 +46,9 @@ def hash(
         typer.Option("--max-bytes", metavar="N", min=0, help="Read at most N bytes in all, the smallest files first."),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print objects, bytes and time by folder, and read nothing.")
+        bool, typer.Option("--dry-run", help="Print objects, bytes and time by branch, and read nothing.")
     ] = False,
+    catalogue: CatalogueOption = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -48,6 +57,7 @@ def hash(
 
     What was read is kept in the cache at once: the same command goes on where it was stopped.
     """
+    from opendata_pkg.catalogue import Catalogue, shipped_catalogue
     from opendata_pkg.checksums import ChecksumCache
     from opendata_pkg.hashing import hash_snapshot, plan_hash
     from opendata_pkg.snapshot import Snapshot, header_path
@@ -58,7 +68,8 @@ def hash(
     known, globs = Snapshot.read(snapshot), {"include": include or (), "exclude": exclude or ()}
     with ChecksumCache.open() as cache:
         if dry_run:
-            plan = plan_hash(known, cache=cache, max_bytes=max_bytes, jobs=jobs, **globs)
+            tree = shipped_catalogue() if catalogue is None else Catalogue.load(catalogue)
+            plan = plan_hash(known, tree, cache=cache, max_bytes=max_bytes, jobs=jobs, **globs)
             output.result(asdict(plan), _describe_plan(plan))
             return
         result = hash_snapshot(
@@ -77,14 +88,24 @@ def hash(
 
 
 def _describe_plan(plan: HashPlan) -> str:
-    lines = [f"{folder.folder}  {folder.objects:,} objects, {folder.size_bytes:,} bytes" for folder in plan.folders]
+    from opendata_pkg.cli.tables import draw_table, human_bytes
+
+    columns = ("branch", "objects", "size", "time")
+    rows = (
+        (entry.branch, f"{entry.objects:,}", human_bytes(entry.size_bytes), _time(entry.estimated_s))
+        for entry in plan.branches
+    )
+    lines = [draw_table(columns, rows, numbers=columns[1:]).rstrip()] if plan.branches else []
     unknown = f" (and {plan.unknown_sizes:,} of unknown size)" if plan.unknown_sizes else ""
     lines.append(f"to read: {plan.objects:,} objects, {plan.size_bytes:,} bytes{unknown}")
     lines.append(f"known from earlier runs: {plan.from_cache:,}; over the limit: {plan.skipped:,}")
-    time = timedelta(seconds=round(plan.estimated_s))
     uncounted = "; objects of unknown size take longer" if plan.unknown_sizes else ""
-    lines.append(f"about {time}, at 50 MB/s in all and 0.1 s for each object of a job{uncounted}")
+    lines.append(f"about {_time(plan.estimated_s)}, at 50 MB/s in all and 0.1 s for each object of a job{uncounted}")
     return "\n".join(lines)
+
+
+def _time(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
 
 
 def _describe(result: HashResult, target: Path) -> str:

@@ -196,12 +196,12 @@ def key_at(tool, clone, version, name):
 def test_learning_digests_withdraws_nothing(graded_stores, graded_clone, tool):
     """Keys made when less was known keep their URL as long as the object is the same: every version can be got."""
     pull(tool, graded_clone, graded_stores[2])
-    kinds = [key_at(tool, graded_clone, version, REPLACED).partition("-")[0] for version in VERSIONS[:3]]
+    kinds = [key_at(tool, graded_clone, version, STEADY).partition("-")[0] for version in VERSIONS[:3]]
     assert kinds == ["URL", "MD5E", "SHA256E"]
     for version in VERSIONS[:3]:
         tool("git", "checkout", "--quiet", version, cwd=graded_clone)
-        tool("git", "annex", "get", ".", cwd=graded_clone)
-        assert (graded_clone / REPLACED).read_bytes() == OLD[REPLACED]
+        tool("git", "annex", "get", STEADY, cwd=graded_clone)
+        assert (graded_clone / STEADY).read_bytes() == OLD[STEADY]
         tool("git", "annex", "fsck", "--quiet", cwd=graded_clone)
 
 
