@@ -138,6 +138,8 @@ def make_plans(
     own, left_out = _assign(snapshot, catalogue)
     kept = rows_of(snapshot.table, _merged(ranges for ranges in own.values()))["key"]
     renamed_files, renamed_folders = find_clashes(kept, earlier_keys)
+    # A branch's folder is a mount in another dataset than its objects: `Naming` moves what is called like it.
+    renamed_files -= catalogue.branches.keys()
     subtree = {path: _subtree(path, own, catalogue) for path in own}
     present = {path for path, ranges in subtree.items() if ranges} | {""} | set(released)
     for path in list(present):

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from opendata_pkg.documents import FORMAT, dump_json, read_json
+from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import replacing, write_text
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.text import UNSAFE, escape_line
@@ -232,10 +232,11 @@ class Snapshot:
 
     def write(self, path: Path) -> None:
         """Write `path` (ending in `.parquet`) and the header beside it, each atomically, the header last."""
-        header_file, header = header_path(path), dump_json(self.header_document())
+        header_file, document = header_path(path), self.header_document()
+        validate(document, "snapshot-header", where=str(header_file))
         with replacing(path) as stream:
             pq.write_table(self.table, stream, compression="zstd", row_group_size=_BATCH_ROWS)
-        write_text(header_file, header)
+        write_text(header_file, dump_json(document))
 
     def header_document(self) -> dict[str, Any]:
         """The JSON header: format, id, counts, then what the source said."""

@@ -125,7 +125,7 @@ def test_names_that_begin_alike_are_other_folders():
     """`A/` alone holds what is in the branch `A`: `A-b/…`, `A.b`, `AA/…` and the object `A` are the root's."""
     plans = make_plans(snapshot_of("A/x", "A", "A-b/x", "A.b", "A0/x", "AA/x"), catalogue_with(["A", "A0"]))
     assert {path: plan.paths() for path, plan in plans.by_branch.items()} == {
-        "": ["%41%file", "A-b/x", "A.b", "AA/x"],
+        "": ["%41", "A-b/x", "A.b", "AA/x"],
         "A": ["x"],
         "A0": ["x"],
     }
@@ -151,7 +151,7 @@ def test_paths_do_not_move_when_a_child_gets_its_first_object():
     before = make_plans(snapshot_of("A", "A/B", "a/b/x"), catalogue).by_branch[""].paths()
     after = make_plans(snapshot_of("A", "A/B", "A/B/y", "a/b/x"), catalogue, earlier_keys=[]).by_branch[""].paths()
     assert before == ["A%file", "A/%42", "a/%62/x"]
-    assert after == ["A%file", "A/%42%file", "a/%62/x"]
+    assert after == before
 
 
 def test_a_key_keeps_its_path_over_releases():

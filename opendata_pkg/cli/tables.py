@@ -17,7 +17,8 @@ def human_bytes(size_bytes: int) -> str:
     """A size in units of 1000, as disks and networks are sold: `1.5 MB`."""
     size = float(size_bytes)
     for unit in _UNITS:
-        if size < _STEP or unit == _UNITS[-1]:
+        # As it will be shown: 999,950 bytes are 1.0 MB, not 1000.0 kB.
+        if round(size, 1) < _STEP or unit == _UNITS[-1]:
             return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= _STEP
     raise AssertionError(size_bytes)

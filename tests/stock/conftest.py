@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field, replace
@@ -50,13 +51,15 @@ ODD_NAMES = (
 class Published:
     """A bucket and the store that was made of it.
 
-    `first` and `second` are what the bucket held, key → bytes, when the two versions were released.
+    `first` and `second` are what the bucket held, key → bytes, when the two versions were released; `earlier` is a copy
+    of the store as it was between them.
     """
 
     server: S3Server
     bucket: str
     store: Path
     work: Path
+    earlier: Path | None = None
     first: Mapping[str, bytes] = field(default_factory=dict)
     second: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -87,14 +90,10 @@ class Published:
         """The bare repository of a dataset."""
         return self.store / "git" / f"{name}.git"
 
-    def index(self, version: str) -> dict[str, Any]:
-        """What the store says of a release."""
-        document: dict[str, Any] = json.loads((self.store / "releases" / version / "index.json").read_bytes())
-        return document
-
     def datasets(self, version: str) -> dict[str, dict[str, Any]]:
-        """The datasets of a release, by branch."""
-        entries: dict[str, dict[str, Any]] = self.index(version)["datasets"]
+        """What the store says of the datasets of a release, by branch."""
+        index = json.loads((self.store / "releases" / version / "index.json").read_bytes())
+        entries: dict[str, dict[str, Any]] = index["datasets"]
         return entries
 
 
@@ -137,12 +136,13 @@ def published(make_bucket: Callable[..., Published], tmp_path_factory: pytest.Te
     first = first_state()
     made.put(first)
     made.publish(FIRST)
+    earlier = shutil.copytree(made.store, made.work / "earlier")
     changes = {f"{CORTEX}/plain.swc": b"1 1 9 9 9 1 -1\n", f"{CORTEX}/new.swc": b"was not there before\n"}
     made.put(changes)
     made.delete(f"{CORTEX}/gone.swc")
     made.publish(SECOND)
     second = {key: body for key, body in (first | changes).items() if key != f"{CORTEX}/gone.swc"}
-    return replace(made, first=first, second=second)
+    return replace(made, first=first, second=second, earlier=earlier)
 
 
 def run_tool(

@@ -76,6 +76,17 @@ def test_annex_fsck(full_clone, published, tool, identity):
         assert set(here) == set(checked)
 
 
+def test_annex_asks_the_web(full_clone, published, tool, identity):
+    """git-annex itself finds each content at its URL, without fetching it, and would give each the key that it has."""
+    dataset = full_clone / CORTEX
+    checked = records(tool("git", "annex", "fsck", "--from=web", "--fast", "--json", cwd=dataset, env=identity))
+    assert len(checked) == published.datasets(SECOND)[CORTEX]["files"]
+    assert all(record["success"] for record in checked.values())
+    for path in checked:
+        calculated = tool("git", "annex", "calckey", dataset / path, cwd=dataset)
+        assert calculated == tool("git", "annex", "lookupkey", "--", path, cwd=dataset)
+
+
 def test_tree_is_clean(full_clone, published, tool):
     """After all that, git and DataLad see nothing changed in any dataset."""
     for branch in published.datasets(SECOND):
@@ -140,6 +151,28 @@ def test_nesting_on_demand(published, static_server, tool, git_identity, tmp_pat
     tool("git", "annex", "get", "--", *(key.removeprefix(f"{CORTEX}/") for key in odd[6:]), cwd=clone / CORTEX)
     for key in odd:
         assert (clone / key).read_bytes() == published.second[key]
+
+
+def test_update_from_a_web_server(published, static_server, tool, git_identity, tmp_path):
+    """`datalad update` brings an older clone to the newest release, all datasets of it; the old bytes stay within reach."""
+    (tmp_path / "live").symlink_to(published.earlier)
+    tool("datalad", "clone", f"{static_server(tmp_path)}/live/git/openbluebrain.git", "clone", cwd=tmp_path)
+    clone = tmp_path / "clone"
+    tool("datalad", "get", "-n", CORTEX, cwd=clone)
+    allow_loopback(tool, clone / CORTEX)
+    # The steward publishes the second version.
+    (tmp_path / "live").unlink()
+    (tmp_path / "live").symlink_to(published.store)
+    tool("datalad", "update", "-r", "--how=ff-only", cwd=clone)
+    entries = published.datasets(SECOND)
+    for branch in installed(clone):
+        assert tool("git", "rev-parse", "HEAD", cwd=clone / branch).strip() == entries[branch]["commit"]
+    tool("datalad", "get", f"{CORTEX}/plain.swc", f"{CORTEX}/new.swc", cwd=clone)
+    for name in ("plain.swc", "new.swc"):
+        assert (clone / CORTEX / name).read_bytes() == published.second[f"{CORTEX}/{name}"]
+    tool("git", "checkout", "--quiet", FIRST, cwd=clone / CORTEX)
+    tool("git", "annex", "get", "gone.swc", cwd=clone / CORTEX)
+    assert (clone / CORTEX / "gone.swc").read_bytes() == published.first[f"{CORTEX}/gone.swc"]
 
 
 def test_git_annex_without_datalad(published, tool, git_identity, tmp_path):

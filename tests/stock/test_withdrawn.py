@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from itertools import pairwise
 from urllib.parse import unquote
 
@@ -34,8 +35,11 @@ def stores(make_bucket, tmp_path_factory):
     """
     folder = tmp_path_factory.mktemp("unversioned")
     made = make_bucket(folder, "stock-unversioned", versioned=False)
+    made.put({STEADY: OLD[STEADY], REPLACED: OLD[REPLACED]})
+    # Last-modified times are in whole seconds: one object is to be the newest.
+    time.sleep(1.1)
     steps = (
-        lambda: [made.put({name: body}) for name, body in OLD.items()],
+        lambda: made.put({REMOVED: OLD[REMOVED]}),
         lambda: made.delete(REMOVED),
         lambda: made.put({REPLACED: NEW}),
         lambda: made.put({REMOVED: OLD[REMOVED], TWIN: OLD[REMOVED]}),
@@ -134,8 +138,8 @@ def log_lines(tool, store, stem):
     for suffix in (".log", ".log.web"):
         text = tool("git", "cat-file", "blob", f"git-annex:{stem}{suffix}", cwd=store / REPOSITORY)
         for line in text.splitlines():
-            time, status, what = line.split(" ", 2)
-            found[what] = (int(time.removesuffix("s")), status)
+            since, status, what = line.split(" ", 2)
+            found[what] = (int(since.removesuffix("s")), status)
     return found
 
 
@@ -147,9 +151,9 @@ def test_times_grow(stores, clone, keys, tool):
     for before, after in pairwise(stores):
         for stem in stems:
             old, new = (log_lines(tool, store, stem) for store in (before, after))
-            for what, (time, status) in new.items():
-                old_time, old_status = old.get(what, (0, None))
-                assert (time > old_time) if status != old_status else (time == old_time)
+            for what, (since, status) in new.items():
+                old_since, old_status = old.get(what, (0, None))
+                assert (since > old_since) if status != old_status else (since == old_since)
                 changed += status != old_status
     assert changed == 2 + 2 + 3
 
