@@ -28,7 +28,7 @@ from opendata_pkg.portable import name_troubles
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_digests, check_scope, check_snapshot
 from opendata_pkg.snapshot import SCHEMA, Snapshot
-from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT, DatasetEntry, State, Store
+from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT, DatasetEntry, State, Store, is_empty
 from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
     """The catalogue to build with: the file named, else the store's own, else the one shipped."""
     if file is not None:
         return Catalogue.load(file)
-    if store_path.is_dir() and any(store_path.iterdir()):
+    if store_path.is_dir() and not is_empty(store_path):
         store = Store.open(store_path)
         state = store.latest() or (store.draft() if store.has_draft() else None)
         if state is not None:

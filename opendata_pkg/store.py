@@ -216,7 +216,7 @@ class Store:
             NotAStoreError: the folder holds other things, or is no folder.
             InputError: the store is of another catalogue, broken, or of a newer format.
         """
-        if path.exists() and (not path.is_dir() or (any(path.iterdir()) and not (path / INDEX).exists())):
+        if path.exists() and (not path.is_dir() or not (is_empty(path) or (path / INDEX).exists())):
             raise NotAStoreError(
                 f"expected a store or an empty folder at {path}, got something else: name another folder, "
                 "so that nothing of it is lost"
@@ -374,6 +374,11 @@ class Store:
         if catalogue.sha256 != sha256:
             raise BrokenStoreError(f"{path} is not as it was released: restore it from a copy of the store")
         return catalogue
+
+
+def is_empty(folder: Path) -> bool:
+    """Whether a folder holds nothing, or no more than what is left of a build that was killed as it made the store."""
+    return all(entry.name.startswith(f".{INDEX}.") for entry in folder.iterdir())
 
 
 def parse_version(text: str) -> tuple[int, int, int]:

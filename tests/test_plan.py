@@ -154,6 +154,18 @@ def test_paths_do_not_move_when_a_child_gets_its_first_object():
     assert after == before
 
 
+def test_a_folder_on_the_way_to_a_child_was_there_first():
+    """An object with the name of a folder in which a child is mounted is renamed, be the child empty or not yet there."""
+    catalogue = catalogue_with(["A/B/C"])
+    for released in ((), ("A/B/C",)):
+        plan = make_plans(snapshot_of("A", "A/x"), catalogue, released=released).by_branch[""]
+        assert plan.paths() == ["A%file", "A/x"]
+        plan = make_plans(snapshot_of("A", "A/B"), catalogue, released=released).by_branch[""]
+        assert plan.paths() == ["A%file", "A/B%file"]
+        plan = make_plans(snapshot_of("A"), catalogue, released=released).by_branch[""]
+        assert plan.paths() == ["A%file"]
+
+
 def test_a_key_keeps_its_path_over_releases():
     """An object that was there before a folder of its name stays where it was; the folder's files are renamed."""
     catalogue = catalogue_with(["A"])

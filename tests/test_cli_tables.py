@@ -1,0 +1,67 @@
+"""Tables and sizes as people read them."""
+
+import io
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from opendata_pkg.cli.tables import draw_table, human_bytes
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (1049, "1.0 kB"),
+        (999_949, "999.9 kB"),
+        (999_950, "1.0 MB"),
+        (1_500_000, "1.5 MB"),
+        (81 * 10**12, "81.0 TB"),
+        (5 * 10**18, "5000.0 PB"),
+    ],
+)
+def test_sizes(size_bytes, text):
+    """In units of 1000, with one digit after the point and never four before it but for the largest."""
+    assert human_bytes(size_bytes) == text
+
+
+@given(st.integers(0, 10**18 - 10**14))
+def test_sizes_are_right(size_bytes):
+    """What is shown is the size, to within what one digit can say."""
+    number, unit = human_bytes(size_bytes).split(" ")
+    scale = 1000 ** ["B", "kB", "MB", "GB", "TB", "PB"].index(unit)
+    assert abs(float(number) * scale - size_bytes) <= 0.0501 * scale
+    assert float(number) < 1000
+
+
+def test_a_pipe_gets_whole_rows():
+    """However long: no line is cut or broken, no style, numbers flush right, no blanks at line ends."""
+    rows = [("a" * 300, "5"), ("[bold]b[/bold] :smile:", "12345")]
+    assert draw_table(("name", "files"), rows, numbers=["files"]) == (
+        f"name{' ' * 298}files\n{'a' * 300}      5\n[bold]b[/bold] :smile:{' ' * 280}12345\n"
+    )
+
+
+def test_no_rows():
+    """The heads alone."""
+    assert draw_table(("name", "files"), []) == "name  files\n"
+
+
+def test_a_terminal_gets_lines_that_fit(monkeypatch):
+    """Long cells are folded to the width of the terminal."""
+
+    class _Terminal(io.StringIO):
+        def isatty(self):
+            """Say so."""
+            return True
+
+    monkeypatch.setattr("sys.stdout", _Terminal())
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    drawn = re.sub(r"\x1b\[[0-9;]*m", "", draw_table(("name", "files"), [("a" * 60, "5")]))
+    assert all(len(line) <= 40 for line in drawn.splitlines())
+    assert drawn.count("a") >= 60
