@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,19 +19,24 @@ from opendata_pkg.branch import (
     ROOT,
     Branch,
     Contributor,
+    Evidence,
     License,
     Source,
     default_dataset_id,
     default_name,
     path_fault,
+    shared_fields,
+    vocabulary_fault,
 )
 from opendata_pkg.documents import InvalidDocumentError, shipped, validate
+from opendata_pkg.faults import suggest
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.paths import fold
 from opendata_pkg.strict_yaml import YamlDocument, YamlPath, load_yaml
+from opendata_pkg.vocabulary import KINDS, MEDIA_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -48,7 +52,6 @@ __all__ = [
 ]
 
 _SUGGESTIONS_MAX = 3
-_CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class BrokenCatalogueError(InputError):
@@ -204,7 +207,8 @@ class _Reader:
             validate(document.value, "catalogue", where=where)
         except InvalidDocumentError as error:
             line = _line_of(error.json_path, document.lines)
-            raise InvalidDocumentError(f"{where}, line {line}", error.json_path, error.fault) from error
+            hint = ": a list takes the place of the inherited one, [] clears it" * error.fault.endswith("'array'")
+            raise InvalidDocumentError(f"{where}, line {line}", error.json_path, error.fault + hint) from error
 
     def refuse(self, place: YamlPath, fault: str) -> NoReturn:
         raise BrokenCatalogueError(self.where, self.lines[place], fault)
@@ -248,10 +252,12 @@ class _Reader:
         for path, parent in parents.items():
             children.setdefault(parent, []).append(path)
         branches: dict[str, Branch] = {}
+        media_types = self.media_types()
         names: dict[str, str] = {}
         ids: dict[str, str] = {}
         for path, entry in entries.items():
             fields, ancestor = entry.fields, parents[path]
+            self.check_known("formats", fields.get("formats", ()), media_types, entry)
             name = self.name(entry, default_name(path) if path else catalogue_id)
             dataset_id = fields.get("uuid", default_dataset_id(catalogue_id, path)).strip()
             self.check_unique("name", name, entry, names)
@@ -265,9 +271,42 @@ class _Reader:
                 parent=ancestor,
                 children=tuple(children.get(path, ())),
                 formerly=tuple(fields.get("formerly", ())),
-                **_shared(fields, None if ancestor is None else branches[ancestor]),
+                evidence=Evidence(**fields["evidence"]) if "evidence" in fields else None,
+                **shared_fields(fields, None if ancestor is None else branches[ancestor], media_types),
             )
+            self.check_vocabulary(entry, branches[path])
         return branches
+
+    def media_types(self) -> dict[str, str]:
+        """Media types by format: those that all catalogues know, and this one's own."""
+        own = self.value.get("media_types", {})
+        for name, media_type in own.items():
+            if MEDIA_TYPES.get(name, media_type) != media_type:
+                fault = (
+                    f"expected {MEDIA_TYPES[name]} as the media type of {name}, as in every catalogue, got {media_type}"
+                )
+                self.refuse(("media_types", name), fault)
+        return {**MEDIA_TYPES, **own}
+
+    def check_known(self, field: str, words: Iterable[str], known: Iterable[str], entry: _Entry) -> None:
+        for index, word in enumerate(words):
+            if word not in known:
+                meant = f" (did you mean {found}?)" if (found := suggest(word, known)) else ""
+                place = (*entry.place, field) if field == "kind" else (*entry.place, field, index)
+                own = "kinds" if field == "kind" else "media_types"
+                self.refuse(
+                    place,
+                    f"expected one of {', '.join(sorted(known))}, got {word!r}{meant}; others are declared under "
+                    f"`{own}:` at the top of the catalogue",
+                )
+
+    def check_vocabulary(self, entry: _Entry, branch: Branch) -> None:
+        if branch.kind is not None:
+            self.check_known("kind", (branch.kind,), {**KINDS, **self.value.get("kinds", {})}, entry)
+        if (found := vocabulary_fault(branch)) is not None:
+            fields, fault = found
+            places = [place for field in fields if (place := (*entry.place, field)) in self.lines]
+            self.refuse((*places, entry.place)[0], fault)
 
     def name(self, entry: _Entry, default: str) -> str:
         name: str = entry.fields.get("name", default).strip()
@@ -356,25 +395,6 @@ def _parent(path: str, entries: Mapping[str, _Entry]) -> str | None:
         path = path.rpartition("/")[0]
         if path in entries:
             return path
-
-
-def _shared(fields: dict[str, Any], parent: Branch | None) -> dict[str, Any]:
-    """What a branch has in common with those above it, until it states its own."""
-    shared: dict[str, Any] = {}
-    for field, kind in (("licenses", License), ("contributors", Contributor), ("sources", Source)):
-        if field in fields:
-            shared[field] = tuple(kind(**_as_arguments(item)) for item in fields[field])
-        else:
-            shared[field] = () if parent is None else getattr(parent, field)
-    return shared
-
-
-def _as_arguments(item: dict[str, Any]) -> dict[str, Any]:
-    """Data Package's `givenName` is our `given_name`, and lists are tuples."""
-    return {
-        _CAMEL_HUMP.sub("_", key).lower(): tuple(value) if isinstance(value, list) else value
-        for key, value in item.items()
-    }
 
 
 def _line_of(json_path: str, lines: Mapping[YamlPath, int]) -> int:

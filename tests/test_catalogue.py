@@ -12,7 +12,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from opendata_pkg.branch import NAMESPACE, default_dataset_id, default_name, path_fault
+from opendata_pkg.branch import (
+    NAMESPACE,
+    Atlas,
+    Evidence,
+    Format,
+    IonChannels,
+    Related,
+    Term,
+    default_dataset_id,
+    default_name,
+    path_fault,
+)
 from opendata_pkg.catalogue import (
     BrokenCatalogueError,
     Catalogue,
@@ -26,6 +37,7 @@ from opendata_pkg.catalogue import (
 from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.strict_yaml import MAX_DEPTH
+from opendata_pkg.vocabulary import KINDS, MEDIA_TYPES
 
 SEED = Path(__file__).parent / "data" / "seed.md"
 HEAD = "format: 1\nid: example\nepoch: 2024-01-01T00:00:00Z\n"
@@ -202,6 +214,57 @@ branches:
     assert rat.contributors == root.contributors
 
 
+MOUSE = Term(id="NCBITaxon:10090", label="Mus musculus")
+
+
+def test_what_is_said_once_holds_below():
+    """A branch states what differs; a list takes the place of the inherited one, an empty one clears it."""
+    found = parse(
+        """
+kinds: {satellite: Images of brains from space.}
+media_types: {grib: application/wmo-grib}
+kind: collection
+species: [{id: NCBITaxon:10090, label: Mus musculus}]
+brain_regions: [{id: "UBERON:0000955", label: brain}, {id: "MBA:997", label: brain}]
+cell_classes: [{label: neuron}, {id: "CL:0000129", label: microglia}]
+formats: [swc, grib]
+keywords: [one, two]
+related: [{relationType: IsDocumentedBy, id: "https://doi.org/10.1093/cercor/bhy339", title: A paper}]
+atlas: {version: "1.10", resolution_um: 25}
+branches:
+  A:
+    evidence: {kind: listing, source: a script}
+    branches:
+      B:
+        kind: ion-channel
+        ion_channels: [{family: Nav, genes: [SCN*A]}, {family: X}]
+        atlas: {}
+        cell_classes: []
+        species: []
+        formats: [nwb]
+      C: {kind: satellite, keywords: []}
+"""
+    )
+    root, a, b, c = found.branches.values()
+    inherited = ("kind", "species", "brain_regions", "cell_classes", "formats", "keywords", "related", "atlas")
+    assert all(getattr(a, field) == getattr(root, field) != () for field in inherited)
+    assert (root.kind, root.species, root.keywords) == ("collection", (MOUSE,), ("one", "two"))
+    assert root.cell_classes == (Term(label="neuron"), Term(id="CL:0000129", label="microglia"))
+    assert root.formats == (
+        Format(name="swc", media_type="application/swc"),
+        Format(name="grib", media_type="application/wmo-grib"),
+    )
+    paper = Related(relation_type="IsDocumentedBy", id="https://doi.org/10.1093/cercor/bhy339", title="A paper")
+    assert root.related == b.related == (paper,)
+    assert root.atlas == c.atlas == Atlas(version="1.10", resolution_um=25)
+    assert a.evidence == Evidence(kind="listing", source="a script")
+    assert root.evidence is b.evidence is None
+    assert b.ion_channels == (IonChannels(family="Nav", genes=("SCN*A",)), IonChannels(family="X"))
+    assert (b.atlas, b.cell_classes, b.species, b.kind) == (None, (), (), "ion-channel")
+    assert b.formats == (Format(name="nwb", media_type="application/nwb"),)
+    assert (c.kind, c.keywords, c.species) == ("satellite", (), (MOUSE,))
+
+
 def test_three_lines_are_a_catalogue():
     """The root is there without being declared, by the catalogue's id."""
     found = parse("")
@@ -360,6 +423,66 @@ def test_an_unknown_name_is_told_too(small):
         ("ignore:\n  - prefix: tmp/\n", "line 5: at $.ignore[0]: 'reason' is a required property"),
         ("ignore: [{prefix: '', reason: x}]\n", "line 4: at $.ignore[0].prefix: '' should be non-empty"),
         ("licenses: [{title: Free}]\n", "line 4: at $.licenses[0]: 'path' is a required property"),
+        (
+            "species: mouse\n",
+            (
+                "line 4: at $.species: 'mouse' is not of type 'array': a list takes the place of the inherited one, "
+                "[] clears it"
+            ),
+        ),
+        (
+            "branches:\n  A:\n    keywords:\n",
+            (
+                "line 6: at $.branches.A.keywords: None is not of type 'array': a list takes the place of the "
+                "inherited one, [] clears it"
+            ),
+        ),
+        (
+            "species:\n  - {id: Mouse, label: mouse}\n",
+            "line 5: at $.species[0].id: 'Mouse' does not match '^NCBITaxon:[1-9][0-9]*$'",
+        ),
+        (
+            "brain_regions: [{id: 'UBERON:955', label: brain}]\n",
+            "line 4: at $.brain_regions[0].id: 'UBERON:955' does not match '^(UBERON:[0-9]{7}|MBA:[1-9][0-9]*)$'",
+        ),
+        (
+            "branches: {A: {evidence: {kind: rumour, source: x}}}\n",
+            "line 4: at $.branches.A.evidence.kind: 'rumour' is not one of ['listing', 'command', 'crawl']",
+        ),
+        # the vocabulary's
+        (
+            "branches:\n  A:\n    kind: morfology\n",
+            (
+                f"line 6: expected one of {', '.join(sorted(KINDS))}, got 'morfology' (did you mean morphology?); "
+                "others are declared under `kinds:` at the top of the catalogue"
+            ),
+        ),
+        (
+            "formats:\n  - png\n  - grib\n",
+            (
+                f"line 6: expected one of {', '.join(sorted(MEDIA_TYPES))}, got 'grib'; "
+                "others are declared under `media_types:` at the top of the catalogue"
+            ),
+        ),
+        (
+            "media_types:\n  swc: text/plain\n",
+            "line 5: expected application/swc as the media type of swc, as in every catalogue, got text/plain",
+        ),
+        (
+            "kind: morphology\n",
+            "line 4: expected cell_classes of a branch of kind morphology, got none, not even inherited",
+        ),
+        (
+            "kind: collection\nion_channels: [{family: Kv}]\nbranches:\n  A:\n    kind: imaging\n",
+            ("line 8: a branch of kind imaging has no ion_channels: take it out, or state it empty if it is inherited"),
+        ),
+        (
+            (
+                "species: [{id: NCBITaxon:10116, label: rat}]\nbranches:\n  A:\n"
+                "    brain_regions: [{id: 'MBA:997', label: brain}]\n"
+            ),
+            "line 7: MBA:997 is of the Allen Mouse Brain Atlas, but the species is rat: state UBERON ids",
+        ),
         # the tree's own
         (
             "branches:\n  A:\n    branches:\n      B:\n  A/B:\n",

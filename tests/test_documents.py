@@ -75,8 +75,10 @@ def test_a_newer_format_says_what_to_do():
     assert caught.value.exit_status == 3
 
 
-@pytest.mark.parametrize("path", sorted(shipped("schemas").rglob("*.json")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((shipped("schemas") / "internal").glob("*.json")), ids=lambda path: path.name)
 def test_every_schema_says_what_it_is(path):
-    """Each schema has an id, so that others can refer to it, a draft, and a title."""
+    """Each schema has an id, so that others can refer to it, a draft, a title and a description of its document."""
     schema = json.loads(path.read_bytes())
-    assert {"$schema", "$id", "title"} <= set(schema)
+    assert schema["$id"] == f"urn:opendata:schema:{FORMAT}:{path.stem}"
+    assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+    assert {"title", "description"} <= set(schema)
