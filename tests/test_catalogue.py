@@ -4,7 +4,9 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -88,9 +90,14 @@ def test_each_line_of_the_seed_is_a_branch(catalogue, path):
     assert branch.mount_in_parent == path.rpartition("/")[2]
 
 
-def test_nothing_else_is_a_branch(catalogue):
-    """The root and the seed's lines, no more."""
-    assert set(catalogue.branches) == {"", *seed_tree()}
+def test_what_the_seed_does_not_name_has_evidence(catalogue):
+    """A branch is a line of the seed, or a listing or a command shows that the bucket has it; never both."""
+    for path, branch in catalogue.branches.items():
+        if path in {"", *seed_tree()}:
+            assert branch.evidence is None
+        else:
+            assert branch.evidence.kind in {"listing", "command"}
+            assert len(branch.evidence.source) > 10
 
 
 def test_names_and_ids_are_written_down_and_follow_the_rule(catalogue):
@@ -101,7 +108,7 @@ def test_names_and_ids_are_written_down_and_follow_the_rule(catalogue):
         assert branch.dataset_id == default_dataset_id(catalogue.id, path)
         assert f"name: {branch.name}\n" in written
         assert f"uuid: {branch.dataset_id}\n" in written
-    assert len({branch.name for branch in catalogue.walk()}) == 174
+    assert len({branch.name for branch in catalogue.walk()}) == len(catalogue.branches)
 
 
 def test_ids_never_change():
@@ -118,10 +125,59 @@ def test_titles_tell_branches_apart(catalogue):
     assert [title for title in titles if "_" in title or title[0].islower()] == []
 
 
-def test_the_root_and_the_groups_are_described(catalogue):
-    """Who looks from above finds a paragraph to read."""
-    assert all(catalogue.branches[path].description for path in ("", *catalogue.root.children))
-    assert len(catalogue.root.children) == 4
+def test_every_branch_is_described(catalogue):
+    """Each has a kind and a paragraph of its own, a sentence at least."""
+    for branch in catalogue.walk():
+        assert branch.kind in KINDS
+        assert re.fullmatch(r"[A-Z].{30,}\.", branch.description), branch.path
+    described = [branch.description for branch in catalogue.walk()]
+    assert len(set(described)) == len(described)
+
+
+def test_folders_that_name_a_species_or_a_region_say_which(catalogue):
+    """What a folder's name states is stated in terms of ontologies; mice have the ids of their atlas, too."""
+    for branch in catalogue.walk():
+        folders = branch.path.split("/")
+        species = {term.id for term in branch.species}
+        regions = {term.id for term in branch.brain_regions}
+        if "Mouse" in folders:
+            assert species == {"NCBITaxon:10090"}
+        if "Rat" in folders:
+            assert species == {"NCBITaxon:10116"}
+            assert not any(region.startswith("MBA:") for region in regions)
+        for folder, region in (
+            ("SSCx", "UBERON:0008930"),
+            ("Amygdala", "UBERON:0001876"),
+            ("Thalamus", "UBERON:0001897"),
+        ):
+            if folder in folders:
+                assert region in regions
+    cortex = catalogue.branches["Experimental_Data/Reconstructed_morphologies/Categorized/Neurons/Mouse/Cortex"]
+    assert [term.id for term in cortex.brain_regions] == ["UBERON:0000956", "MBA:688"]
+    assert [term.label for term in cortex.cell_classes] == ["neuron"]
+
+
+def test_real_keys_find_their_branches(catalogue, capsys):
+    """Of 916 keys known of the real bucket, hardly any belongs to the root: the tree fits the bucket."""
+    lines = (SEED.parent / "openbluebrain-keys.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    keys = [line.split("\t")[0] for line in lines]
+    places = Counter(place_of(catalogue, key) for key in keys)
+    with capsys.disabled():
+        shares = ", ".join(f"{place} {places[place] / len(keys):.1%}" for place in ("ignored", "root", "inner", "leaf"))
+        sys.stdout.write(f"\n{len(keys)} real keys: {shares}\n")
+    assert len(keys) == 916
+    assert places["root"] <= 0.05 * len(keys)
+
+
+def place_of(catalogue, key):
+    """Where a key belongs: ignored, to the root, to a branch with children, or to one without."""
+    if any(key.startswith(ignored.prefix) for ignored in catalogue.ignore):
+        return "ignored"
+    folder = key
+    while folder := folder.rpartition("/")[0]:
+        if folder in catalogue.branches:
+            return "inner" if catalogue.branches[folder].children else "leaf"
+    return "root"
 
 
 def test_terms_reach_every_branch(catalogue):
