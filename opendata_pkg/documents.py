@@ -76,8 +76,8 @@ def _profiles() -> Registry[Any]:
 
 
 def profile_urls() -> tuple[str, ...]:
-    """The profiles that descriptors can be checked against: ours, all versions, and the official one; sorted."""
-    return tuple(sorted(_profiles()))
+    """The profiles that a descriptor may name: ours, all versions, and the official one; sorted."""
+    return tuple(sorted(url for url in _profiles() if not url.endswith("/base.json")))
 
 
 @cache

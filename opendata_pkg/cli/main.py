@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
 from opendata_pkg.cli.demo import demo
+from opendata_pkg.cli.describe import describe
 from opendata_pkg.cli.errors import errors_as_sentences
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.release import release
@@ -66,7 +67,7 @@ def _opendata(
 
 
 # In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, build, release, demo):
+for _command in (scan, hash, tree, describe, build, release, demo):
     app.command()(_command)
 
 
