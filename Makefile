@@ -49,6 +49,7 @@ check: $(READY)
 	check-jsonschema --check-metaschema $$(find schemas -name '*.json' | sort)
 	check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
 	python docs/generate_cli.py --check
+	opendata describe --check
 	python docs/check_links.py
 
 format: $(READY)
