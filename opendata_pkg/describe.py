@@ -84,17 +84,23 @@ def read_evidence(path: Path) -> tuple[KnownFile, ...]:
     """
     if not path.is_file():
         return ()
-    with path.open(encoding="utf-8", newline="") as stream:
+    found: dict[str, KnownFile] = {}
+    # `utf-8-sig`: spreadsheets put a mark in front.
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         rows = csv.reader(stream, strict=True)
-        header = tuple(next(rows, ()))
-        if header != EVIDENCE_COLUMNS:
-            expected = ",".join(EVIDENCE_COLUMNS)
-            raise BrokenEvidenceError(str(path), 1, f"expected the columns {expected}, got {','.join(header)}")
-        found: dict[str, KnownFile] = {}
-        for row in rows:
-            known = _known_file(row, str(path), rows.line_num)
-            if found.setdefault(known.key, known) is not known:
-                raise BrokenEvidenceError(str(path), rows.line_num, f"expected each key once, got {known.key} again")
+        try:
+            header = tuple(next(rows, ()))
+            if header != EVIDENCE_COLUMNS:
+                expected = ",".join(EVIDENCE_COLUMNS)
+                raise BrokenEvidenceError(str(path), 1, f"expected the columns {expected}, got {','.join(header)}")
+            for row in rows:
+                known = _known_file(row, str(path), rows.line_num)
+                if found.setdefault(known.key, known) is not known:
+                    fault = f"expected each key once, got {known.key} again"
+                    raise BrokenEvidenceError(str(path), rows.line_num, fault)
+        except (csv.Error, UnicodeDecodeError) as error:
+            fault = f"expected CSV in UTF-8, quoted as RFC 4180 has it: {error}"
+            raise BrokenEvidenceError(str(path), rows.line_num + 1, fault) from error
     return tuple(found.values())
 
 

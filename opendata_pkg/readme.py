@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from opendata_pkg.branch import ROOT
-from opendata_pkg.vocabulary import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -77,8 +76,7 @@ def _head(branch: Branch) -> list[str]:
 
 def _facts(branch: Branch) -> Iterator[tuple[str, str]]:
     if branch.kind:
-        kind = KINDS.get(branch.kind)
-        yield "Kind", f"{branch.kind}: {kind.description}" if kind else branch.kind
+        yield "Kind", branch.kind
     for name, terms in (
         ("Species", branch.species),
         ("Brain regions", branch.brain_regions),

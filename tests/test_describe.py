@@ -205,7 +205,7 @@ Rats in words.
 
 | | |
 |---|---|
-| Kind | morphology: Reconstructed shapes of cells: trees of points with radii. |
+| Kind | morphology |
 | Species | Rattus norvegicus ([NCBITaxon:10116](http://purl.obolibrary.org/obo/NCBITaxon_10116)) |
 | Brain regions | brain ([UBERON:0000955](http://purl.obolibrary.org/obo/UBERON_0000955)) |
 | Cell classes | neuron |
@@ -324,6 +324,22 @@ def test_the_command_writes_and_checks_a_catalogue_of_ones_own(run_opendata, tmp
         2,
         "error: expected --write or --check, got both: --write leaves nothing to check\n",
     )
+
+
+def test_a_spreadsheet_may_have_written_the_known_keys(tmp_path):
+    """A mark in front and carriage returns change nothing."""
+    path = tmp_path / "evidence.csv"
+    path.write_bytes(b'\xef\xbb\xbfkey,bytes,evidence,source\r\n"a,b",1,listing,c\r\n')
+    assert read_evidence(path) == (KnownFile(key="a,b", size_bytes=1, evidence="listing", source="c"),)
+
+
+@pytest.mark.parametrize("data", [b'"a"b,1,listing,c\n', b"\xff,1,listing,c\n", b'"a,1,listing,c\n'])
+def test_what_is_no_csv_is_told_so(tmp_path, data):
+    """Bad quoting and other encodings are bad input."""
+    path = tmp_path / "evidence.csv"
+    path.write_bytes(b"key,bytes,evidence,source\n" + data)
+    with pytest.raises(BrokenEvidenceError, match=r"line \d: expected CSV in UTF-8, quoted as RFC 4180 has it: "):
+        read_evidence(path)
 
 
 @pytest.mark.parametrize(
