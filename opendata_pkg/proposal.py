@@ -33,14 +33,14 @@ class Folder:
         return f"{self.objects} objects, {self.size_bytes} bytes"
 
 
-def propose(folders: Iterable[Folder], catalogue: Catalogue | None = None) -> str:
+def propose(folders: Iterable[Folder], catalogue: Catalogue | None = None, *, taken: Iterable[str] = ()) -> str:
     """The folders as entries of `branches:` at the top of a catalogue, each by its whole path, with its figures.
 
     The text is YAML and begins with `branches:`. What cannot be a branch, or not beside another one, is a comment that
-    says why. `catalogue` is what they are to be added to.
+    says why. `catalogue` is what they are to be added to; `taken` are other names that no branch may have.
     """
     branches = {} if catalogue is None else catalogue.branches
-    names = {branch.name for branch in branches.values()}
+    names = {branch.name for branch in branches.values()} | set(taken)
     former = {old for branch in branches.values() for old in branch.formerly}
     ignored = [] if catalogue is None else [entry.prefix for entry in catalogue.ignore]
     spellings = {fold(folder): folder for path in branches if path for folder in _with_parents(path)}

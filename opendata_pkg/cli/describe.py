@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,16 +26,32 @@ def describe(
     check: Annotated[
         bool, typer.Option("--check", help="Say which of these files are out of date; status 1 if any is.")
     ] = False,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", metavar="SNAPSHOT", help="Print a catalogue to begin with, for the bucket of SNAPSHOT."),
+    ] = None,
     catalogue: CatalogueOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Print a branch's descriptor, or write the descriptors and READMEs of all branches from the catalogue."""
+    """Print a branch's descriptor, or write the descriptors and READMEs of all branches from the catalogue.
+
+    With --init, for a bucket that has no catalogue yet: its folders as branches, for a person to describe.
+    """
     from opendata_pkg.describe import EVIDENCE_FILE, compare, mend, package_document, package_files, read_evidence
 
     out = Output(json=json, quiet=quiet)
     if write and check:
         raise UsageError("expected --write or --check, got both: --write leaves nothing to check")
+    if init is not None:
+        if write or check or branch != ROOT:
+            raise UsageError("expected --init alone: it begins a new catalogue, and describes no branch")
+        from opendata_pkg.snapshot import Snapshot
+        from opendata_pkg.starter import start_catalogue
+
+        text = start_catalogue(Snapshot.read(init))
+        out.result({"catalogue": text}, text)
+        return
     file = shipped("packages") / "catalogue.yaml" if catalogue is None else catalogue
     described = Catalogue.load(file)
     start = described.resolve(branch)
