@@ -30,7 +30,7 @@ SHOWN_MAX = 3
 """Faults of one kind in one column of one file that are told one by one; of the others only the number."""
 
 _BLOCK_BYTES = 1 << 20
-_ROWS = 8192
+_ROWS = 2048
 _TWINS_MAX = 10_000
 _BOM = b"\xef\xbb\xbf"
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -81,8 +81,7 @@ class TableChecker:
     def check(self, stream: BinaryIO, file: str) -> FileFacts:
         """Check one file of the table; its last row may not stand after the first of the next."""
         lines = _Lines(stream)
-        reader = csv.reader(map(bytes.decode, chain.from_iterable(lines)), strict=True)
-        chunks = self._parsed(reader, file)
+        chunks = self._parsed(iter(lines), file)
         start = self.rows
         if (first := next(chunks, None)) is None:
             self._add(file, "empty", f"expected a header line with the columns {listed(self.schema.names)}, got none")
@@ -93,7 +92,7 @@ class TableChecker:
             for line, chunk in chain([(before + 1, rows)] if rows else [], chunks):
                 self._chunk(chunk, positions, len(header), file, line)
         lines.drain()
-        self._files.append((start, file, reader.line_num != self.rows - start + 1))
+        self._files.append((start, file, lines.count != self.rows - start + 1))
         for kind, message, remedy in lines.faults():
             self._add(file, kind, message, line=lines.fault_line(kind), remedy=remedy)
         return FileFacts(rows=self.rows - start, size_bytes=lines.size_bytes, sha256=lines.sha256.hexdigest())
@@ -114,14 +113,24 @@ class TableChecker:
         start, file, multiline = next(entry for entry in reversed(self._files) if entry[0] <= row)
         return file, None if multiline else row - start + 2
 
-    def _parsed(self, reader: Any, file: str) -> Iterator[tuple[int, list[list[str]]]]:
-        """The rows that can be read, some thousand at a time, each with the line on which the row before them ends.
+    def _parsed(self, blocks: Iterator[list[bytes]], file: str) -> Iterator[tuple[int, list[list[str]]]]:
+        """The rows that can be read, some thousand at a time, each with the line on which the row before them ends."""
+        before = 0
+        for lines in blocks:
+            rows = _plain_rows(lines)
+            if rows is None:
+                # From here on csv reads, since a value in quotes may go on in the next block.
+                rest = chain(lines, chain.from_iterable(blocks))
+                yield from self._quoted(csv.reader(map(bytes.decode, rest), strict=True), before, file)
+                return
+            for start in range(0, len(rows), _ROWS):
+                yield before + start, rows[start : start + _ROWS]
+            before += len(rows)
 
-        csv goes on with the next line after one that it cannot read.
-        """
-        undecoded = 0
+    def _quoted(self, reader: Any, start: int, file: str) -> Iterator[tuple[int, list[list[str]]]]:
+        """The rows that csv can read, from line `start` on; it goes on with the next line after one that it cannot."""
         while True:
-            before = reader.line_num + undecoded
+            before = start + reader.line_num
             rows: list[list[str]] = []
             try:
                 # `extend` keeps the rows that it got before an error.
@@ -129,13 +138,12 @@ class TableChecker:
             except csv.Error as error:
                 remedy = 'put a value that holds commas, quotes or line ends in quotes, and write each " in it twice'
                 message = f"cannot be read as CSV ({error})"
-                self._add(file, "bad quoting", message, line=reader.line_num + undecoded, remedy=remedy)
+                self._add(file, "bad quoting", message, line=start + reader.line_num, remedy=remedy)
             except UnicodeDecodeError as error:
                 # csv has not seen that line, and does not count it.
-                undecoded += 1
+                start += 1
                 message = f"expected UTF-8, got the byte 0x{error.object[error.start]:02x}"
-                line = reader.line_num + undecoded
-                self._add(file, "no UTF-8", message, line=line, remedy="save the file as UTF-8")
+                self._add(file, "no UTF-8", message, line=start + reader.line_num, remedy="save the file as UTF-8")
             else:
                 if not rows:
                     return
@@ -206,7 +214,8 @@ class TableChecker:
                     line = _line_of(rows, index, before)
                     self._add(file, kind, message, line=line, column=field.name, suggestion=suggestion)
         elif field.type == "integer":
-            self.sums[field.name] += sum(map(int, (value for value in values if value not in absent)))
+            known = (value for value in values if value not in absent) if absent else values
+            self.sums[field.name] += sum(map(int, known))
         if field.enum:
             self.counts[field.name].update(values)
         if (hashes := self._hashes.get(field.name)) is not None:
@@ -251,15 +260,19 @@ class TableChecker:
 
 
 class _Lines:
-    """The lines of a file in blocks, as bytes, while hashing all of them and watching how they end."""
+    """The lines of a file in blocks, as bytes, while hashing all of them and watching how they end.
+
+    `count` is how many lines there were so far.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self.sha256 = hashlib.sha256()
         self.size_bytes = 0
         self._stream = stream
         self._kinds: dict[str, int] = {}
-        self._lines = 0
+        self.count = 0
         self._crlf = 0
+        self._returns = False
 
     def __iter__(self) -> Iterator[list[bytes]]:
         rest = self._read()
@@ -276,7 +289,7 @@ class _Lines:
                 # The last one may go on in the next block, a line feed after its carriage return among others.
                 rest = lines.pop()
                 if len(rest) > _BLOCK_BYTES:
-                    self._kinds["long"] = self._lines + len(lines) + 1
+                    self._kinds["long"] = self.count + len(lines) + 1
                     return
             else:
                 rest = b""
@@ -312,15 +325,30 @@ class _Lines:
     def _read(self) -> bytes:
         block = self._stream.read(_BLOCK_BYTES)
         self.sha256.update(block)
+        self._returns = self._returns or b"\r" in block
         self.size_bytes += len(block)
         return block
 
     def _watch(self, lines: list[bytes]) -> None:
-        crlf = [index for index, line in enumerate(lines) if line.endswith(b"\r\n")]
-        if crlf:
-            self._kinds.setdefault("crlf", self._lines + crlf[0] + 1)
+        if self._returns and (crlf := [index for index, line in enumerate(lines) if line.endswith(b"\r\n")]):
+            self._kinds.setdefault("crlf", self.count + crlf[0] + 1)
             self._crlf += len(crlf)
-        self._lines += len(lines)
+        self.count += len(lines)
+
+
+def _plain_rows(lines: list[bytes]) -> list[list[str]] | None:
+    """The rows of some lines; None if that takes more than splitting at commas, which is several times as fast as csv.
+
+    That is so where no quote, carriage return, empty line or broken UTF-8 is.
+    """
+    block = b"".join(lines)
+    if b'"' in block or b"\r" in block:
+        return None
+    try:
+        texts = block.decode().removesuffix("\n").split("\n")
+    except UnicodeDecodeError:
+        return None
+    return None if "" in texts else [text.split(",") for text in texts]
 
 
 def _told_apart(values: Iterable[str], absent: set[str], start: int) -> Iterator[object]:

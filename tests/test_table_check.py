@@ -1,9 +1,11 @@
 """Tables are checked in one pass: every fault with its line, whatever is wrong with the file."""
 
+import csv
 import hashlib
 import io
 import json
 import tracemalloc
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -179,6 +181,22 @@ def test_memory_stays_bounded():
     few, many = (peak(io.BytesIO((header + "".join(part)).encode())) for part in (rows[:20_000], rows))
     assert many - few < 40_000 * 150
     assert peak(io.BytesIO(b"x" * 50_000_000)) < 20_000_000
+
+
+@given(st.lists(st.lists(st.text('ab,"\n é', max_size=4), min_size=2, max_size=2), max_size=6), st.integers(0, 6))
+def test_rows_are_read_as_csv_reads_them(rows, quoted_from):
+    """Lines without quotes are split at commas, all others by csv: what is seen is the same."""
+    text = io.StringIO()
+    for index, row in enumerate([["a", "b"], *rows]):
+        quoting = csv.QUOTE_ALL if index > quoted_from else csv.QUOTE_MINIMAL
+        csv.writer(text, lineterminator="\n", quoting=quoting).writerow(row)
+    schema = {"fields": [{"name": name, "constraints": {"enum": ["none of them"]}} for name in "ab"]}
+    schema["missingValues"] = []
+    checker = TableChecker(TableSchema.from_dict(schema, "s"))
+    facts = checker.check(io.BytesIO(text.getvalue().encode()), "0")
+    seen = list(csv.reader(io.StringIO(text.getvalue()), strict=True))[1:]
+    assert facts.rows == len(seen)
+    assert checker.counts == {name: Counter(row[i] for row in seen) for i, name in enumerate("ab")}
 
 
 @given(st.binary(max_size=300))
