@@ -49,7 +49,9 @@ check: $(READY)
 	codespell
 	check-jsonschema --check-metaschema $$(find schemas -name '*.json' ! -name '*.tableschema.json' | sort)
 	check-jsonschema --builtin-schema vendor.citation-file-format CITATION.cff
+	opendata validate packages
 	python docs/generate_cli.py --check
+	opendata describe --check
 	python docs/check_links.py
 
 format: $(READY)
@@ -61,6 +63,7 @@ docs: $(READY)
 
 bench: $(READY)
 	python benchmarks/build.py
+	python benchmarks/validate.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-store

@@ -8,31 +8,35 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.branch import (
     NAME_MAX,
     ROOT,
     Branch,
     Contributor,
+    Evidence,
     License,
     Source,
     default_dataset_id,
     default_name,
     path_fault,
+    shared_fields,
+    vocabulary_fault,
 )
 from opendata_pkg.documents import InvalidDocumentError, shipped, validate
+from opendata_pkg.faults import suggest
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.paths import fold
 from opendata_pkg.strict_yaml import YamlDocument, YamlPath, load_yaml
+from opendata_pkg.vocabulary import KINDS, MEDIA_TYPES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
 __all__ = [
@@ -48,7 +52,6 @@ __all__ = [
 ]
 
 _SUGGESTIONS_MAX = 3
-_CAMEL_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 class BrokenCatalogueError(InputError):
@@ -106,7 +109,13 @@ class Catalogue:
     @classmethod
     def parse(cls, data: bytes, where: str) -> Catalogue:
         """A catalogue from its file's bytes; `where` names it in errors. Raises InputError as `load` does."""
-        return _Reader(load_yaml(data, where), where).catalogue(data)
+        document = load_yaml(data, where)
+        _check_schema(document, where)
+        reader = _Reader(document, where)
+        catalogue = reader.catalogue(data)
+        if reader.faults:
+            raise reader.faults[0]
+        return catalogue
 
     @cached_property
     def sha256(self) -> str:
@@ -205,18 +214,17 @@ class _Entry:
 
 
 class _Reader:
-    """Turns one document into a catalogue, or says on which line it goes wrong."""
+    """Turns one document that follows its schema into a catalogue, and says on which lines it goes wrong.
+
+    It goes on after a fault, so that all are found; with `faults`, what it made is of no use.
+    """
 
     def __init__(self, document: YamlDocument, where: str) -> None:
         self.where, self.lines, self.value = where, document.lines, document.value
-        try:
-            validate(document.value, "catalogue", where=where)
-        except InvalidDocumentError as error:
-            line = _line_of(error.json_path, document.lines)
-            raise InvalidDocumentError(f"{where}, line {line}", error.json_path, error.fault) from error
+        self.faults: list[BrokenCatalogueError] = []
 
-    def refuse(self, place: YamlPath, fault: str) -> NoReturn:
-        raise BrokenCatalogueError(self.where, self.lines[place], fault)
+    def refuse(self, place: YamlPath, fault: str) -> None:
+        self.faults.append(BrokenCatalogueError(self.where, self.lines[place], fault))
 
     def catalogue(self, data: bytes) -> Catalogue:
         entries = self.entries()
@@ -242,12 +250,14 @@ class _Reader:
             if (other := found.setdefault(entry.path, entry)) is not entry:
                 lines = sorted((self.lines[other.place], self.lines[entry.place]))
                 again = f"expected the branch {entry.path!r} once, got it again; it first stands on line {lines[0]}"
-                raise BrokenCatalogueError(self.where, lines[1], again)
+                self.faults.append(BrokenCatalogueError(self.where, lines[1], again))
+                continue
             for key, fields in entry.fields.get("branches", {}).items():
                 place = (*entry.place, "branches", key)
                 path = f"{entry.path}/{key}" if entry.path else key
                 if fault := path_fault(path):
                     self.refuse(place, f"{key!r} cannot be a branch: {fault}")
+                    continue
                 waiting.append(_Entry(path=path, fields=fields or {}, place=place))
         return {path: found[path] for path in sorted(found, key=str.encode)}
 
@@ -257,10 +267,14 @@ class _Reader:
         for path, parent in parents.items():
             children.setdefault(parent, []).append(path)
         branches: dict[str, Branch] = {}
+        media_types = self.media_types()
         names: dict[str, str] = {}
         ids: dict[str, str] = {}
         for path, entry in entries.items():
             fields, ancestor = entry.fields, parents[path]
+            above = None if ancestor is None else branches[ancestor]
+            self.check_known("formats", fields.get("formats", ()), media_types, entry)
+            types = {**dict.fromkeys(fields.get("formats", ()), ""), **media_types}
             name = self.name(entry, default_name(path) if path else catalogue_id)
             dataset_id = fields.get("uuid", default_dataset_id(catalogue_id, path)).strip()
             self.check_unique("name", name, entry, names)
@@ -274,9 +288,36 @@ class _Reader:
                 parent=ancestor,
                 children=tuple(children.get(path, ())),
                 formerly=tuple(fields.get("formerly", ())),
-                **_shared(fields, None if ancestor is None else branches[ancestor]),
+                evidence=Evidence(**fields["evidence"]) if "evidence" in fields else None,
+                **shared_fields(fields, above, types),
             )
+            self.check_vocabulary(entry, branches[path], above)
         return branches
+
+    def media_types(self) -> dict[str, str]:
+        """Media types by format: this catalogue's own, else those that all catalogues know."""
+        return {**MEDIA_TYPES, **self.value.get("media_types", {})}
+
+    def check_known(self, field: str, words: Iterable[str], known: Iterable[str], entry: _Entry) -> None:
+        for index, word in enumerate(words):
+            if word not in known:
+                meant = f" (did you mean {found}?)" if (found := suggest(word, known)) else ""
+                place = (*entry.place, field) if field == "kind" else (*entry.place, field, index)
+                own = "kinds" if field == "kind" else "media_types"
+                self.refuse(
+                    place,
+                    f"expected one of {', '.join(sorted(known))}, got {word!r}{meant}; others are declared under "
+                    f"`{own}:` at the top of the catalogue",
+                )
+
+    def check_vocabulary(self, entry: _Entry, branch: Branch, above: Branch | None) -> None:
+        if "kind" in entry.fields:
+            self.check_known("kind", (entry.fields["kind"],), {**KINDS, **self.value.get("kinds", {})}, entry)
+        inherited = None if above is None else vocabulary_fault(above)
+        if (found := vocabulary_fault(branch)) is not None and found != inherited:
+            fields, fault = found
+            places = [place for field in fields if (place := (*entry.place, field)) in self.lines]
+            self.refuse((*places, entry.place)[0], fault)
 
     def name(self, entry: _Entry, default: str) -> str:
         name: str = entry.fields.get("name", default).strip()
@@ -354,7 +395,24 @@ class _Reader:
         if time is None or time.tzinfo is None or time.microsecond or time < datetime(1970, 1, 1, tzinfo=UTC):
             fault = f"expected a time in whole seconds, not before 1970, such as 2024-01-01T00:00:00Z, got {text!r}"
             self.refuse(("epoch",), fault)
+            return datetime(1970, 1, 1, tzinfo=UTC)
         return time.astimezone(UTC)
+
+
+def contradictions(document: YamlDocument, where: str) -> list[BrokenCatalogueError]:
+    """All that a catalogue which follows its schema contradicts itself in, in the order of the lines."""
+    reader = _Reader(document, where)
+    reader.catalogue(b"")
+    return sorted(reader.faults, key=lambda fault: fault.line)
+
+
+def _check_schema(document: YamlDocument, where: str) -> None:
+    try:
+        validate(document.value, "catalogue", where=where)
+    except InvalidDocumentError as error:
+        line = _line_of(error.json_path, document.lines)
+        hint = ": a list takes the place of the inherited one, [] clears it" * error.fault.endswith("'array'")
+        raise InvalidDocumentError(f"{where}, line {line}", error.json_path, error.fault + hint) from error
 
 
 def _parent(path: str, entries: Mapping[str, _Entry]) -> str | None:
@@ -365,25 +423,6 @@ def _parent(path: str, entries: Mapping[str, _Entry]) -> str | None:
         path = path.rpartition("/")[0]
         if path in entries:
             return path
-
-
-def _shared(fields: dict[str, Any], parent: Branch | None) -> dict[str, Any]:
-    """What a branch has in common with those above it, until it states its own."""
-    shared: dict[str, Any] = {}
-    for field, kind in (("licenses", License), ("contributors", Contributor), ("sources", Source)):
-        if field in fields:
-            shared[field] = tuple(kind(**_as_arguments(item)) for item in fields[field])
-        else:
-            shared[field] = () if parent is None else getattr(parent, field)
-    return shared
-
-
-def _as_arguments(item: dict[str, Any]) -> dict[str, Any]:
-    """Data Package's `givenName` is our `given_name`, and lists are tuples."""
-    return {
-        _CAMEL_HUMP.sub("_", key).lower(): tuple(value) if isinstance(value, list) else value
-        for key, value in item.items()
-    }
 
 
 def _line_of(json_path: str, lines: Mapping[YamlPath, int]) -> int:

@@ -19,6 +19,7 @@ from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, 
 from opendata_pkg.inventory import ContentDigest, InventoryWriter, Shard, Totals, content_digest, totals_of
 from opendata_pkg.model import AnnexKey, ObjectId, ObjectKey, S3Object, is_real_version
 from opendata_pkg.paths import fold
+from opendata_pkg.readme import dataset_readme
 from opendata_pkg.registry import registry_line
 from opendata_pkg.urls import NotAnObjectUrlError, parse_object_url
 from opendata_pkg.weblogs import Candidate, next_web_log
@@ -190,7 +191,8 @@ def _add_metadata(
         ".datalad/config": descriptor.datalad_config(branch).encode(),
     }
     if not has_readme:
-        readme = descriptor.readme(branch, totals=totals, digest=digest, children=[mount for mount, _ in mounts])
+        below = [(mount, child.branch) for mount, child in mounts]
+        readme = dataset_readme(branch, totals=totals, digest=digest, children=below)
         texts["README.md"] = readme.encode()
     if "citation.cff" not in files.root_names:
         texts["CITATION.cff"] = descriptor.citation(branch, digest=digest).encode()

@@ -1,4 +1,4 @@
-"""What a dataset says of itself: Frictionless descriptor, README, CITATION.cff and DataLad's files. Pure: text out.
+"""What a dataset says of itself: Frictionless descriptor, CITATION.cff and DataLad's files. Pure: text out.
 
 Nothing that goes into a dataset's tree depends on the version, on the snapshot, or on other datasets' objects; what
 does is added by `released_descriptor` and `citation` for the release's folder.
@@ -11,18 +11,20 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from opendata_pkg.branch import ROOT
 from opendata_pkg.documents import dump_json, shipped
 from opendata_pkg.urls import aws_bucket
+from opendata_pkg.vocabulary import profile_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from opendata_pkg.catalogue import Branch
+    from opendata_pkg.branch import Branch, Term
     from opendata_pkg.inventory import ContentDigest, Totals
 
 SCHEMA_PATH = "_opendata/files.tableschema.json"
 SHARD_FOLDER = "_opendata/files/"
-_PROFILE = "https://datapackage.org/profiles/2.0/datapackage.json"
+README_RESOURCE = {"name": "readme", "path": "README.md", "format": "md", "mediatype": "text/markdown"}
 
 # Metadata stay in git, whatever a reader adds to the clone later; the rest goes to the annex, as DataLad sets it up.
 GITATTRIBUTES = """\
@@ -56,48 +58,69 @@ def descriptor(
 ) -> dict[str, Any]:
     """The `datapackage.json` in a dataset's tree (Data Package 2.0). `readme`: whether our README.md is there."""
     resources: list[dict[str, Any]] = [
-        {
-            "name": f"files-{shard.name.removesuffix('.csv')}",
-            "type": "table",
-            "path": f"{SHARD_FOLDER}{shard.name}",
-            "format": "csv",
-            "mediatype": "text/csv",
-            "encoding": "utf-8",
-            "bytes": shard.size_bytes,
-            "hash": f"sha256:{shard.sha256}",
-            "schema": SCHEMA_PATH,
-        }
+        table_resource(f"files-{shard.name.removesuffix('.csv')}", f"{SHARD_FOLDER}{shard.name}", shard, SCHEMA_PATH)
         for shard in shards
     ]
     if readme:
-        resources.append({"name": "readme", "path": "README.md", "format": "md", "mediatype": "text/markdown"})
+        resources.append(README_RESOURCE)
+    bucket, region = aws_bucket(base_url) or (None, None)
+    return branch_properties(branch) | {
+        "od:storage": _present(baseUrl=base_url, bucket=bucket, region=region, prefix=branch.prefix),
+        "od:totals": {
+            "files": totals.files,
+            "bytes": totals.size_bytes,
+            "unknownSizes": totals.unknown_sizes,
+            "grades": dict(totals.grades),
+        },
+        "od:contentDigest": f"sha256:{digest.sha256}",
+        "resources": resources,
+    }
+
+
+def branch_properties(branch: Branch) -> dict[str, Any]:
+    """What a descriptor says of the branch itself, in its order (docs/reference/profiles.md); all but `resources`."""
     document: dict[str, Any] = {
-        "$schema": _PROFILE,
+        "$schema": profile_url(branch.kind),
         "name": branch.name,
         "id": f"urn:uuid:{branch.dataset_id}",
         "title": branch.title,
-    }
-    if branch.description:
-        document["description"] = branch.description
-    # An empty list says nothing, and the official profile refuses it.
-    lists = {
-        "licenses": [_present(name=x.name, title=x.title, path=x.path) for x in branch.licenses],
+        "description": branch.description,
+        "keywords": list(branch.keywords),
+        "licenses": [
+            _present(name=x.name, title=x.title, path=x.path) | _present(**{"od:source": x.source})
+            for x in branch.licenses
+        ],
         "contributors": [contributor(x) for x in branch.contributors],
         "sources": [_present(title=x.title, path=x.path, version=x.version) for x in branch.sources],
+        "od:kind": branch.kind,
+        "od:branch": branch.path or ROOT,
+        "od:species": _terms(branch.species),
+        "od:brainRegions": _terms(branch.brain_regions),
+        "od:cellClasses": _terms(branch.cell_classes),
+        "od:ionChannels": [_present(family=x.family, genes=list(x.genes) or None) for x in branch.ion_channels],
+        "od:atlas": branch.atlas
+        and _present(version=branch.atlas.version, resolutionMicrometres=branch.atlas.resolution_um),
+        "od:formats": [{"format": x.name, "mediatype": x.media_type} for x in branch.formats],
+        "od:related": [_present(relationType=x.relation_type, id=x.id, title=x.title) for x in branch.related],
+        "od:evidence": branch.evidence and {"kind": branch.evidence.kind, "source": branch.evidence.source},
     }
-    document |= {field: values for field, values in lists.items() if values}
-    document["od:branch"] = branch.path or "."
-    bucket, region = aws_bucket(base_url) or (None, None)
-    document["od:storage"] = _present(baseUrl=base_url, bucket=bucket, region=region, prefix=branch.prefix)
-    document["od:totals"] = {
-        "files": totals.files,
-        "bytes": totals.size_bytes,
-        "unknownSizes": totals.unknown_sizes,
-        "grades": dict(totals.grades),
+    # An empty list says nothing, and the official profile refuses it.
+    return {name: value for name, value in document.items() if value}
+
+
+def table_resource(name: str, path: str, file: ShardInfo, schema: str) -> dict[str, Any]:
+    """A CSV file as a resource, with its size and digest."""
+    return {
+        "name": name,
+        "type": "table",
+        "path": path,
+        "format": "csv",
+        "mediatype": "text/csv",
+        "encoding": "utf-8",
+        "bytes": file.size_bytes,
+        "hash": f"sha256:{file.sha256}",
+        "schema": schema,
     }
-    document["od:contentDigest"] = f"sha256:{digest.sha256}"
-    document["resources"] = resources
-    return document
 
 
 def released_descriptor(document: Mapping[str, Any], *, version: str, created: str) -> dict[str, Any]:
@@ -127,33 +150,6 @@ def contributor(entry: Any) -> dict[str, Any]:
         path=entry.path,
         email=entry.email,
     )
-
-
-def readme(branch: Branch, *, totals: Totals, digest: ContentDigest, children: Iterable[str]) -> str:
-    """A README.md that tells a person what this is and how to get files out of it."""
-    lines = [f"# {branch.title}", ""]
-    if branch.description:
-        lines += [branch.description, ""]
-    lines.append(f"Branch `{branch.path or '.'}`, dataset `{branch.name}`, id `{branch.dataset_id}`.")
-    lines.append("")
-    if totals.files:
-        unknown = f", {totals.unknown_sizes} of unknown size" if totals.unknown_sizes else ""
-        lines.append(
-            f"{totals.files} files, {totals.size_bytes} bytes{unknown}. `_opendata/files/` lists each with its digest."
-        )
-        lines.append(f"Content digest: `sha256:{digest.sha256}`")
-    else:
-        lines.append("No files of its own.")
-    lines += ["", "## Get files", "", "```", "datalad get PATH        # or: git annex get PATH", "```", ""]
-    lines.append("The data stay in their bucket; what arrives is checked against the digest in the file's key.")
-    mounted = list(children)
-    if mounted:
-        lines += ["", "## Subdatasets", "", "Install one with `datalad get -n PATH`.", ""]
-        lines += [f"- `{path}`" for path in mounted]
-    if branch.licenses:
-        lines += ["", "## Licence", ""]
-        lines += [f"- {x.title or x.name or x.path}" + (f": {x.path}" if x.path else "") for x in branch.licenses]
-    return "\n".join(lines) + "\n"
 
 
 def citation(branch: Branch, *, digest: ContentDigest, version: str | None = None, date: str | None = None) -> str:
@@ -234,6 +230,10 @@ def render_descriptor(document: Mapping[str, Any]) -> bytes:
 
 def _present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def _terms(terms: Iterable[Term]) -> list[dict[str, Any]]:
+    return [_present(id=term.id, label=term.label) for term in terms]
 
 
 def _scalar(text: str) -> str:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.model import InputError
+from opendata_pkg.vocabulary import DATA_PACKAGE_URL
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
+    from referencing import Registry
 
 FORMAT = 1
 """The version of every format that this package writes, and the highest that it reads."""
@@ -47,7 +49,8 @@ def dump_json(document: object) -> str:
 
 
 @cache
-def _validator(schema_name: str) -> Validator:
+def internal_validator(schema_name: str) -> Validator:
+    """A validator of `schemas/internal/<schema_name>.json`; formats such as `uri` are checked, nothing is fetched."""
     # Imported where used: jsonschema takes a tenth of a second that `opendata --help` need not wait for.
     from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415
     from referencing import Registry, Resource  # noqa: PLC0415
@@ -57,6 +60,39 @@ def _validator(schema_name: str) -> Validator:
     registry: Registry[Any] = resources @ Registry()
     schema = json.loads((folder / f"{schema_name}.json").read_bytes())
     return Draft202012Validator(schema, registry=registry, format_checker=FormatChecker())
+
+
+@cache
+def _profiles() -> Registry[Any]:
+    from referencing import Registry, Resource  # noqa: PLC0415
+
+    schemas = shipped("schemas")
+    ours = [json.loads(path.read_bytes()) for path in sorted(schemas.glob("profiles/*/*.json"))]
+    by_url = {profile["$id"]: profile for profile in ours}
+    # The official profile has no id in itself: it is known by its URL.
+    by_url[DATA_PACKAGE_URL] = json.loads((schemas / "vendor" / "datapackage-2.0.json").read_bytes())
+    registry: Registry[Any] = Registry()
+    return registry.with_resources((url, Resource.from_contents(profile)) for url, profile in by_url.items())
+
+
+def profile_urls() -> tuple[str, ...]:
+    """The profiles that a descriptor may name: ours, all versions, and the official one; sorted."""
+    return tuple(sorted(url for url in _profiles() if not url.endswith("/base.json")))
+
+
+@cache
+def profile_validator(url: str) -> Validator:
+    """A validator of one of `profile_urls()` (JSON Schema draft-07); all references are resolved offline.
+
+    Raises:
+        KeyError: there is no such profile.
+    """
+    from jsonschema import Draft7Validator, FormatChecker  # noqa: PLC0415 - as above
+
+    registry = _profiles()
+    if url not in registry:
+        raise KeyError(url)
+    return Draft7Validator(registry.contents(url), registry=registry, format_checker=FormatChecker())
 
 
 def validate(document: Any, schema_name: str, *, where: str) -> None:
@@ -70,7 +106,7 @@ def validate(document: Any, schema_name: str, *, where: str) -> None:
 
     if isinstance(document, dict) and isinstance(found := document.get("format"), int) and found > FORMAT:
         raise NewerFormatError(where, found)
-    fault = best_match(_validator(schema_name).iter_errors(document))
+    fault = best_match(internal_validator(schema_name).iter_errors(document))
     if fault is not None:
         raise InvalidDocumentError(where, fault.json_path, fault.message)
 

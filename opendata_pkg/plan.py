@@ -186,7 +186,7 @@ def count_rows(ranges: Ranges) -> int:
 
 def kept_keys(table: pa.Table, catalogue: Catalogue) -> pa.Array:
     """The keys, of a table with the columns `key` and `size`, that a release of that catalogue holds."""
-    keep = pc.invert(_is_marker(table))
+    keep = pc.invert(is_marker(table))
     for ignored in catalogue.ignore:
         keep = pc.and_(keep, pc.invert(pc.starts_with(table["key"], ignored.prefix)))
     return table["key"].filter(keep).combine_chunks()
@@ -245,7 +245,7 @@ def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges]
     for path, branch in catalogue.branches.items():
         owners.append((*snapshot.prefix_range(branch.prefix), path))
     ignored = [(*snapshot.prefix_range(entry.prefix), entry.reason) for entry in catalogue.ignore]
-    markers = [ObjectKey(key) for key in snapshot.table["key"].filter(_is_marker(snapshot.table)).to_pylist()]
+    markers = [ObjectKey(key) for key in snapshot.table["key"].filter(is_marker(snapshot.table)).to_pylist()]
     marker_rows = [snapshot.first_at_or_after(key) for key in markers]
 
     edges = {0, len(snapshot)}
@@ -254,7 +254,7 @@ def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges]
     for row in marker_rows:
         edges |= {row, row + 1}
     bounds = sorted(edges)
-    is_marker = set(marker_rows)
+    marked = set(marker_rows)
     own: dict[str, list[tuple[int, int]]] = {path: [] for path in catalogue.branches}
     left_out: list[LeftOut] = []
     stack: list[tuple[int, int, str]] = []
@@ -267,7 +267,7 @@ def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges]
             upcoming += 1
         stack = [owner for owner in stack if owner[1] > start]
         reason = next((why for low, high, why in ignored if low <= start < high), None)
-        if reason is None and start in is_marker:
+        if reason is None and start in marked:
             reason = FOLDER_MARKER
         if reason is not None:
             left_out.append(LeftOut(rows=(start, stop), reason=reason))
@@ -276,7 +276,8 @@ def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges]
     return {path: _merged([ranges]) for path, ranges in own.items()}, left_out
 
 
-def _is_marker(table: pa.Table) -> pa.ChunkedArray:
+def is_marker(table: pa.Table) -> pa.ChunkedArray:
+    """Which rows of a table with the columns `key` and `size` are folder markers."""
     return pc.and_(pc.ends_with(table["key"], "/"), pc.fill_null(pc.equal(table["size"], 0), fill_value=True))
 
 

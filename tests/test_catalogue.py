@@ -4,7 +4,9 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import uuid
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,7 +14,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from opendata_pkg.branch import NAMESPACE, default_dataset_id, default_name, path_fault
+from opendata_pkg.branch import (
+    NAMESPACE,
+    Atlas,
+    Evidence,
+    Format,
+    IonChannels,
+    Related,
+    Term,
+    default_dataset_id,
+    default_name,
+    path_fault,
+)
 from opendata_pkg.catalogue import (
     BrokenCatalogueError,
     Catalogue,
@@ -26,6 +39,7 @@ from opendata_pkg.catalogue import (
 from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.strict_yaml import MAX_DEPTH
+from opendata_pkg.vocabulary import KINDS, MEDIA_TYPES
 
 SEED = Path(__file__).parent / "data" / "seed.md"
 HEAD = "format: 1\nid: example\nepoch: 2024-01-01T00:00:00Z\n"
@@ -76,9 +90,14 @@ def test_each_line_of_the_seed_is_a_branch(catalogue, path):
     assert branch.mount_in_parent == path.rpartition("/")[2]
 
 
-def test_nothing_else_is_a_branch(catalogue):
-    """The root and the seed's lines, no more."""
-    assert set(catalogue.branches) == {"", *seed_tree()}
+def test_what_the_seed_does_not_name_has_evidence(catalogue):
+    """A branch is a line of the seed, or a listing or a command shows that the bucket has it; never both."""
+    for path, branch in catalogue.branches.items():
+        if path in {"", *seed_tree()}:
+            assert branch.evidence is None
+        else:
+            assert branch.evidence.kind in {"listing", "command"}
+            assert len(branch.evidence.source) > 10
 
 
 def test_names_and_ids_are_written_down_and_follow_the_rule(catalogue):
@@ -89,7 +108,7 @@ def test_names_and_ids_are_written_down_and_follow_the_rule(catalogue):
         assert branch.dataset_id == default_dataset_id(catalogue.id, path)
         assert f"name: {branch.name}\n" in written
         assert f"uuid: {branch.dataset_id}\n" in written
-    assert len({branch.name for branch in catalogue.walk()}) == 174
+    assert len({branch.name for branch in catalogue.walk()}) == len(catalogue.branches)
 
 
 def test_ids_never_change():
@@ -106,10 +125,59 @@ def test_titles_tell_branches_apart(catalogue):
     assert [title for title in titles if "_" in title or title[0].islower()] == []
 
 
-def test_the_root_and_the_groups_are_described(catalogue):
-    """Who looks from above finds a paragraph to read."""
-    assert all(catalogue.branches[path].description for path in ("", *catalogue.root.children))
-    assert len(catalogue.root.children) == 4
+def test_every_branch_is_described(catalogue):
+    """Each has a kind and a paragraph of its own, a sentence at least."""
+    for branch in catalogue.walk():
+        assert branch.kind in KINDS
+        assert re.fullmatch(r"[A-Z].{30,}\.", branch.description), branch.path
+    described = [branch.description for branch in catalogue.walk()]
+    assert len(set(described)) == len(described)
+
+
+def test_folders_that_name_a_species_or_a_region_say_which(catalogue):
+    """What a folder's name states is stated in terms of ontologies; mice have the ids of their atlas, too."""
+    for branch in catalogue.walk():
+        folders = branch.path.split("/")
+        species = {term.id for term in branch.species}
+        regions = {term.id for term in branch.brain_regions}
+        if "Mouse" in folders:
+            assert species == {"NCBITaxon:10090"}
+        if "Rat" in folders:
+            assert species == {"NCBITaxon:10116"}
+            assert not any(region.startswith("MBA:") for region in regions)
+        for folder, region in (
+            ("SSCx", "UBERON:0008930"),
+            ("Amygdala", "UBERON:0001876"),
+            ("Thalamus", "UBERON:0001897"),
+        ):
+            if folder in folders:
+                assert region in regions
+    cortex = catalogue.branches["Experimental_Data/Reconstructed_morphologies/Categorized/Neurons/Mouse/Cortex"]
+    assert [term.id for term in cortex.brain_regions] == ["UBERON:0000956", "MBA:688"]
+    assert [term.label for term in cortex.cell_classes] == ["neuron"]
+
+
+def test_real_keys_find_their_branches(catalogue, capsys):
+    """Of 916 keys known of the real bucket, hardly any belongs to the root: the tree fits the bucket."""
+    lines = (SEED.parent / "openbluebrain-keys.tsv").read_text(encoding="utf-8").splitlines()[1:]
+    keys = [line.split("\t")[0] for line in lines]
+    places = Counter(place_of(catalogue, key) for key in keys)
+    with capsys.disabled():
+        shares = ", ".join(f"{place} {places[place] / len(keys):.1%}" for place in ("ignored", "root", "inner", "leaf"))
+        sys.stdout.write(f"\n{len(keys)} real keys: {shares}\n")
+    assert len(keys) == 916
+    assert places["root"] <= 0.05 * len(keys)
+
+
+def place_of(catalogue, key):
+    """Where a key belongs: ignored, to the root, to a branch with children, or to one without."""
+    if any(key.startswith(ignored.prefix) for ignored in catalogue.ignore):
+        return "ignored"
+    folder = key
+    while folder := folder.rpartition("/")[0]:
+        if folder in catalogue.branches:
+            return "inner" if catalogue.branches[folder].children else "leaf"
+    return "root"
 
 
 def test_terms_reach_every_branch(catalogue):
@@ -200,6 +268,58 @@ branches:
     assert rat.formerly == ("Rattus", "Other/Rats")
     assert rat.licenses == (License(path="https://example.org/terms"),)
     assert rat.contributors == root.contributors
+
+
+MOUSE = Term(id="NCBITaxon:10090", label="Mus musculus")
+
+
+def test_what_is_said_once_holds_below():
+    """A branch states what differs; a list takes the place of the inherited one, an empty one clears it."""
+    found = parse(
+        """
+kinds: {satellite: Images of brains from space.}
+media_types: {grib: application/wmo-grib, h5: application/x-hdf}
+kind: collection
+species: [{id: NCBITaxon:10090, label: Mus musculus}]
+brain_regions: [{id: "UBERON:0000955", label: brain}, {id: "MBA:997", label: brain}]
+cell_classes: [{label: neuron}, {id: "CL:0000129", label: microglia}]
+formats: [swc, grib, h5]
+keywords: [one, two]
+related: [{relationType: IsDocumentedBy, id: "https://doi.org/10.1093/cercor/bhy339", title: A paper}]
+atlas: {version: "1.10", resolution_um: 25}
+branches:
+  A:
+    evidence: {kind: listing, source: a script}
+    branches:
+      B:
+        kind: ion-channel
+        ion_channels: [{family: Nav, genes: [SCN*A]}, {family: X}]
+        atlas: {}
+        cell_classes: []
+        species: []
+        formats: [nwb]
+      C: {kind: satellite, keywords: []}
+"""
+    )
+    root, a, b, c = found.branches.values()
+    inherited = ("kind", "species", "brain_regions", "cell_classes", "formats", "keywords", "related", "atlas")
+    assert all(getattr(a, field) == getattr(root, field) != () for field in inherited)
+    assert (root.kind, root.species, root.keywords) == ("collection", (MOUSE,), ("one", "two"))
+    assert root.cell_classes == (Term(label="neuron"), Term(id="CL:0000129", label="microglia"))
+    assert root.formats == (
+        Format(name="swc", media_type="application/swc"),
+        Format(name="grib", media_type="application/wmo-grib"),
+        Format(name="h5", media_type="application/x-hdf"),
+    )
+    paper = Related(relation_type="IsDocumentedBy", id="https://doi.org/10.1093/cercor/bhy339", title="A paper")
+    assert root.related == b.related == (paper,)
+    assert root.atlas == c.atlas == Atlas(version="1.10", resolution_um=25)
+    assert a.evidence == Evidence(kind="listing", source="a script")
+    assert root.evidence is b.evidence is None
+    assert b.ion_channels == (IonChannels(family="Nav", genes=("SCN*A",)), IonChannels(family="X"))
+    assert (b.atlas, b.cell_classes, b.species, b.kind) == (None, (), (), "ion-channel")
+    assert b.formats == (Format(name="nwb", media_type="application/nwb"),)
+    assert (c.kind, c.keywords, c.species) == ("satellite", (), (MOUSE,))
 
 
 def test_three_lines_are_a_catalogue():
@@ -360,6 +480,62 @@ def test_an_unknown_name_is_told_too(small):
         ("ignore:\n  - prefix: tmp/\n", "line 5: at $.ignore[0]: 'reason' is a required property"),
         ("ignore: [{prefix: '', reason: x}]\n", "line 4: at $.ignore[0].prefix: '' should be non-empty"),
         ("licenses: [{title: Free}]\n", "line 4: at $.licenses[0]: 'path' is a required property"),
+        (
+            "species: mouse\n",
+            (
+                "line 4: at $.species: 'mouse' is not of type 'array': a list takes the place of the inherited one, "
+                "[] clears it"
+            ),
+        ),
+        (
+            "branches:\n  A:\n    keywords:\n",
+            (
+                "line 6: at $.branches.A.keywords: None is not of type 'array': a list takes the place of the "
+                "inherited one, [] clears it"
+            ),
+        ),
+        (
+            "species:\n  - {id: Mouse, label: mouse}\n",
+            "line 5: at $.species[0].id: 'Mouse' does not match '^NCBITaxon:[1-9][0-9]*$'",
+        ),
+        (
+            "brain_regions: [{id: 'UBERON:955', label: brain}]\n",
+            "line 4: at $.brain_regions[0].id: 'UBERON:955' does not match '^(UBERON:[0-9]{7}|MBA:[1-9][0-9]*)$'",
+        ),
+        (
+            "branches: {A: {evidence: {kind: rumour, source: x}}}\n",
+            "line 4: at $.branches.A.evidence.kind: 'rumour' is not one of ['listing', 'command', 'crawl']",
+        ),
+        # the vocabulary's
+        (
+            "branches:\n  A:\n    kind: morfology\n",
+            (
+                f"line 6: expected one of {', '.join(sorted(KINDS))}, got 'morfology' (did you mean morphology?); "
+                "others are declared under `kinds:` at the top of the catalogue"
+            ),
+        ),
+        (
+            "formats:\n  - png\n  - grib\n",
+            (
+                f"line 6: expected one of {', '.join(sorted(MEDIA_TYPES))}, got 'grib'; "
+                "others are declared under `media_types:` at the top of the catalogue"
+            ),
+        ),
+        (
+            "kind: morphology\n",
+            "line 4: expected cell_classes of a branch of kind morphology, got none, not even inherited",
+        ),
+        (
+            "kind: collection\nion_channels: [{family: Kv}]\nbranches:\n  A:\n    kind: imaging\n",
+            ("line 8: a branch of kind imaging has no ion_channels: take it out, or state it empty if it is inherited"),
+        ),
+        (
+            (
+                "species: [{id: NCBITaxon:10116, label: rat}]\nbranches:\n  A:\n"
+                "    brain_regions: [{id: 'MBA:997', label: brain}]\n"
+            ),
+            "line 7: MBA:997 is of the Allen Mouse Brain Atlas, but the species is rat: state UBERON ids",
+        ),
         # the tree's own
         (
             "branches:\n  A:\n    branches:\n      B:\n  A/B:\n",

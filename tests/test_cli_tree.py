@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from opendata_pkg.branch import default_dataset_id
+from opendata_pkg.catalogue import shipped_catalogue
 
 CATALOGUE = """\
 format: 1
@@ -76,7 +77,7 @@ def test_scripts_read_json(run_opendata, file):
 def test_the_shipped_catalogue_is_the_default(run_opendata):
     """Without options, all branches of Blue Brain Open Data, one a line."""
     lines = run_opendata("tree").stdout.splitlines()
-    assert len(lines) == 174
+    assert len(lines) == len(shipped_catalogue().branches)
     assert lines[0] == "openbluebrain  Blue Brain Open Data"
 
 

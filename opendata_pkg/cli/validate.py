@@ -1,0 +1,61 @@
+"""`opendata validate`: documents against their schemas."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from opendata_pkg.cli.options import JsonOption, QuietOption
+from opendata_pkg.cli.output import Output
+
+if TYPE_CHECKING:
+    from opendata_pkg.validate import Report
+
+
+def validate(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="PATH",
+            help="Catalogues, descriptors, inventories, snapshots, indexes, or folders of them; by default packages/.",
+        ),
+    ] = None,
+    *,
+    conformance_rows: Annotated[
+        int,
+        typer.Option("--conformance-rows", metavar="N", min=0, help="Show frictionless tables of up to N rows, too."),
+    ] = 10_000,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Check documents: against their schemas, the files they name, and what frictionless says.
+
+    Every fault is told, with its place, what was expected, and what to change; then the exit status is 1.
+    The bytes of data files are not looked at.
+    """
+    from opendata_pkg import validate as validating
+
+    out = Output(json=json, quiet=quiet)
+    report = validating.validate(paths or (), conformance_rows=conformance_rows, reporter=out)
+    document = {
+        "checked": report.checked,
+        "faults": [fault.to_dict() for fault in report.faults],
+        "tables_not_shown_to_frictionless": list(report.not_shown),
+    }
+    out.result(document, None if json else _text(report, conformance_rows))
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def _text(report: Report, conformance_rows: int) -> str:
+    lines = [str(fault) for fault in report.faults]
+    if report.not_shown:
+        lines.append(
+            f"not shown to frictionless: tables of {len(report.not_shown)} descriptors with more than "
+            f"{conformance_rows} rows; our own checks read them whole"
+        )
+    counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
+    found = f"{len(report.faults)} faults" if report.faults else "no faults"
+    return "\n".join([*lines, f"checked {counted}: {found}"])

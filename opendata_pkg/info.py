@@ -1,0 +1,76 @@
+"""What is known of a branch: by its catalogue, and by the releases of a store. JSON values out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opendata_pkg.branch import ROOT
+from opendata_pkg.descriptor import branch_properties
+
+if TYPE_CHECKING:
+    from opendata_pkg.branch import Branch
+    from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.store import DatasetEntry, State, Store
+
+
+def describe_branch(catalogue: Catalogue, branch: Branch) -> dict[str, Any]:
+    """A branch as its catalogue has it; `descriptor` is what a data package says of it (docs/reference/profiles.md)."""
+    return {
+        "branch": branch.path or ROOT,
+        "mount": branch.mount_in_parent or ROOT,
+        "parent": None if branch.parent is None else branch.parent or ROOT,
+        "branches": list(branch.children),
+        "branches_below": sum(1 for _ in catalogue.walk(branch.path)) - 1,
+        "formerly": list(branch.formerly),
+        "descriptor": branch_properties(branch),
+    }
+
+
+def describe_dataset(store: Store, state: State, entry: DatasetEntry) -> dict[str, Any]:
+    """A dataset as it is in one release, and in which releases it has been; `changed` tells those with a new commit."""
+    versions = []
+    dates = {release["version"]: release["date"] for release in store.index()["releases"]}
+    for version, date in dates.items():
+        found = by_id(store.release(version)).get(entry.dataset_id)
+        if found is not None:
+            versions.append(
+                {
+                    "version": version,
+                    "date": date,
+                    "branch": found.branch or ROOT,
+                    "changed": found.changed,
+                    "commit": found.written.commits.main,
+                    **figures(found),
+                }
+            )
+    return {
+        "version": state.version,
+        "date": dates.get(state.version or ""),
+        "snapshot": state.snapshot,
+        "commit": entry.written.commits.main,
+        "content_digest": f"sha256:{entry.written.digest.sha256}",
+        "undigested": entry.written.digest.incomplete,
+        "subtree_digest": f"sha256:{entry.subtree_digest.sha256}",
+        "subtree_undigested": entry.subtree_digest.incomplete,
+        "artefacts": entry.artefacts,
+        **figures(entry),
+        "versions": versions,
+    }
+
+
+def figures(entry: DatasetEntry) -> dict[str, Any]:
+    """How much a dataset holds: its own files with their grades, and all at or below it."""
+    totals = entry.written.totals
+    return {
+        "files": totals.files,
+        "bytes": totals.size_bytes,
+        "unknown_sizes": totals.unknown_sizes,
+        "grades": dict(totals.grades),
+        "subtree_files": entry.subtree_files,
+        "subtree_bytes": entry.subtree_bytes,
+    }
+
+
+def by_id(state: State) -> dict[str, DatasetEntry]:
+    """The datasets of a release by what never changes of them, whatever their branches are called by now."""
+    return {entry.dataset_id: entry for entry in state.datasets.values()}
