@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from opendata_pkg import descriptor
 from opendata_pkg.inventory import ContentDigest, Totals
+from opendata_pkg.readme import dataset_readme
 from opendata_pkg.strict_yaml import load_yaml
 from tests.core_support import BASE, catalogue_of, dataset, entry_of, git, publish, repository_of, snapshot_of
 
@@ -240,8 +241,10 @@ def test_a_descriptor_of_a_branch_with_its_own_readme():
 
 def test_a_readme_names_licence_and_unknown_sizes():
     """What a person must know before using the data."""
-    branch = catalogue_of(RICH).root
-    text = descriptor.readme(branch, totals=TOTALS, digest=DIGEST, children=["Rat"])
+    catalogue = catalogue_of(RICH)
+    rat = catalogue.branches["Rat"]
+    text = dataset_readme(catalogue.root, totals=TOTALS, digest=DIGEST, children=[("Rat", rat)])
     assert "2 files, 7 bytes, 1 of unknown size." in text
-    assert "- CC BY 4.0: https://creativecommons.org/licenses/by/4.0/" in text
-    assert "- `Rat`" in text
+    assert "CC BY 4.0" in text
+    assert "https://creativecommons.org/licenses/by/4.0/" in text
+    assert f"- `Rat`: {rat.title}" in text
