@@ -84,10 +84,10 @@ def test_what_we_ship_is_valid():
     ("text", "faults"),
     [
         (
-            "titel: T\nbranches:\n  A: {lisences: []}\n  B: {title: 3}\n",
+            "titel: T\nbranches:\n  A: {titel: X}\n  B: {title: 3}\n",
             [
                 'catalogue.yaml, line 4, at $.titel: unknown field "titel"',
-                'catalogue.yaml, line 6, at $.branches.A.lisences: unknown field "lisences"',
+                'catalogue.yaml, line 6, at $.branches.A.titel: unknown field "titel"',
                 "catalogue.yaml, line 7, at $.branches.B.title: expected a text, got 3",
             ],
         ),
@@ -175,9 +175,9 @@ def test_a_file_that_is_not_as_the_descriptor_says_is_told(cortex):
             f"got {hashlib.sha256(b'x').hexdigest()}; restore the file, or write the descriptor again"
         ),
     ]
-    edit(cortex, lambda document: document["resources"][1].update({"path": "REDME.md"}))
+    edit(cortex, lambda document: document["resources"][1].update({"path": "README.txt"}))
     assert said(cortex)[0] == (
-        "datapackage.json, at $.resources[1].path: expected the file REDME.md, which is missing; "
+        "datapackage.json, at $.resources[1].path: expected the file README.txt, which is missing; "
         "did you mean README.md? restore the file, or write the descriptor again"
     )
 
