@@ -91,7 +91,7 @@ class _ResourceChecker:
         if not isinstance(path, str) or "://" in path:
             return
         place = ("resources", index, "path")
-        if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        if not _is_below(path):
             self._add(place, f"expected a path below the descriptor's folder, got {shown(path)}")
             return
         target = self._file.parent / path
@@ -165,12 +165,12 @@ class _ResourceChecker:
                 return None
             target = self._file.parent / schema
             where = str(target)
-            try:
-                schema = json.loads(target.read_bytes())
-            except FileNotFoundError:
+            if not _is_below(schema) or not target.is_file():
                 self._add(place, f"expected the Table Schema {schema}, which is missing", None, _REMEDY)
                 return None
-            except ValueError as error:
+            try:
+                schema = json.loads(target.read_bytes())
+            except (ValueError, RecursionError) as error:
                 self._add(place, f"expected a Table Schema in {schema}, which is no JSON: {error}", None, _REMEDY)
                 return None
         try:
@@ -185,6 +185,11 @@ class _ResourceChecker:
         path = json_path(place)
         fault = Fault(file=str(self._file), path=path, message=message, suggestion=suggestion, remedy=remedy)
         self._check.faults.append(fault)
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path leads to a file below the folder that it is relative to."""
+    return not PurePosixPath(path).is_absolute() and ".." not in PurePosixPath(path).parts
 
 
 def _digest(file: Path, algorithm: str) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Checking CSV tables of any length against a Table Schema, in one pass and bounded memory.
+"""Checking CSV tables of any length repeatst a Table Schema, in one pass and bounded memory.
 
 A table may stand in several files (shards), as inventories do: order and uniqueness hold across all of them. Memory:
 some thousand rows, and 8 bytes for each row and unique column that the order of the rows does not already vouch for.
@@ -369,5 +369,5 @@ def _twins(hashes: array[int]) -> Iterator[tuple[int, int]]:
     same = pc.equal(ordered.slice(0, max(0, len(ordered) - 1)), ordered.slice(1))
     places = pc.indices_nonzero(same).slice(0, _TWINS_MAX)
     # Arrow's sort is stable: of equal values the earlier row stands first.
-    firsts, agains = order.take(places), order.take(pc.add(places, pa.scalar(1, places.type)))
-    yield from sorted(zip(firsts.to_pylist(), agains.to_pylist(), strict=True), key=operator.itemgetter(1))
+    firsts, repeats = order.take(places), order.take(pc.add(places, pa.scalar(1, places.type)))
+    yield from sorted(zip(firsts.to_pylist(), repeats.to_pylist(), strict=True), key=operator.itemgetter(1))

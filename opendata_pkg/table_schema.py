@@ -24,6 +24,8 @@ Rule = tuple["Callable[[Collection[str]], Iterable[str]]", str]
 It takes many at once, since most tables have no fault: a few calls in C then say so.
 """
 
+# Their values compare as texts.
+_DATES = ("date", "datetime")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|NaN|-?INF")
 _BOOLEAN = re.compile(r"true|True|TRUE|1|false|False|FALSE|0")
@@ -84,29 +86,35 @@ class TableSchema:
         fields = document.get("fields") if isinstance(document, dict) else None
         if not isinstance(fields, list) or not fields:
             raise UnusableTableSchemaError(where, "expected a Table Schema with a list of `fields`")
-        key = document.get("primaryKey", [])
         return cls(
             fields=tuple(_field(entry, where) for entry in fields),
-            missing_values=frozenset(document.get("missingValues", [""])),
-            primary_key=(key,) if isinstance(key, str) else tuple(key),
+            missing_values=frozenset(_words(document.get("missingValues", [""]), "missingValues", where)),
+            primary_key=_words(document.get("primaryKey", []), "primaryKey", where),
         )
+
+
+def _words(value: Any, name: str, where: str) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise UnusableTableSchemaError(where, f"expected a list of texts as {name}, got {shown(value)}")
+    return tuple(words)
 
 
 def _field(entry: Any, where: str) -> Field:
     if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
         raise UnusableTableSchemaError(where, f"expected each field to have a name, got {shown(entry)}")
     name, kind = entry["name"], entry.get("type", "string")
-    if kind not in _TYPE_RULES:
+    if not isinstance(kind, str) or kind not in _TYPE_RULES:
         meant = suggest(kind, _TYPE_RULES)
         raise UnusableTableSchemaError(
             where,
             f"field {name}: expected one of the types {listed(_TYPE_RULES)}, got {shown(kind)}"
             + (f"; did you mean {meant}?" if meant else ""),
         )
-    constraints: Mapping[str, Any] = entry.get("constraints", {})
+    constraints = _constraints(entry, kind, where)
     enum = tuple(str(value) for value in constraints.get("enum", ()))
     try:
-        rules = (*_TYPE_RULES[kind], *_constraint_rules(constraints, enum))
+        rules = (*_TYPE_RULES[kind], *_constraint_rules(constraints, enum, str if kind in _DATES else float))
     except re.error as error:
         raise UnusableTableSchemaError(where, f"field {name}: its pattern is no regular expression: {error}") from error
     return Field(
@@ -119,16 +127,46 @@ def _field(entry: Any, where: str) -> Field:
     )
 
 
-def _constraint_rules(constraints: Mapping[str, Any], enum: tuple[str, ...]) -> Iterable[Rule]:
+def _constraints(entry: Mapping[str, Any], kind: str, where: str) -> Mapping[str, Any]:
+    """A field's constraints, those that are known here, each of the type that it needs."""
+    constraints = entry.get("constraints", {})
+    limit: tuple[type, ...] = (str,) if kind in _DATES else (int, float)
+    types: dict[str, tuple[type, ...]] = {
+        "required": (bool,),
+        "unique": (bool,),
+        "enum": (list,),
+        "pattern": (str,),
+        "minimum": limit,
+        "maximum": limit,
+        "minLength": (int,),
+        "maxLength": (int,),
+    }
+    if not isinstance(constraints, dict):
+        raise UnusableTableSchemaError(where, f"field {entry['name']}: expected constraints, got {shown(constraints)}")
+    for name, wanted in types.items():
+        # JSON's true is no number, though Python's is.
+        if name in constraints and (
+            not isinstance(value := constraints[name], wanted) or (isinstance(value, bool) and bool not in wanted)
+        ):
+            message = f"field {entry['name']}: expected a {name} that fits the type {kind}, got {shown(value)}"
+            raise UnusableTableSchemaError(where, message)
+    if kind not in (*_DATES, "integer", "number") and {"minimum", "maximum"} & set(constraints):
+        raise UnusableTableSchemaError(where, f"field {entry['name']}: a {kind} has no minimum or maximum")
+    return constraints
+
+
+def _constraint_rules(
+    constraints: Mapping[str, Any], enum: tuple[str, ...], measure: Callable[[str], Any]
+) -> Iterable[Rule]:
     if enum:
         yield _failing(frozenset(enum).__contains__), f"one of {listed(enum)}"
     if (pattern := constraints.get("pattern")) is not None:
         # "pattern: … the regular expression must match the whole value", as XML Schema has it.
         yield _failing(re.compile(pattern).fullmatch), f"the form {pattern}"
     if (minimum := constraints.get("minimum")) is not None:
-        yield _outside(float, minimum, lambda value: value >= minimum, min), f"at least {minimum}"
+        yield _outside(measure, minimum, lambda value: value >= minimum, min), f"at least {minimum}"
     if (maximum := constraints.get("maximum")) is not None:
-        yield _outside(float, maximum, lambda value: value <= maximum, max), f"at most {maximum}"
+        yield _outside(measure, maximum, lambda value: value <= maximum, max), f"at most {maximum}"
     if (shortest := constraints.get("minLength")) is not None:
         yield _outside(len, shortest, lambda value: value >= shortest, min), f"at least {shortest} letters"
     if (longest := constraints.get("maxLength")) is not None:
@@ -140,10 +178,10 @@ def _failing(test: Callable[[str], object]) -> Callable[[Collection[str]], Itera
 
 
 def _outside(
-    measure: Callable[[str], float],
-    limit: float,
-    is_right: Callable[[float], bool],
-    worst_of: Callable[..., float],
+    measure: Callable[[str], Any],
+    limit: Any,
+    is_right: Callable[[Any], bool],
+    worst_of: Callable[..., Any],
 ) -> Callable[[Collection[str]], Iterable[str]]:
     """Values whose measure is on the wrong side of a limit: none is, if the worst of them is not."""
 

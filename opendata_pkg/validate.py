@@ -176,6 +176,10 @@ class _Checks:
             message = f"expected JSON: {error.msg}, column {error.colno}"
             self.faults.append(Fault(file=str(file), line=error.lineno, message=message))
             return
+        except RecursionError:
+            self.checked["broken JSON"] += 1
+            self._add(file, None, "expected JSON, got more levels inside each other than can be read")
+            return
         except UnicodeDecodeError as error:
             self.checked["broken JSON"] += 1
             self._add(file, None, f"expected JSON in UTF-8, got the byte 0x{error.object[error.start]:02x}")
@@ -264,7 +268,7 @@ def _no_key_twice(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 def _json_or_none(file: Path) -> Any:
     try:
         return json.loads(file.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

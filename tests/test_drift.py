@@ -181,7 +181,7 @@ def test_the_command_proposes_and_speaks_json(run_opendata, files):
     assert document["proposal"] == "branches:\n  Zebra:  # 1 objects, 7 bytes\n"
     assert document["new"][0] == {
         "prefix": "Zebra/",
-        "branch": "",
+        "branch": ".",
         "objects": 1,
         "size_bytes": 7,
         "unknown_sizes": 0,

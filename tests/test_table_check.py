@@ -224,6 +224,19 @@ def test_no_bytes_break_the_check(data):
             {"fields": [{"name": "a", "constraints": {"pattern": "("}}]},
             "s: field a: its pattern is no regular expression: missing ), unterminated subpattern at position 0",
         ),
+        ({"fields": [{"name": "a", "constraints": []}]}, "s: field a: expected constraints, got []"),
+        (
+            {"fields": [{"name": "a", "type": "integer", "constraints": {"minimum": "0"}}]},
+            's: field a: expected a minimum that fits the type integer, got "0"',
+        ),
+        (
+            {"fields": [{"name": "a", "constraints": {"maximum": 3}}]},
+            "s: field a: a string has no minimum or maximum",
+        ),
+        (
+            {"fields": [{"name": "a"}], "missingValues": 3},
+            "s: expected a list of texts as missingValues, got 3",
+        ),
     ],
 )
 def test_a_schema_that_cannot_be_used_is_refused(document, fault):
@@ -231,3 +244,12 @@ def test_a_schema_that_cannot_be_used_is_refused(document, fault):
     with pytest.raises(UnusableTableSchemaError) as caught:
         TableSchema.from_dict(document, "s")
     assert str(caught.value) == fault
+
+
+def test_dates_have_limits_too():
+    """They compare as texts, which is their order in time."""
+    field = {"name": "day", "type": "date", "constraints": {"minimum": "2024-01-01", "maximum": "2024-12-31"}}
+    assert check("day\n2023-12-31\n2024-06-01\n2025-01-01\n", schema={"fields": [field]}) == [
+        '0, line 2, column day: expected at least 2024-01-01, got "2023-12-31"',
+        '0, line 4, column day: expected at most 2024-12-31, got "2025-01-01"',
+    ]

@@ -6,6 +6,8 @@ import json
 import shutil
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.describe import compare, mend, package_files
@@ -82,10 +84,10 @@ def test_what_we_ship_is_valid():
     ("text", "faults"),
     [
         (
-            "titel: T\nbranches:\n  A: {lisences: []}\n  B: {title: 3}\n",
+            "titel: T\nbranches:\n  A: {titel: X}\n  B: {title: 3}\n",
             [
                 'catalogue.yaml, line 4, at $.titel: unknown field "titel"',
-                'catalogue.yaml, line 6, at $.branches.A.lisences: unknown field "lisences"',
+                'catalogue.yaml, line 6, at $.branches.A.titel: unknown field "titel"',
                 "catalogue.yaml, line 7, at $.branches.B.title: expected a text, got 3",
             ],
         ),
@@ -173,9 +175,9 @@ def test_a_file_that_is_not_as_the_descriptor_says_is_told(cortex):
             f"got {hashlib.sha256(b'x').hexdigest()}; restore the file, or write the descriptor again"
         ),
     ]
-    edit(cortex, lambda document: document["resources"][1].update({"path": "REDME.md"}))
+    edit(cortex, lambda document: document["resources"][1].update({"path": "README.txt"}))
     assert said(cortex)[0] == (
-        "datapackage.json, at $.resources[1].path: expected the file REDME.md, which is missing; "
+        "datapackage.json, at $.resources[1].path: expected the file README.txt, which is missing; "
         "did you mean README.md? restore the file, or write the descriptor again"
     )
 
@@ -339,7 +341,7 @@ def test_the_command_prints_faults_and_ends_with_1(run_opendata, cortex):
     done = run_opendata("validate", cortex, check=False)
     assert (done.returncode, done.stderr) == (1, "")
     assert done.stdout == (
-        f'{cortex}, at $.title: expected at least 1 letters, got ""\nchecked 1 descriptor: 1 faults\n'
+        f'{cortex}, at $.title: expected at least 1 letters, got ""\nchecked 1 descriptor: 1 fault\n'
     )
     done = run_opendata("validate", cortex, "--json", check=False)
     assert (done.returncode, json.loads(done.stdout)) == (
@@ -356,3 +358,51 @@ def test_the_command_prints_faults_and_ends_with_1(run_opendata, cortex):
         "not shown to frictionless: tables of 1 descriptors with more than 1 rows; our own checks read them whole\n"
         "checked 1 descriptor: no faults\n"
     )
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "files/x.csv", "README.md", "sha256:00"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "path",
+                    "hash",
+                    "bytes",
+                    "schema",
+                    "fields",
+                    "name",
+                    "type",
+                    "constraints",
+                    "enum",
+                    "minimum",
+                    "pattern",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(["$schema", "resources", "od:totals", "od:branch", "licenses", "format"]), ANYTHING, ANYTHING)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+def test_no_document_breaks_the_check(tmp_path, field, value, schema):
+    """Whatever stands where in a descriptor or a Table Schema, the answer is faults and never a traceback."""
+    (tmp_path / "files").mkdir(exist_ok=True)
+    (tmp_path / "files" / "x.csv").write_text("a\n1\n")
+    table = {"name": "t", "path": "files/x.csv", "format": "csv", "schema": schema}
+    document = {"$schema": "https://datapackage.org/profiles/2.0/datapackage.json", "resources": [table]}
+    file = tmp_path / "datapackage.json"
+    file.write_text(json.dumps(document | {field: value}))
+    assert validate([file]).checked == {"descriptor": 1}
+
+
+def test_json_without_end_is_told(tmp_path):
+    """Levels made to exhaust the reader are a fault like others."""
+    file = tmp_path / "datapackage.json"
+    file.write_text("[" * 200_000)
+    assert said(file) == ["datapackage.json: expected JSON, got more levels inside each other than can be read"]

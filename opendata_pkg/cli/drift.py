@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from opendata_pkg.branch import ROOT
 from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption, StoreOption
 from opendata_pkg.cli.output import Output
 
@@ -38,7 +39,8 @@ def drift(
     known = catalogue_of(None if store is None else open_store(store), catalogue)
     found = find_drift(Snapshot.read(snapshot), known)
     proposal = propose_branches(found, known) if propose else None
-    document = asdict(found) | ({} if proposal is None else {"proposal": proposal})
+    new = [asdict(entry) | {"branch": entry.branch or ROOT} for entry in found.new]
+    document = asdict(found) | {"new": new} | ({} if proposal is None else {"proposal": proposal})
     out.result(document, proposal if proposal is not None or json else _text(found, known.id))
     if found:
         raise typer.Exit(1)
@@ -54,7 +56,7 @@ def _text(found: Drift, catalogue_id: str) -> str:
                 entry.prefix,
                 str(entry.objects),
                 human_bytes(entry.size_bytes) + (" +?" if entry.unknown_sizes else ""),
-                entry.branch or ".",
+                entry.branch or ROOT,
             )
             for entry in found.new
         )

@@ -57,5 +57,5 @@ def _text(report: Report, conformance_rows: int) -> str:
             f"{conformance_rows} rows; our own checks read them whole"
         )
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
-    found = f"{len(report.faults)} faults" if report.faults else "no faults"
+    found = {0: "no faults", 1: "1 fault"}.get(len(report.faults), f"{len(report.faults)} faults")
     return "\n".join([*lines, f"checked {counted}: {found}"])
