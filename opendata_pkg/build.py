@@ -141,12 +141,12 @@ def _build(
             f"finish it first with opendata release {version} --store {store.path}"
         )
     latest = store.latest() if store.exists() else None
-    before = None if latest is None else _read_before(store, latest)
+    earlier = _earlier_keys(store) if latest is not None else []
+    before = None if latest is None else _read_before(store, latest, earlier[:-1])
     if before is not None:
         check_scope(before.plans.snapshot.header, snapshot)
         check_datasets(before.state, catalogue)
     released = _released_paths(latest, catalogue)
-    earlier = _earlier_keys(store) if latest is not None else []
     plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
     check_digests(plans.by_branch.values(), allow_undigested)
     wanted = {branch.path for text in only for branch in catalogue.walk(catalogue.resolve(text).path)}
@@ -168,10 +168,9 @@ def _build(
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
 
-def _read_before(store: Store, latest: State) -> _Before:
+def _read_before(store: Store, latest: State, earlier: Sequence[pa.Array]) -> _Before:
     catalogue = store.read_catalogue(latest.catalogue)
     snapshot = store.read_snapshot(latest.snapshot)
-    earlier = _earlier_keys(store)[:-1]
     return _Before(
         state=latest,
         plans=make_plans(snapshot, catalogue, released=latest.datasets, earlier_keys=earlier),

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.branch import (
     NAME_MAX,
+    RESERVED_NAMES,
     ROOT,
     Branch,
     Contributor,
@@ -324,6 +325,10 @@ class _Reader:
         if not 0 < len(name) <= NAME_MAX:
             self.refuse(
                 entry.place, f"no name of 1 to {NAME_MAX} letters follows from {entry.path!r}: state a `name:` for it"
+            )
+        if name in RESERVED_NAMES:
+            self.refuse(
+                entry.place, f"{name!r} is a file's name where releases keep their datasets: state another `name:`"
             )
         return name
 

@@ -276,7 +276,7 @@ class _LogsWriter:
         # made when other things were known, of an object that was right in the last release and has not changed since.
         same = any(annex.log_stem(known) == stem for known in annex.keys_of(entry, url))
         if not same and (before := self._released(key)) is not None:
-            same = compare(before, entry) is not Change.CHANGED
+            same = _dated_alike(before, entry) and compare(before, entry) is not Change.CHANGED
         return Candidate(True, False, key.encode(), url) if same else None
 
     def _object_key(self, url: str) -> ObjectKey | None:
@@ -286,6 +286,13 @@ class _LogsWriter:
         except NotAnObjectUrlError:
             return None
         return key if version_id is None else None
+
+
+def _dated_alike(before: S3Object, after: S3Object) -> bool:
+    """Whether S3 itself says that an object was not written again: by its ETag, or by a date that is known."""
+    if before.etag is not None and after.etag is not None:
+        return before.etag == after.etag
+    return before.last_modified is not None and before.last_modified == after.last_modified
 
 
 def _commit(

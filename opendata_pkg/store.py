@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 INDEX = "index.json"
+_READABLE = 0o055
 REPORT = "report.csv"
 DRAFT_MAIN, DRAFT_ANNEX = "refs/opendata/draft/main", "refs/opendata/draft/git-annex"
 MAIN, ANNEX = "refs/heads/main", "refs/heads/git-annex"
@@ -245,7 +247,13 @@ class Store:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise BusyStoreError(f"another opendata is writing to {self.path}: wait until it is done") from error
-            yield
+            # What is published is for everybody to read, also the folders, and the refs that git writes.
+            private = os.umask(0o022)
+            os.umask(private & ~_READABLE)
+            try:
+                yield
+            finally:
+                os.umask(private)
 
     def index(self) -> dict[str, Any]:
         """`index.json`: the releases, oldest first."""

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import os
 from dataclasses import replace
 
 import pytest
@@ -251,3 +252,16 @@ def test_changed_datasets_move_to_their_release(store):
         "": "releases/2026.1.1/example/",
         "Rat": "releases/2026.1.0/rat/",
     }
+
+
+def test_what_is_published_is_for_everybody(tmp_path):
+    """Under a private umask too, every file and folder below the store can be read by those whom it is served to."""
+    private = os.umask(0o077)
+    try:
+        publish(tmp_path / "store", "1.0.0", snapshot_of("a", "Mouse/b"))
+    finally:
+        os.umask(private)
+    published = [path for path in (tmp_path / "store").rglob("*") if path.name != ".lock"]
+    assert published
+    assert [path for path in published if path.stat().st_mode & 0o044 != 0o044] == []
+    assert [path for path in published if path.is_dir() and path.stat().st_mode & 0o011 != 0o011] == []
