@@ -117,3 +117,5 @@ def test_whole_demo(run_opendata, tmp_path):
     log = ["git", "-C", str(folder / "clone"), "log", "--format=%D"]
     tags = subprocess.run(log, capture_output=True, text=True, check=True, env=os.environ).stdout
     assert "tag: 2026.1.0" in tags
+    checked = json.loads(run_opendata("validate", folder / "store", "--json").stdout)
+    assert (checked["faults"], checked["tables_not_shown_to_frictionless"]) == ([], [])
