@@ -160,7 +160,7 @@ def _read_table(manifest: Manifest, file: DataFile, place: Place) -> pa.Table:
         raise BadInventoryError(f"{file.key}: expected a key in each row, {table['key'].null_count} rows have none")
     if manifest.file_format == "CSV":
         try:
-            table = _with(table, "key", _decoded(table["key"]))
+            table = _with(table, "key", decode_keys(table["key"]))
         except UnicodeDecodeError as error:
             raise BadInventoryError(f"{file.key}: expected URL-encoded UTF-8 keys: {error}") from error
     return table
@@ -203,7 +203,7 @@ def _check_present(wanted: list[str], names: list[str]) -> None:
         raise pa.ArrowInvalid(f"it lacks {' and '.join(missing)}")
 
 
-def _decoded(keys: pa.ChunkedArray) -> pa.ChunkedArray:
+def decode_keys(keys: pa.ChunkedArray) -> pa.ChunkedArray:
     """Keys as S3 has them: "object key names in CSV are URL-encoded". Few need more than a look."""
     is_encoded = pc.match_substring_regex(keys, "[%+]")
     if not pc.any(is_encoded).as_py():
