@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from opendata_pkg.snapshot import Snapshot
 
 
+_STATE = ["version_id", "size", "etag"]
+
+
 class DigestsDisagreeError(InputError):
     """Two sources give one object different digests."""
 
@@ -57,15 +60,14 @@ def join_digests(snapshot: Snapshot, paths: Sequence[Path]) -> JoinResult:
     """
     files = [read_digest_file(path, bucket=snapshot.header.bucket) for path in paths]
     entries = pa.concat_tables([file.table for file in files])
-    entries = entries.append_column("entry", pa.array(range(len(entries)), pa.int64()))
-    own = snapshot.table.select(entries.column_names[:-1])
-    own = own.append_column("row", pa.array(range(len(own)), pa.int64()))
-    of_keys = entries.join(own, "key", join_type="inner", right_suffix="_known")
-    matched = of_keys.filter(_is_same_state(of_keys))
+    rows = pc.index_in(entries["key"], snapshot.table["key"].combine_chunks())
+    listed = entries.append_column("row", rows).filter(pc.is_valid(rows))
+    matched = listed.filter(_is_same_state(listed, snapshot.table.select(_STATE).take(listed["row"])))
+    matched = matched.take(pc.sort_indices(matched["row"])).combine_chunks()
     columns = {}
-    learnt = pa.array([False] * len(own))
+    learnt = pa.repeat(False, len(snapshot))
     for name in DIGEST_BYTES:
-        column, is_new = _fill(own[name], matched, name)
+        column, is_new = _fill(snapshot.table[name].combine_chunks(), matched, name)
         if pc.any(is_new).as_py():
             columns[name] = column
             learnt = pc.or_(learnt, is_new)
@@ -76,35 +78,32 @@ def join_digests(snapshot: Snapshot, paths: Sequence[Path]) -> JoinResult:
         snapshot=snapshot.with_columns(columns, notes) if columns else snapshot,
         filled=filled,
         matched=len(matched),
-        other_state=len(of_keys) - len(matched),
-        not_listed=len(entries) - len(of_keys),
+        other_state=len(listed) - len(matched),
+        not_listed=len(entries) - len(listed),
         unusable=sum(file.unusable for file in files),
     )
 
 
-def _is_same_state(pairs: pa.Table) -> pa.ChunkedArray:
-    same = pc.fill_null(pc.equal(pairs["version_id"], pc.fill_null(pairs["version_id_known"], "null")), fill_value=True)
+def _is_same_state(entries: pa.Table, known: pa.Table) -> pa.ChunkedArray:
+    same = pc.fill_null(pc.equal(entries["version_id"], pc.fill_null(known["version_id"], "null")), fill_value=True)
     for name in ("size", "etag"):
-        same = pc.and_(same, pc.fill_null(pc.equal(pairs[name], pairs[f"{name}_known"]), fill_value=True))
+        same = pc.and_(same, pc.fill_null(pc.equal(entries[name], known[name]), fill_value=True))
     return same
 
 
-def _fill(own: pa.ChunkedArray, matched: pa.Table, name: str) -> tuple[pa.ChunkedArray, pa.Array]:
-    """The snapshot's column with what the entries say, and which rows are new; sorted by row all along."""
-    said = matched.filter(pc.is_valid(matched[name]))
-    disagree = said.filter(pc.fill_null(pc.not_equal(said[name], said[f"{name}_known"]), fill_value=False))
-    if len(disagree):
-        first = disagree.slice(0, 1).to_pylist()[0]
-        raise DigestsDisagreeError(first["key"], name, first[f"{name}_known"], first[name])
-    # Each pair of a row and its digest once; a row that is left twice was given two.
-    pairs = said.group_by(["row", "key", name]).aggregate([]).sort_by([("row", "ascending"), (name, "ascending")])
-    rows = pairs["row"].combine_chunks()
+def _fill(known: pa.Array, matched: pa.Table, name: str) -> tuple[pa.Array, pa.Array]:
+    """A snapshot's column with what the entries say, sorted by row, and which rows are new."""
+    said = matched.filter(pc.is_valid(matched[name])).combine_chunks()
+    rows, digests = said["row"].combine_chunks(), said[name].combine_chunks()
+    before = known.take(rows)
+    if (at := pc.index(pc.not_equal(digests, before), value=True).as_py()) >= 0:
+        raise DigestsDisagreeError(said["key"][at].as_py(), name, before[at].as_py(), digests[at].as_py())
     if len(rows) > 1:
-        twice = pc.equal(rows.slice(0, len(rows) - 1), rows.slice(1))
-        if pc.any(twice).as_py():
-            one, other = pairs.slice(pc.index(twice, value=True).as_py(), 2).to_pylist()
-            raise DigestsDisagreeError(one["key"], name, one[name], other[name])
-    own = own.combine_chunks()
-    numbers = pa.array(range(len(own)), pa.int64())
-    is_said = pc.is_in(numbers, rows)
-    return pc.replace_with_mask(own, is_said, pairs[name].combine_chunks()), pc.and_(is_said, pc.is_null(own))
+        same_row = pc.equal(rows.slice(0, len(rows) - 1), rows.slice(1))
+        differ = pc.and_(same_row, pc.not_equal(digests.slice(0, len(rows) - 1), digests.slice(1)))
+        if (at := pc.index(differ, value=True).as_py()) >= 0:
+            raise DigestsDisagreeError(said["key"][at].as_py(), name, digests[at].as_py(), digests[at + 1].as_py())
+        is_first = pa.concat_arrays([pa.array([True]), pc.invert(same_row)])
+        rows, digests = rows.filter(is_first), digests.filter(is_first)
+    is_said = pc.is_in(pa.array(range(len(known)), rows.type), rows)
+    return pc.replace_with_mask(known, is_said, digests), pc.and_(is_said, pc.is_null(known))

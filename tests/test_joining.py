@@ -49,7 +49,7 @@ def obj(key, version="v1", **values):
 def write_csv(path, rows, delimiter=","):
     """A file of rows."""
     text = io.StringIO()
-    csv.writer(text, delimiter=delimiter, lineterminator="\n").writerows(rows)
+    csv.writer(text, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows(rows)
     data = text.getvalue().encode()
     path.write_bytes(gzip.compress(data) if path.name.endswith(".gz") else data)
     return path
