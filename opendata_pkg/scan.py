@@ -13,8 +13,11 @@ from opendata_pkg.listing.bucket import open_bucket, parse_s3_source
 from opendata_pkg.listing.etags import check_samples, choose_samples, decide, fill_md5
 from opendata_pkg.listing.folder import list_folder
 from opendata_pkg.listing.heads import list_sha256
+from opendata_pkg.listing.manifest import NAME as MANIFEST_NAME
+from opendata_pkg.listing.manifest import BucketPlace, FolderPlace, Place, read_manifest
 from opendata_pkg.listing.read import S3ObjectReader
 from opendata_pkg.listing.s3 import Versions, list_bucket
+from opendata_pkg.listing.s3_inventory import read_inventory
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file, read_listing
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
@@ -49,16 +52,16 @@ def scan(
     jobs: int = DEFAULT_JOBS,
     reporter: Reporter = SILENT,
 ) -> Snapshot:
-    """List a source into a snapshot: `s3://bucket[/prefix]`, a listing file, or a folder.
+    """List a source into a snapshot: `s3://bucket[/prefix]`, an S3 Inventory, a listing file, or a folder.
 
     `base_url` is where readers fetch, if that is not where the source is. `prefixes` are S3's: a key's first
     characters, not a folder's name. A listing file's address is `bucket` and `region` (or `endpoint_url`), or
-    `base_url`.
+    `base_url`. An S3 Inventory is named by its `manifest.json`, on this machine or as `s3://bucket/…/manifest.json`.
 
     Raises:
         UsageError: the source is of no known kind, or an option does not fit it.
         NotFoundError: there is no such file or folder.
-        OpenDataError: as `list_bucket`, `read_listing` and `list_folder` say.
+        OpenDataError: as `list_bucket`, `read_inventory`, `read_listing` and `list_folder` say.
     """
     s3_options = {
         "--prefix": bool(prefixes),
@@ -69,7 +72,20 @@ def scan(
         "--etag-is-md5": etag_is_md5,
     }
     address = _Address(bucket=bucket, region=region, endpoint_url=endpoint_url, base_url=base_url)
-    if source.startswith("s3://"):
+    if source.rpartition("/")[2] == MANIFEST_NAME:
+        _refuse(
+            "an S3 Inventory",
+            {
+                "--bucket": bucket is not None,
+                "--as-of": as_of is not None,
+                "--checksums": checksums != "no",
+                "--profile": profile is not None and not source.startswith("s3://"),
+            },
+        )
+        place, address = _inventory_place(source, address, profile=profile, jobs=jobs)
+        options = S3Options(prefixes=tuple(prefixes), versions=versions, etag_is_md5=etag_is_md5)
+        snapshot = _scan_inventory(place, address, options, source=source, jobs=jobs, reporter=reporter)
+    elif source.startswith("s3://"):
         _refuse("an S3 source, which names its own bucket", {"--bucket": bucket is not None})
         name, prefix = parse_s3_source(source)
         if prefix and prefixes:
@@ -184,6 +200,52 @@ def _scan_listing(path: Path, address: _Address, *, source: str, reporter: Repor
     return Snapshot.create(table, header)
 
 
+def _inventory_place(source: str, address: _Address, *, profile: str | None, jobs: int) -> tuple[Place, _Address]:
+    """Where the files of an inventory are, and what that says of the bucket that it lists."""
+    if not source.startswith("s3://"):
+        return FolderPlace(Path(source)), address
+    name, key = parse_s3_source(source)
+    bucket = open_bucket(
+        name, region=address.region, endpoint_url=address.endpoint_url, profile=profile, connections=jobs
+    )
+    # "The destination bucket must be in the same AWS Region as the source bucket" (Amazon S3 user guide).
+    return BucketPlace(bucket, key), replace(address, region=bucket.region)
+
+
+def _scan_inventory(
+    place: Place, address: _Address, options: S3Options, *, source: str, jobs: int, reporter: Reporter
+) -> Snapshot:
+    started = _now()
+    manifest = read_manifest(place, where=source)
+    url = replace(address, bucket=manifest.bucket).url()
+    listing = read_inventory(
+        manifest,
+        place,
+        prefixes=options.prefixes,
+        versions=options.versions,
+        etag_is_md5=options.etag_is_md5,
+        jobs=jobs,
+        reporter=reporter,
+    )
+    header = SnapshotHeader(
+        source=source,
+        method="S3 Inventory",
+        base_url=url,
+        bucket=manifest.bucket,
+        region=address.region,
+        endpoint_url=address.endpoint_url,
+        prefixes=options.prefixes,
+        as_of=manifest.created,
+        started=started,
+        finished=_now(),
+        older_versions=listing.older_versions,
+        delete_markers=listing.delete_markers,
+        etags_are_md5=listing.etags_are_md5,
+        notes=listing.notes,
+    )
+    return Snapshot.create(listing.table, header)
+
+
 def _scan_folder(path: Path, address: _Address, *, source: str, jobs: int, reporter: Reporter) -> Snapshot:
     started, url = _now(), address.url()
     listing = list_folder(path, jobs=jobs, reporter=reporter)
@@ -233,9 +295,9 @@ def _now() -> datetime:
 
 
 def _unknown_source(source: str) -> UsageError | NotFoundError:
-    if Path(source).name == "manifest.json":
-        return UsageError(f"{source}: S3 Inventory manifests cannot be read yet: scan the bucket itself, s3://BUCKET")
-    kinds = f"s3://BUCKET[/PREFIX], a listing file ({' '.join(SUFFIXES)}) or a folder"
+    kinds = (
+        f"s3://BUCKET[/PREFIX], an S3 Inventory's {MANIFEST_NAME}, a listing file ({' '.join(SUFFIXES)}) or a folder"
+    )
     if Path(source).exists():
         return UsageError(f"expected {kinds}, got {source!r}, which is another kind of file")
     return NotFoundError(f"expected {kinds}, got {source!r}, which does not exist")

@@ -20,9 +20,11 @@ from opendata_pkg.cli.options import (
     QuietOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
     from opendata_pkg.hashing import HashPlan, HashResult
+    from opendata_pkg.joining import JoinResult
 
 
 class AlgorithmChoice(StrEnum):
@@ -36,6 +38,15 @@ def hash(
     *,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="SNAPSHOT", help="Write here, instead of replacing SNAPSHOT.")
+    ] = None,
+    digests: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="Read no object: take digests from a CSV, TSV or Parquet file (columns key and sha256 or md5; "
+            "version_id, size, etag), or a report of S3 Batch Operations; may be repeated.",
+        ),
     ] = None,
     algorithm: Annotated[AlgorithmChoice, typer.Option("--algorithm", help="The digest.")] = AlgorithmChoice.SHA256,
     jobs: JobsOption = 16,
@@ -53,7 +64,7 @@ def hash(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fill in the digests that a snapshot lacks, by reading the objects.
+    """Fill in the digests that a snapshot lacks, by reading the objects or from files.
 
     What was read is kept in the cache at once: the same command goes on where it was stopped.
     """
@@ -65,6 +76,15 @@ def hash(
     output = Output(json=json, quiet=quiet)
     target = snapshot if out is None else out
     header_path(target)
+    if digests:
+        if include or exclude or max_bytes is not None or dry_run or profile is not None:
+            raise UsageError("--from reads no objects: leave out the options that say which, how many and how")
+        from opendata_pkg.joining import join_digests
+
+        joined = join_digests(Snapshot.read(snapshot), digests)
+        joined.snapshot.write(target)
+        output.result(_joined_document(joined, target), _describe_joined(joined, target))
+        return
     known, globs = Snapshot.read(snapshot), {"include": include or (), "exclude": exclude or ()}
     with ChecksumCache.open() as cache:
         if dry_run:
@@ -118,6 +138,35 @@ def _describe(result: HashResult, target: Path) -> str:
     if not result.failed:
         lines.append(f"next: opendata build {target} --store STORE")
     return "\n".join(lines)
+
+
+def _describe_joined(result: JoinResult, target: Path) -> str:
+    import pyarrow.compute as pc
+
+    table = result.snapshot.table
+    without = pc.coalesce(table["sha256"], table["md5"]).null_count
+    lines = [
+        f"digests filled in for {result.filled:,} objects, of {result.matched:,} entries that match",
+        f"of another version, size or ETag {result.other_state:,}; not in the snapshot {result.not_listed:,}",
+        f"no digest of an object's bytes {result.unusable:,}",
+        f"without a digest: {without:,}",
+        f"snapshot {result.snapshot.id}",
+        f"written to {target}",
+    ]
+    lines.append(f"next: opendata {f'hash {target}' if without else f'build {target} --store STORE'}")
+    return "\n".join(lines)
+
+
+def _joined_document(result: JoinResult, target: Path) -> dict[str, object]:
+    return {
+        "snapshot": str(target),
+        "id": result.snapshot.id,
+        "filled": result.filled,
+        "matched": result.matched,
+        "other_state": result.other_state,
+        "not_listed": result.not_listed,
+        "unusable": result.unusable,
+    }
 
 
 def _to_document(result: HashResult, target: Path) -> dict[str, object]:

@@ -37,7 +37,8 @@ def scan(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="s3://BUCKET\\[/PREFIX], a listing file (.csv, .tsv, .parquet with columns key,size,…) or a folder.",
+            help="s3://BUCKET\\[/PREFIX], the manifest.json of an S3 Inventory (a path or s3://…), a listing file "
+            "(.csv, .tsv, .parquet with columns key,size,…) or a folder.",
             show_default=False,
         ),
     ],
@@ -78,7 +79,7 @@ def scan(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List a bucket, a listing file or a folder into a snapshot."""
+    """List a bucket, an S3 Inventory, a listing file or a folder into a snapshot."""
     from opendata_pkg import scan as scanning
     from opendata_pkg.snapshot import header_path
 
@@ -122,7 +123,7 @@ def _describe(snapshot: Snapshot, out: Path) -> str:
         f"{header.source}: {len(snapshot):,} objects, {snapshot.size_bytes:,} bytes"
         + (f" (and {unknown:,} of unknown size)" if unknown else ""),
     ]
-    if header.method == "ListObjectVersions":
+    if header.method == "ListObjectVersions" or header.older_versions or header.delete_markers:
         lines.append(f"older versions {header.older_versions:,}, delete markers {header.delete_markers:,}")
     lines.append(f"without a digest: {without_digest:,}")
     lines.append(f"snapshot {snapshot.id}")

@@ -1,0 +1,201 @@
+"""Digests that somebody computed elsewhere: files of them, and reports of S3 Batch Operations ("Compute checksum").
+
+A report is CSV without a header. Amazon S3's user guide gives its schema as "Bucket, Key, VersionId, TaskStatus,
+ErrorCode, HTTPStatusCode, ResultMessage", with keys URL-encoded and the checksum as JSON in the last column. Its own
+examples have the two codes the other way round, so neither is looked at.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from opendata_pkg.listing.s3_inventory import decode_keys
+from opendata_pkg.listing.table import SUFFIXES, is_listing_file
+from opendata_pkg.model import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENTRY_SCHEMA = pa.schema(
+    [
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("version_id", pa.string()),
+        pa.field("size", pa.int64()),
+        pa.field("etag", pa.string()),
+        pa.field("sha256", pa.string()),
+        pa.field("md5", pa.string()),
+    ]
+)
+"""Columns of digests. What is null was not said; at least one digest is not."""
+
+DIGEST_BYTES = {"sha256": 32, "md5": 16}
+_REPORT = ("bucket", "key", "version_id", "status", "code_1", "code_2", "message")
+_STATUSES = pa.array(["succeeded", "failed"])
+_MESSAGE = {
+    "hex": r'"checksum_?[hH]ex"\s*:\s*"(?P<found>[^"]*)"',
+    "base64": r'"checksum_?[bB]ase64"\s*:\s*"(?P<found>[^"]*)"',
+    "algorithm": r'"checksum_?[aA]lgorithm"\s*:\s*"(?P<found>[^"]*)"',
+    "type": r'"checksum_?[tT]ype"\s*:\s*"(?P<found>[^"]*)"',
+    "etag": r'"[eE][tT]ag"\s*:\s*"(?:\\")?(?P<found>[^"\\]*)',
+}
+
+
+class BadDigestFileError(InputError):
+    """A file of digests is not what it must be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestFile:
+    """Digests in the columns of `ENTRY_SCHEMA`; `unusable` entries were of failed tasks, parts or other algorithms."""
+
+    table: pa.Table
+    unusable: int = 0
+
+
+def read_digest_file(path: Path, *, bucket: str | None = None) -> DigestFile:
+    """Read a report of S3 Batch Operations, or CSV, TSV or Parquet with `key` and `sha256` or `md5`.
+
+    `version_id`, `size` and `etag` may be there too, and say of which state of the object the digest is; other columns
+    are ignored. Digests are hex in any case, or base64. `bucket` is the one that a report must be of.
+
+    Raises:
+        BadDigestFileError: it is none of these, or an entry has no key, or a digest that is none.
+        NotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise NotFoundError(f"there is no file of digests {path}: check its name")
+    if not is_listing_file(path.name):
+        raise BadDigestFileError(f"{path}: expected a file of digests to end in one of {' '.join(SUFFIXES)}")
+    try:
+        if path.name.lower().endswith(".parquet"):
+            return _plain(path, _strings(pq.ParquetFile(path).read()))
+        table = _read_text(path, None)
+        first = [column[0].as_py() for column in table.columns] if len(table) else []
+        if len(first) == len(_REPORT) and str(first[3]).lower() in _STATUSES.to_pylist():
+            return _report(path, table.rename_columns(list(_REPORT)), bucket)
+        return _plain(path, table.slice(1).rename_columns([str(name) for name in first]))
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
+        raise BadDigestFileError(f"{path} cannot be read: {error}; copy it again, or mend it") from error
+    except UnicodeDecodeError as error:
+        raise BadDigestFileError(f"{path}: expected URL-encoded UTF-8 keys: {error}") from error
+
+
+def _read_text(path: Path, names: list[str] | None) -> pa.Table:
+    """All cells as texts, the first row among them, since only it tells what the file is."""
+    name = path.name.lower()
+    delimiter = "\t" if ".tsv" in name else ","
+    compression = "gzip" if name.endswith(".gz") else None
+    parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    with pa.input_stream(str(path), compression=compression) as stream:
+        width = len(pa.csv.open_csv(stream, parse_options=parse).schema)
+    columns = [f"f{number}" for number in range(width)] if names is None else names
+    with pa.input_stream(str(path), compression=compression) as stream:
+        return pa.csv.read_csv(
+            stream,
+            read_options=pa.csv.ReadOptions(column_names=columns),
+            parse_options=parse,
+            convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string())),
+        )
+
+
+def _strings(table: pa.Table) -> pa.Table:
+    names = [name for name in table.column_names if name in ENTRY_SCHEMA.names]
+    return pa.table({name: table[name].cast(pa.string()) for name in names})
+
+
+def _plain(path: Path, table: pa.Table) -> DigestFile:
+    names = table.column_names
+    if "key" not in names or not any(name in names for name in DIGEST_BYTES):
+        raise BadDigestFileError(
+            f"{path}: expected a header with the column key and sha256 or md5, or a report of S3 Batch Operations; "
+            f"got {', '.join(names[:20]) or 'nothing'}"
+        )
+    if twice := [name for name in ENTRY_SCHEMA.names if names.count(name) > 1]:
+        raise BadDigestFileError(f"{path}: expected each column once, got {' and '.join(twice)} twice")
+    columns = {name: _empty_to_null(table[name]) for name in names if name in ENTRY_SCHEMA.names}
+    return _checked(path, columns, len(table), unusable=0)
+
+
+def _report(path: Path, table: pa.Table, bucket: str | None) -> DigestFile:
+    others = table.filter(pc.not_equal(table["bucket"], bucket or table["bucket"][0].as_py()))
+    if len(others):
+        expected = bucket or table["bucket"][0].as_py()
+        raise BadDigestFileError(
+            f"{path}: expected a report on bucket {expected}, got one on {others['bucket'][0].as_py()}: "
+            "name the report of this snapshot's bucket"
+        )
+    said = {name: _extract(table["message"], pattern) for name, pattern in _MESSAGE.items()}
+    algorithm = pc.utf8_lower(said["algorithm"])
+    # A checksum of type COMPOSITE is one of the checksums of parts, not of the object's bytes.
+    usable = pc.and_(pc.equal(pc.utf8_lower(table["status"]), "succeeded"), pc.equal(said["type"], "FULL_OBJECT"))
+    usable = pc.fill_null(pc.and_(usable, pc.is_in(algorithm, pa.array(list(DIGEST_BYTES)))), fill_value=False)
+    digest = pc.coalesce(_empty_to_null(said["hex"]), _empty_to_null(said["base64"]))
+    columns = {
+        "key": decode_keys(table["key"]).filter(usable),
+        "version_id": _empty_to_null(table["version_id"]).filter(usable),
+        "etag": _empty_to_null(said["etag"]).filter(usable),
+        **{
+            name: pc.if_else(pc.equal(algorithm, name), digest, pa.scalar(None, pa.string())).filter(usable)
+            for name in DIGEST_BYTES
+        },
+    }
+    count = pc.sum(usable).as_py() or 0
+    return _checked(path, columns, count, unusable=len(table) - count)
+
+
+def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) -> DigestFile:
+    keys = columns["key"]
+    if keys.null_count:
+        raise BadDigestFileError(f"{path}: expected a key in each row, {keys.null_count} rows have none")
+    for name, width in DIGEST_BYTES.items():
+        if name in columns:
+            columns[name] = _as_hex(path, name, width, keys, columns[name])
+    if "etag" in columns:
+        columns["etag"] = pc.utf8_trim(columns["etag"], '"')
+    table = pa.table(
+        [
+            columns[field.name].cast(field.type) if field.name in columns else pa.nulls(count, field.type)
+            for field in ENTRY_SCHEMA
+        ],
+        schema=ENTRY_SCHEMA,
+    )
+    has_digest = pc.or_(pc.is_valid(table["sha256"]), pc.is_valid(table["md5"]))
+    without = count - (pc.sum(has_digest).as_py() or 0)
+    return DigestFile(table=table.filter(has_digest), unusable=unusable + without)
+
+
+def _as_hex(path: Path, name: str, width: int, keys: pa.ChunkedArray, digests: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Digests as lower-case hex, from hex of any case or base64; base64 alone is decoded one by one."""
+    lower = pc.utf8_lower(digests)
+    is_hex = pc.match_substring_regex(lower, f"^[0-9a-f]{{{2 * width}}}$")
+    others = pc.fill_null(pc.invert(is_hex), fill_value=False)
+    if not pc.any(others).as_py():
+        return lower
+    decoded = []
+    for key, text in zip(keys.filter(others).to_pylist(), digests.filter(others).to_pylist(), strict=True):
+        try:
+            raw = base64.b64decode(text, validate=True)
+        except (binascii.Error, ValueError):
+            raw = b""
+        if len(raw) != width:
+            raise BadDigestFileError(
+                f"{path}: {key!r}: expected {name} as {2 * width} hex digits or base64 of {width} bytes, got {text!r}"
+            )
+        decoded.append(raw.hex())
+    return pc.replace_with_mask(lower.combine_chunks(), others.combine_chunks(), pa.array(decoded, pa.string()))
+
+
+def _extract(texts: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
+    return pc.struct_field(pc.extract_regex(texts, pattern), "found")
+
+
+def _empty_to_null(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.if_else(pc.equal(texts, ""), pa.scalar(None, pa.string()), texts)

@@ -1,0 +1,222 @@
+"""The manifest of an S3 Inventory, and where the data files that it names are: in folders or in a bucket.
+
+"destination-prefix/source-bucket/config-ID/YYYY-MM-DDTHH-MMZ/manifest.json" and
+"destination-prefix/source-bucket/config-ID/data/example-file-name.csv.gz" are the places that Amazon S3's user guide
+gives for both ("Locating your inventory list").
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+import urllib3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from opendata_pkg.documents import InvalidDocumentError, validate
+from opendata_pkg.listing.bucket import error_code
+from opendata_pkg.model import InputError, NotFoundError, SourceError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from opendata_pkg.listing.bucket import Bucket
+
+NAME = "manifest.json"
+_SCHEMA = "s3-inventory-manifest"
+_VERSION = "2016-11-30"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ATTEMPTS = 5
+_GONE = {"NoSuchKey", "404"}
+# ORC: `struct<bucket:string,key:string,…>`; Parquet: `message s3.inventory { required binary key (UTF8); … }`.
+_ORC_COLUMN = re.compile(r"[<,]\s*(\w+)\s*:")
+_PARQUET_COLUMN = re.compile(r"\b(?:required|optional)\s+\w+\s+(\w+)")
+_CAMEL_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
+
+
+class BadInventoryError(InputError):
+    """A manifest or data file of an S3 Inventory is not what it must be."""
+
+
+class MissingInventoryFileError(NotFoundError):
+    """The manifest, or a data file that it names, is not there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataFile:
+    """A data file of an inventory: its key in the destination bucket, its size in bytes, and the MD5 of its bytes."""
+
+    key: str
+    size_bytes: int
+    md5: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a manifest says. `columns` are named as in Parquet (`e_tag`), whatever the format; in the files' order."""
+
+    where: str
+    bucket: str
+    created: datetime | None
+    file_format: str
+    columns: tuple[str, ...]
+    files: tuple[DataFile, ...]
+
+
+class Place(Protocol):
+    """Where the files of an inventory are."""
+
+    def read_manifest(self) -> bytes:
+        """The manifest's bytes."""
+
+    def read(self, file: DataFile) -> pa.Buffer:
+        """The bytes of a data file, as they are there: not checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderPlace:
+    """A manifest on this machine; data files lie beside it, or where copying the destination bucket puts them."""
+
+    path: Path
+
+    def read_manifest(self) -> bytes:
+        """The manifest's bytes."""
+        if not self.path.is_file():
+            raise MissingInventoryFileError(f"there is no S3 Inventory manifest {self.path}: check its name")
+        return self.path.read_bytes()
+
+    def read(self, file: DataFile) -> pa.Buffer:
+        """The file's bytes, not copied into memory."""
+        path = self.find(file)
+        if path.stat().st_size == 0:
+            return pa.py_buffer(b"")
+        with pa.memory_map(str(path)) as mapped:
+            return mapped.read_buffer()
+
+    def find(self, file: DataFile) -> Path:
+        """The data file whose path ends as its key does, from the manifest's own folder upwards.
+
+        Any part of a key may stand for its place, since people copy a bucket, a prefix or single files; the MD5 in the
+        manifest tells whether it is the right one.
+        """
+        parts = [part for part in file.key.split("/") if part]
+        for folder in self.path.absolute().parents[: len(parts) + 1]:
+            for start in range(len(parts)):
+                if (found := folder.joinpath(*parts[start:])).is_file():
+                    return found
+        folder, prefix = self.path.absolute().parent.parent, "/".join(parts[:-2])
+        raise MissingInventoryFileError(
+            f"{self.path} names the data file {file.key}, which is neither beside it nor in {folder / 'data'}: "
+            f"copy it there, with: aws s3 sync s3://DESTINATION/{prefix} {folder}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BucketPlace:
+    """A manifest in the bucket that inventories are written to, which also has the data files at their keys."""
+
+    bucket: Bucket
+    key: str
+
+    def read_manifest(self) -> bytes:
+        """The manifest's bytes."""
+        data = self._get(self.key)
+        if data is None:
+            raise MissingInventoryFileError(
+                f"there is no S3 Inventory manifest {self.key} in {self.bucket.where}: check its name"
+            )
+        return data
+
+    def read(self, file: DataFile) -> pa.Buffer:
+        """The file's bytes, in memory."""
+        data = self._get(file.key)
+        if data is None:
+            raise MissingInventoryFileError(
+                f"{self.key} names the data file {file.key}, which is not in {self.bucket.where}: "
+                "inventories expire there; take a newer manifest"
+            )
+        return pa.py_buffer(data)
+
+    def _get(self, key: str) -> bytes | None:
+        fault: Exception | None = None
+        for _ in range(_ATTEMPTS):
+            with self.bucket.errors_in_words():
+                try:
+                    body: Any = self.bucket.client.get_object(Bucket=self.bucket.name, Key=key)["Body"]
+                except ClientError as error:
+                    if error_code(error) in _GONE:
+                        return None
+                    raise
+            try:
+                with closing(body):
+                    return bytes(body.read())
+            except (BotoCoreError, urllib3.exceptions.HTTPError, OSError) as error:
+                # botocore tries a request again, but not the reading of what answered it.
+                fault = error
+        raise SourceError(f"{self.bucket.where} broke off {_ATTEMPTS} times while sending {key}: {fault}") from fault
+
+
+def read_manifest(place: Place, *, where: str) -> Manifest:
+    """Read and check a manifest; `where` is how messages name it.
+
+    Raises:
+        MissingInventoryFileError: it is not there.
+        BadInventoryError: it is of another version, or names a file twice.
+        InvalidDocumentError: it is no JSON, or no manifest.
+    """
+    data = place.read_manifest()
+    try:
+        document = json.loads(data)
+    except ValueError as error:
+        raise InvalidDocumentError(where, "$", f"expected a JSON document: {error}") from error
+    version = document.get("version") if isinstance(document, dict) else None
+    if isinstance(version, str) and version != _VERSION:
+        raise BadInventoryError(
+            f"{where}: expected an S3 Inventory manifest of version {_VERSION}, got {version!r}: upgrade opendata, "
+            "or scan the bucket itself, s3://BUCKET"
+        )
+    validate(document, _SCHEMA, where=where)
+    files = tuple(
+        DataFile(key=entry["key"], size_bytes=entry["size"], md5=entry["MD5checksum"].lower())
+        for entry in document["files"]
+    )
+    keys = [file.key for file in files]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadInventoryError(f"{where}: expected each data file once, got {twice} twice: copy the manifest again")
+    created = document.get("creationTimestamp")
+    return Manifest(
+        where=where,
+        bucket=document["sourceBucket"],
+        created=None if created is None else _EPOCH + timedelta(milliseconds=int(created)),
+        file_format=document["fileFormat"],
+        columns=_columns(document["fileFormat"], document["fileSchema"]),
+        files=files,
+    )
+
+
+def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer) -> None:
+    """Compare a data file with its MD5 in the manifest.
+
+    Raises:
+        BadInventoryError: it was altered, cut short, or belongs to another inventory.
+    """
+    found = hashlib.md5(memoryview(data), usedforsecurity=False).hexdigest()
+    if found != file.md5:
+        size = "" if data.size == file.size_bytes else f" and {data.size} bytes instead of {file.size_bytes}"
+        raise BadInventoryError(
+            f"{file.key} has MD5 {found}{size}, but {manifest.where} says {file.md5}: "
+            "it was altered or cut short, or belongs to another inventory; copy it again"
+        )
+
+
+def _columns(file_format: str, schema: str) -> tuple[str, ...]:
+    if file_format == "CSV":
+        return tuple(_CAMEL_HUMP.sub("_", name.strip()).lower() for name in schema.split(","))
+    return tuple((_ORC_COLUMN if file_format == "ORC" else _PARQUET_COLUMN).findall(schema))
