@@ -28,7 +28,8 @@ from opendata_pkg.portable import name_troubles
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_digests, check_scope, check_snapshot
 from opendata_pkg.snapshot import SCHEMA, Snapshot
-from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT, DatasetEntry, State, Store, is_empty
+from opendata_pkg.state import DatasetEntry, State
+from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT, Store, is_empty
 from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from opendata_pkg.catalogue import contradictions
+from opendata_pkg.catalogue_reader import contradictions
 from opendata_pkg.documents import FORMAT, NewerFormatError, internal_validator
 from opendata_pkg.faults import Fault, json_path
 from opendata_pkg.schema_faults import schema_faults

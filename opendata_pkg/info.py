@@ -10,7 +10,8 @@ from opendata_pkg.descriptor import branch_properties
 if TYPE_CHECKING:
     from opendata_pkg.branch import Branch
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.store import DatasetEntry, State, Store
+    from opendata_pkg.state import DatasetEntry, State
+    from opendata_pkg.store import Store
 
 
 def describe_branch(catalogue: Catalogue, branch: Branch) -> dict[str, Any]:

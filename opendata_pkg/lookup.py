@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.store import DatasetEntry, State, Store
+    from opendata_pkg.state import DatasetEntry, State
+    from opendata_pkg.store import Store
 
 _NEAREST_MAX = 3
 _WORD = re.compile(r"(?P<branch>[^@:]*)(?:@(?P<version>[^@:]+))?(?::(?P<path>.+))?", re.DOTALL)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.plan import Plan
     from opendata_pkg.snapshot import Snapshot, SnapshotHeader
-    from opendata_pkg.store import State
+    from opendata_pkg.state import State
 
 
 class UndigestedError(InputError):

@@ -14,20 +14,8 @@ from opendata_pkg.git.objects import tag_body
 from opendata_pkg.model import Grade, InputError, ObjectId
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import format_time
-from opendata_pkg.store import (
-    ANNEX,
-    DRAFT_ANNEX,
-    DRAFT_MAIN,
-    INDEX,
-    MAIN,
-    REPORT,
-    DatasetEntry,
-    State,
-    Store,
-    VersionError,
-    parse_version,
-    with_version,
-)
+from opendata_pkg.state import DatasetEntry, State, with_version
+from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, INDEX, MAIN, REPORT, Store, VersionError, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

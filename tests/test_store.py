@@ -13,17 +13,16 @@ from opendata_pkg.build import build
 from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.inventory import ContentDigest
 from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.state import State, with_version
 from opendata_pkg.store import (
     BrokenStoreError,
     BusyStoreError,
     NoDraftError,
     NoStoreError,
     NotAStoreError,
-    State,
     Store,
     VersionError,
     parse_version,
-    with_version,
 )
 from tests.core_support import catalogue_of, publish, snapshot_of
 

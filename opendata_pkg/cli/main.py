@@ -62,7 +62,7 @@ def _opendata(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Cite, clone and pin exact files of a public S3 bucket.
+    """Clone and cite exact versions of a public S3 bucket.
 
     Each state of a bucket becomes DataLad datasets with a commit, a digest per file and a citation.
     The data stay in the bucket.

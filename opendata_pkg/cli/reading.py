@@ -12,7 +12,8 @@ from opendata_pkg.model import UsageError
 if TYPE_CHECKING:
     from opendata_pkg.branch import Branch
     from opendata_pkg.lookup import DatasetWord
-    from opendata_pkg.store import State, Store
+    from opendata_pkg.state import State
+    from opendata_pkg.store import Store
 
 
 def open_store(store: str) -> Store:

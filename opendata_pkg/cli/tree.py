@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.tree import Tree
 
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.store import DatasetEntry
+    from opendata_pkg.state import DatasetEntry
 
 # Wider than any line: a path of S3's 1024 bytes, a title, and the lines that lead to them.
 _UNCUT_WIDTH = 100_000
