@@ -138,7 +138,12 @@ def scan_bucket(
     """The snapshot of an open bucket."""
     started = _now()
     listing = list_bucket(
-        bucket, prefixes=options.prefixes, versions=options.versions, as_of=options.as_of, reporter=reporter
+        bucket,
+        prefixes=options.prefixes,
+        versions=options.versions,
+        as_of=options.as_of,
+        jobs=jobs,
+        reporter=reporter,
     )
     table, verdict = _judge_etags(bucket, listing.table, told=options.etag_is_md5)
     header = SnapshotHeader(

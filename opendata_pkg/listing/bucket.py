@@ -211,7 +211,7 @@ def make_client(
     session_vars = {"profile": (None, None, profile, None)}
     core = botocore.session.Session(profile=profile, session_vars=session_vars)
     core.register_component("data_loader", _loader())
-    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_timestamp)
+    core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=parse_s3_time)
     options: dict[str, Any] = {
         "signature_version": UNSIGNED if profile is None else None,
         "connect_timeout": _CONNECT_TIMEOUT_S,
@@ -238,7 +238,8 @@ def _loader() -> Loader:
     return create_loader()
 
 
-def _parse_timestamp(text: str) -> datetime:
+def parse_s3_time(text: str) -> datetime:
+    """A time as S3 writes it, in UTC."""
     # Half of botocore's time for a listing goes into guessing the format of each time in it; S3's is ISO 8601.
     try:
         time = datetime.fromisoformat(text)

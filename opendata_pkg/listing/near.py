@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+from itertools import islice
 from typing import TYPE_CHECKING
 
+from opendata_pkg.listing.pages import list_pages
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
@@ -37,12 +39,8 @@ def near_prefixes(bucket: Bucket, prefix: str) -> list[str]:
 
 
 def _folder_entries(bucket: Bucket, folder: str) -> list[str]:
-    pages = bucket.client.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket.name, Prefix=folder, Delimiter="/", PaginationConfig={"MaxItems": _PAGES * 1000}
-    )
     found: list[str] = []
-    with bucket.errors_in_words():
-        for page in pages:
-            found += [item["Prefix"] for item in page.get("CommonPrefixes", ())]
-            found += [item["Key"] for item in page.get("Contents", ()) if item["Key"] != folder]
+    for page in islice(list_pages(bucket, folder, with_versions=False, delimiter="/"), _PAGES):
+        found += page.folders
+        found += [entry[0] for entry in page.entries if entry[0] != folder]
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,30 +9,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from botocore.exceptions import ClientError
 
-from opendata_pkg.listing.bucket import AccessDeniedError, NotS3Error, error_code, error_status
+from opendata_pkg.listing.bucket import AccessDeniedError, error_code, error_status
 from opendata_pkg.listing.near import near_prefixes
-from opendata_pkg.listing.versions import ENTRY_SCHEMA, Resolved, entries_to_table, resolve_as_of, resolve_current
-from opendata_pkg.model import NotFoundError, SourceError
+from opendata_pkg.listing.pages import watch
+from opendata_pkg.listing.spread import list_entries
+from opendata_pkg.listing.versions import ENTRY_SCHEMA, Resolved, resolve_as_of, resolve_current
+from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import SCHEMA, format_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from opendata_pkg.listing.bucket import Bucket
-    from opendata_pkg.listing.versions import Entry
 
 Versions = Literal["auto", "yes", "no"]
 """Whether to list versions: if it is allowed, in any case, or not at all."""
 
-_ORDER = "OpendataIsMarker"
-_ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVersionsResult"}
-_ROOT_WITHIN_BYTES = 1000
-_ENTRY_TAG = re.compile(rb"<(Version|DeleteMarker)[\s>]")
 # Answers that mean "you may not" or "I cannot", as opposed to "it went wrong".
 _NOT_ALLOWED_STATUSES = {403, 405, 501}
-_OK_STATUS = 200
 _NOT_FOUND_STATUS = 404
 
 
@@ -63,9 +58,10 @@ def list_bucket(
     prefixes: Sequence[str] = (),
     versions: Versions = "auto",
     as_of: datetime | None = None,
+    jobs: int = 1,
     reporter: Reporter = SILENT,
 ) -> S3Listing:
-    """List the objects whose keys begin with any of `prefixes` (all, if there are none).
+    """List the objects whose keys begin with any of `prefixes` (all, if there are none), `jobs` requests at a time.
 
     Raises:
         NothingThereError: a prefix has no object; names those that are spelled alike.
@@ -75,7 +71,7 @@ def list_bucket(
         SourceError: the server refused or did not answer.
     """
     wanted = tuple(prefixes) or ("",)
-    _watch(bucket)
+    watch(bucket)
     notes: list[str] = []
     with_versions = versions != "no" and _can_list_versions(bucket, wanted[0])
     if not with_versions and (versions == "yes" or as_of is not None):
@@ -85,11 +81,8 @@ def list_bucket(
         )
     if versions == "auto" and not with_versions:
         notes.append(f"versions may not be listed by {_who(bucket)}: the current objects were, without version ids")
-    pages = _version_entries if with_versions else _current_entries
     reporter.start(f"listing {bucket.where}", unit="objects")
-    entries = entries_to_table(
-        entry for prefix in without_covered(wanted) for entry in pages(bucket, prefix, reporter=reporter)
-    )
+    entries = list_entries(bucket, without_covered(wanted), with_versions=with_versions, jobs=jobs, reporter=reporter)
     reporter.finish()
     found = resolve_current(entries) if as_of is None else resolve_as_of(entries, as_of)
     _check_not_empty(bucket, found.table, wanted, as_of)
@@ -140,80 +133,6 @@ def _can_list_versions(bucket: Bucket, prefix: str) -> bool:
                 return False
             raise
     return True
-
-
-def _current_entries(bucket: Bucket, prefix: str, *, reporter: Reporter) -> Iterator[Entry]:
-    pages = bucket.client.get_paginator("list_objects_v2").paginate(Bucket=bucket.name, Prefix=prefix)
-    with bucket.errors_in_words():
-        for page in pages:
-            contents = page.get("Contents", [])
-            for item in contents:
-                yield (
-                    item["Key"],
-                    None,
-                    item.get("Size"),
-                    _unquoted(item.get("ETag")),
-                    item.get("LastModified"),
-                    item.get("StorageClass"),
-                    True,
-                    False,
-                )
-            reporter.advance(len(contents))
-
-
-def _version_entries(bucket: Bucket, prefix: str, *, reporter: Reporter) -> Iterator[Entry]:
-    pages = bucket.client.get_paginator("list_object_versions").paginate(Bucket=bucket.name, Prefix=prefix)
-    with bucket.errors_in_words():
-        for page in pages:
-            listed: Any = page
-            rows: dict[bool, list[Any]] = {False: listed.get("Versions", []), True: listed.get("DeleteMarkers", [])}
-            order: list[bool] = listed.get(_ORDER, [])
-            if len(order) != len(rows[False]) + len(rows[True]) or sum(order) != len(rows[True]):
-                raise SourceError(
-                    f"{bucket.where} sent a list of versions that cannot be read: scan with --versions no"
-                )
-            position = {False: 0, True: 0}
-            for is_marker in order:
-                item = rows[is_marker][position[is_marker]]
-                position[is_marker] += 1
-                yield (
-                    item["Key"],
-                    item.get("VersionId") or "null",
-                    item.get("Size"),
-                    _unquoted(item.get("ETag")),
-                    item.get("LastModified"),
-                    item.get("StorageClass"),
-                    bool(item.get("IsLatest")),
-                    is_marker,
-                )
-            reporter.advance(len(order))
-
-
-def _watch(bucket: Bucket) -> None:
-    """Look at the pages that a bucket's client gets, where botocore does not look or forgets."""
-
-    def check_root(response_dict: dict[str, Any] | None, event_name: str, **_: object) -> None:
-        # botocore takes any XML for a list (of nothing), and what is no XML for a reason to ask nine times more.
-        if response_dict is None or response_dict["status_code"] != _OK_STATUS:
-            return
-        operation, beginning = event_name.rpartition(".")[2], response_dict["body"][:_ROOT_WITHIN_BYTES]
-        if _ROOTS[operation] not in beginning and b"<Error" not in beginning:
-            raise NotS3Error(bucket.where, f"its answer to {operation} is no list of objects")
-
-    def note_order(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
-        # botocore sorts versions and markers into two lists, so that one could not tell which of a version and a marker
-        # of the same second came first: Amazon lists "the most recently stored first", but dates entries to the second.
-        tags = _ENTRY_TAG.findall(response_dict["body"])
-        customized_response_dict[_ORDER] = [tag == b"DeleteMarker" for tag in tags]
-
-    events = bucket.client.meta.events
-    for operation in _ROOTS:
-        events.register(f"response-received.s3.{operation}", check_root, unique_id=f"opendata-root-{operation}")
-    events.register("before-parse.s3.ListObjectVersions", note_order, unique_id="opendata-order")
-
-
-def _unquoted(etag: str | None) -> str | None:
-    return None if etag is None else etag.strip('"') or None
 
 
 def _as_snapshot_columns(table: pa.Table) -> pa.Table:

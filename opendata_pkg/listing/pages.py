@@ -1,0 +1,136 @@
+"""Pages of a bucket's listing, as botocore gets them and as this package reads them.
+
+botocore takes several times as long to make dictionaries of a page as reading it does, and sorts versions and delete
+markers into two lists, so that one could not tell which of two entries of one second came first: Amazon lists "the most
+recently stored first", but dates entries to the second. So entries are taken out of a page before botocore parses the
+rest; its requests, retries, tokens and errors stay.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
+from xml.etree import ElementTree as ET
+
+from opendata_pkg.listing.bucket import NotS3Error, parse_s3_time
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from opendata_pkg.listing.bucket import Bucket
+    from opendata_pkg.listing.versions import Entry
+
+_ENTRIES = "OpendataEntries"
+_ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVersionsResult"}
+_ROOT_WITHIN_BYTES = 1000
+_TAGS = {"Contents", "Version", "DeleteMarker"}
+_OK_STATUS = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Entries in the server's order; with a delimiter, the prefixes up to it; whether no page follows."""
+
+    entries: list[Entry]
+    folders: tuple[str, ...]
+    is_last: bool
+
+
+def list_pages(bucket: Bucket, prefix: str, *, with_versions: bool, delimiter: str = "") -> Generator[Page, None, None]:
+    """The pages of everything below a prefix, or of the folder that it is; of a bucket that is watched (`watch`).
+
+    Raises:
+        SourceError: as `Bucket.explain` says; after retries with growing delays, also where S3 says SlowDown.
+    """
+    operation: Any = "list_object_versions" if with_versions else "list_objects_v2"
+    request = {"Bucket": bucket.name, "Prefix": prefix, **({"Delimiter": delimiter} if delimiter else {})}
+    with bucket.errors_in_words():
+        for page in bucket.client.get_paginator(operation).paginate(**request):
+            yield Page(
+                entries=page.get(_ENTRIES, []),
+                folders=tuple(folder["Prefix"] for folder in page.get("CommonPrefixes", ())),
+                is_last=not page.get("IsTruncated", False),
+            )
+
+
+def watch(bucket: Bucket) -> None:
+    """Look at the pages that a bucket's client gets, where botocore does not look or forgets."""
+    events = bucket.client.meta.events
+    check, take = _root_check(bucket), _entry_taker(bucket)
+    for operation in _ROOTS:
+        events.register(f"response-received.s3.{operation}", check, unique_id=f"opendata-root-{operation}")
+        # First, since botocore's own handler looks through the whole body for an error in it.
+        events.register_first(f"before-parse.s3.{operation}", take, unique_id=f"opendata-entries-{operation}")
+
+
+def _root_check(bucket: Bucket) -> Callable[..., None]:
+    def check_root(response_dict: dict[str, Any] | None, event_name: str, **_: object) -> None:
+        # botocore takes any XML for a list (of nothing), and what is no XML for a reason to ask nine times more.
+        if response_dict is None or response_dict["status_code"] != _OK_STATUS:
+            return
+        if len(response_dict["body"]) < int(response_dict["headers"].get("Content-Length", 0)):
+            # Cut short by a broken connection: botocore cannot parse it, and asks again.
+            return
+        operation, beginning = event_name.rpartition(".")[2], response_dict["body"][:_ROOT_WITHIN_BYTES]
+        if _ROOTS[operation] not in beginning and b"<Error" not in beginning:
+            raise NotS3Error(bucket.where, f"its answer to {operation} is no list of objects")
+
+    return check_root
+
+
+def _entry_taker(bucket: Bucket) -> Callable[..., None]:
+    def take_entries(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+        if response_dict["status_code"] != _OK_STATUS:
+            return
+        try:
+            # The same parser as botocore's, on the same bytes.
+            root = ET.fromstring(response_dict["body"])  # noqa: S314
+        except ET.ParseError:
+            # botocore asks again, and says so if that does not help.
+            return
+        try:
+            customized_response_dict[_ENTRIES] = _taken_out(root)
+        except UnicodeDecodeError:
+            raise
+        except ValueError as error:
+            raise NotS3Error(bucket.where, f"its list of objects has an entry that cannot be read ({error})") from error
+        if customized_response_dict[_ENTRIES]:
+            response_dict["body"] = ET.tostring(root)
+
+    return take_entries
+
+
+def _taken_out(root: ET.Element) -> list[Entry]:
+    """The entries of a page, which are removed from it. ValueError if one has no key, or a bad size or time."""
+    after_namespace = root.tag.find("}") + 1
+    entries, others, is_encoded = [], [], False
+    for element in root:
+        tag = element.tag[after_namespace:]
+        if tag in _TAGS:
+            entries.append((tag, {child.tag[after_namespace:]: child.text for child in element}))
+        else:
+            others.append(element)
+            # botocore asks for `encoding-type=url`, since XML cannot hold every key; not every server grants it.
+            is_encoded = is_encoded or (tag == "EncodingType" and element.text == "url")
+    root[:] = others
+    return [_entry(tag, fields, is_encoded=is_encoded) for tag, fields in entries]
+
+
+def _entry(tag: str, fields: dict[str, str | None], *, is_encoded: bool) -> Entry:
+    key, size, time = fields.get("Key"), fields.get("Size"), fields.get("LastModified")
+    if not key:
+        raise ValueError("it has no key")
+    if is_encoded and ("%" in key or "+" in key):
+        key = unquote_plus(key, errors="strict")
+    is_version = tag != "Contents"
+    return (
+        key,
+        (fields.get("VersionId") or "null") if is_version else None,
+        int(size) if size and tag != "DeleteMarker" else None,
+        (fields.get("ETag") or "").strip('"') or None,
+        parse_s3_time(time) if time else None,
+        fields.get("StorageClass"),
+        not is_version or fields.get("IsLatest") == "true",
+        tag == "DeleteMarker",
+    )

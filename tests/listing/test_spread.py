@@ -1,0 +1,186 @@
+"""Listing by many prefixes at a time finds what one listing finds: nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import bisect
+import socket
+import struct
+import threading
+from collections import Counter
+from urllib.parse import quote_plus
+from xml.sax.saxutils import escape
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opendata_pkg.listing.bucket import NotS3Error, open_bucket
+from opendata_pkg.listing.s3 import list_bucket
+from opendata_pkg.listing.versions import ChangedWhileListingError
+from opendata_pkg.scan import scan
+from tests.listing.scripted import Answer, ScriptedServer, error
+
+PAGE = 3
+PARTS = st.sampled_from(["a", "b", "c+ d", "é", "", "0", "~", "a-"])
+KEYS = st.lists(PARTS, min_size=1, max_size=4).map("/".join).filter(bool)
+ODD = ["a/b", "a", "a-", "a0", "a+b", "a b", "a%20b", "é/日本", "tab\there", "q?x#y&z=1", "..a/.b", "d/e/f/g"]
+
+
+def listed(keys, request, *, with_versions=False):
+    """A page of a bucket, as Amazon makes it: `keys` are sorted, or are pairs of keys and numbers of versions."""
+    query = request.query
+    prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
+    position = int(query.get("continuation-token") or query.get("key-marker") or bisect.bisect_left(keys, prefix))
+    items, end = [], bisect.bisect_left(keys, prefix + "\U0010ffff")
+    while position < end and len(items) < PAGE:
+        name, mark, _ = keys[position][len(prefix) :].partition(delimiter or "\0")
+        if mark and delimiter:
+            folder = prefix + name + delimiter
+            items.append(f"<CommonPrefixes><Prefix>{quote_plus(folder)}</Prefix></CommonPrefixes>")
+            position = bisect.bisect_left(keys, folder + "\U0010ffff")
+            continue
+        fields = f"<Key>{quote_plus(keys[position])}</Key><Size>1</Size>"
+        if with_versions:
+            items.append(f"<DeleteMarker>{fields}<VersionId>x</VersionId></DeleteMarker>")
+            items.append(f"<Version>{fields}<VersionId>v</VersionId><IsLatest>true</IsLatest></Version>")
+        else:
+            items.append(f"<Contents>{fields}</Contents>")
+        position += 1
+    more = "<IsTruncated>false</IsTruncated>"
+    if position < end:
+        more = "<IsTruncated>true</IsTruncated>"
+        more += f"<NextKeyMarker>{position}</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>"
+        more += f"<NextContinuationToken>{position}</NextContinuationToken>"
+    tag = "ListVersionsResult" if with_versions else "ListBucketResult"
+    return Answer(body=f"<{tag}>{more}<EncodingType>url</EncodingType>{''.join(items)}</{tag}>")
+
+
+def keys_of(server, *, jobs, versions="no"):
+    """The keys that a listing finds, and it."""
+    bucket = open_bucket("b", endpoint_url=server.url, connections=jobs)
+    listing = list_bucket(bucket, versions=versions, jobs=jobs)
+    return listing.table["key"].to_pylist(), listing
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.sets(KEYS, min_size=1, max_size=40), st.integers(1, 6))
+def test_any_keys_are_found_once_by_any_number_of_jobs(keys, jobs):
+    """Folders in folders, empty names, names that begin alike, pages that end anywhere."""
+    server = ScriptedServer(lambda request: listed(sorted(keys), request))
+    try:
+        assert Counter(keys_of(server, jobs=jobs)[0]) == Counter(keys)
+    finally:
+        server.stop()
+
+
+def test_versions_are_found_by_many_jobs_too(scripted):
+    """Every version and marker once, in pages of any folder."""
+    keys = sorted(f"{first}/{second}/{number}" for first in "ab" for second in "xyz" for number in range(5))
+
+    def answer(request):
+        return listed(keys, request, with_versions="versions" in request.query)
+
+    found, listing = keys_of(scripted(answer), jobs=8, versions="yes")
+    assert sorted(found) == keys
+    assert (listing.delete_markers, listing.older_versions) == (len(keys), 0)
+
+
+def test_a_folder_of_many_folders_is_listed_as_one(scripted):
+    """A request for each would cost more than it saves."""
+    keys = sorted(f"{number:03d}/x" for number in range(60))
+    server = scripted(lambda request: listed(keys, request))
+    assert sorted(keys_of(server, jobs=4)[0]) == keys
+    assert len(server.requests) == 1 + len(keys) // PAGE
+
+
+def test_refusals_and_broken_connections_lose_nothing(scripted):
+    """503 SlowDown, 500, a connection reset and half a page: each is asked for again, and nothing counts twice."""
+    keys = sorted(f"{first}/{number:02d}" for first in "abcd" for number in range(10))
+    faults, lock = (
+        iter([error(503, "SlowDown"), error(500, "InternalError"), Answer(body="<ListBuck", cut=3)]),
+        threading.Lock(),
+    )
+
+    def answer(request):
+        with lock:
+            fault = next(faults, None) if len(server.requests) % 3 == 0 else None
+        return fault or listed(keys, request)
+
+    server = scripted(answer)
+    assert sorted(keys_of(server, jobs=4)[0]) == keys
+    assert next(faults, None) is None
+
+
+def test_a_connection_that_is_reset_is_made_again(scripted):
+    """The first connection ends in a TCP reset, in the middle of nothing."""
+    keys = ["a", "b"]
+    server = scripted(lambda request: listed(keys, request))
+    behind = int(server.url.rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", 0)) as front:
+
+        def relay():
+            first, _ = front.accept()
+            first.recv(10)
+            first.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            first.close()
+            second, _ = front.accept()
+            with second, socket.create_connection(("127.0.0.1", behind)) as there:
+                there.sendall(second.recv(65536))
+                while data := there.recv(65536):
+                    second.sendall(data)
+                    if b"</ListBucketResult>" in data:
+                        return
+
+        thread = threading.Thread(target=relay, daemon=True)
+        thread.start()
+        bucket = open_bucket("b", endpoint_url=f"http://127.0.0.1:{front.getsockname()[1]}")
+        assert list_bucket(bucket, versions="no", jobs=1).table["key"].to_pylist() == keys
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        ("<Contents><Size>1</Size></Contents>", "it has no key"),
+        ("<Contents><Key>a</Key><Size>one</Size></Contents>", "invalid literal"),
+        (f"<Contents><Key>a</Key><LastModified>{escape('<never>')}</LastModified></Contents>", "Invalid timestamp"),
+    ],
+)
+def test_entries_that_cannot_be_read_are_told(scripted, item, sentence):
+    """A server that says nonsense is not asked nine times more."""
+    server = scripted(lambda _: Answer(body=f"<ListBucketResult>{item}</ListBucketResult>"))
+    with pytest.raises(NotS3Error, match=rf"has an entry that cannot be read \({sentence}"):
+        keys_of(server, jobs=1)
+    assert len(server.requests) == 1
+
+
+def test_a_bucket_that_changes_between_prefixes_is_told(scripted):
+    """One key in two states, which cannot both be the latest."""
+    both = "".join(
+        f"<Version><Key>a</Key><VersionId>{name}</VersionId><IsLatest>true</IsLatest></Version>" for name in "vw"
+    )
+    server = scripted(lambda _: Answer(body=f"<ListVersionsResult>{both}</ListVersionsResult>"))
+    with pytest.raises(ChangedWhileListingError, match="at 'a'"):
+        keys_of(server, jobs=4, versions="yes")
+
+
+@pytest.mark.s3
+@pytest.mark.parametrize("versions", ["yes", "no"])
+def test_a_real_server_gives_many_jobs_what_it_gives_one(s3_server, versions):
+    """Odd keys in several folders, overwritten and deleted ones, on a server with an order of its own."""
+    name = f"spread-{versions}"
+    s3_server.make_bucket(name)
+    client = s3_server.client()
+    for folder in ["", "one/", "one/two/", "é x/", "one.two/"]:
+        for key in ODD:
+            client.put_object(Bucket=name, Key=folder + key, Body=key.encode())
+        client.put_object(Bucket=name, Key=f"{folder}only-gone/x", Body=b"x")
+        client.delete_object(Bucket=name, Key=f"{folder}only-gone/x")
+        client.put_object(Bucket=name, Key=f"{folder}a", Body=b"new")
+    one, many = (scan(f"s3://{name}", endpoint_url=s3_server.endpoint_url, versions=versions, jobs=n) for n in (1, 16))
+    assert len(one) == 5 * len(ODD)
+    assert many.id == one.id
+    assert (many.header.older_versions, many.header.delete_markers) == (
+        one.header.older_versions,
+        one.header.delete_markers,
+    )
