@@ -6,10 +6,10 @@ user or order of a dictionary. Objects go to an `ObjectWriter` in one pass over 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg import annex, descriptor
@@ -117,9 +117,9 @@ def commit_time(plan: Plan, children: Sequence[Child], before: Commits | None, e
     as dates of their parent, whose tree names their commits.
     """
     dates = [child.commits.time for child in children]
-    newest = pc.max(plan.table["last_modified"]).as_py()
-    if newest is not None:
-        dates.append(math.floor(newest.timestamp()))
+    newest_us = pc.max(plan.table["last_modified"].cast(pa.int64())).as_py()
+    if newest_us is not None:
+        dates.append(newest_us // 1_000_000)
     if before is not None:
         dates.append(before.time + 1)
     return max(0, max(dates, default=epoch))

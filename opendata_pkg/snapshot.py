@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,8 @@ SCHEMA = pa.schema(
 
 _ID_COLUMNS = ("version_id", "size", "etag", "sha256", "md5")
 _BATCH_ROWS = 65_536
+_TIMES = SCHEMA.names.index("last_modified")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class DuplicateKeyError(InputError):
@@ -176,6 +178,8 @@ class Snapshot:
         """The rows from `start` up to `stop`, in key order, a batch in memory at a time."""
         length = (len(self) if stop is None else stop) - start
         for batch in self.table.slice(start, length).to_batches(max_chunksize=_BATCH_ROWS):
+            # As numbers: Arrow would look `UTC` up in a time zone database, which small systems do not have.
+            batch = batch.set_column(_TIMES, "last_modified", batch["last_modified"].cast(pa.int64()))  # noqa: PLW2901
             columns = [batch.column(index).to_pylist() for index in range(len(SCHEMA))]
             for key, version_id, size, etag, sha256, md5, last_modified, storage_class in zip(*columns, strict=True):
                 yield S3Object(
@@ -185,7 +189,7 @@ class Snapshot:
                     etag=None if etag is None else ETag(etag),
                     sha256=None if sha256 is None else Sha256(sha256),
                     md5=None if md5 is None else Md5(md5),
-                    last_modified=last_modified,
+                    last_modified=None if last_modified is None else _EPOCH + timedelta(microseconds=last_modified),
                     storage_class=storage_class,
                 )
 

@@ -57,8 +57,10 @@ def start_catalogue(
     if not identity:
         raise UsageError(f"no id of a-z, 0-9, . and - follows from {source!r}: state one")
     folders = _folders(snapshot, depth, min_objects)
-    times = pc.min(snapshot.table["last_modified"]).as_py()
-    epoch = (times or _NO_DATES).replace(hour=0, minute=0, second=0, microsecond=0)
+    dates = (entry.last_modified for entry in snapshot.objects())
+    epoch = min((date for date in dates if date is not None), default=_NO_DATES).replace(
+        hour=0, minute=0, second=0, microsecond=0
+    )
     return f"""\
 # A beginning, made from a snapshot of {_comment(snapshot.header.source)}: {len(snapshot)} objects, \
 {snapshot.size_bytes} bytes.
