@@ -270,9 +270,10 @@ def _write_one(
     epoch: int,
 ) -> Written:
     repository = store.repository(plan.branch.name)
-    repository.create()
     before = None if old is None else old.written.commits
-    repository.check_heads((None, None) if before is None else (before.main, before.annex))
+    if before is not None or repository.exists():
+        repository.check_heads((None, None) if before is None else (before.main, before.annex))
+    repository.create()
     written = write_dataset(
         plan,
         children=children,
