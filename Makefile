@@ -64,6 +64,8 @@ docs: $(READY)
 bench: $(READY)
 	python benchmarks/build.py
 	python benchmarks/validate.py
+	python benchmarks/inventory.py
+	python benchmarks/listing.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-store
