@@ -146,6 +146,7 @@ def _build(
     before = None if latest is None else _read_before(store, latest, earlier[:-1])
     if before is not None:
         check_scope(before.plans.snapshot.header, snapshot)
+        _say_if_moved(before.plans.snapshot.header.base_url, snapshot.header.base_url, reporter)
         check_datasets(before.state, catalogue)
     released = _released_paths(latest, catalogue)
     plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
@@ -167,6 +168,14 @@ def _build(
     state = _state(plans, ordered, complete=not only)
     store.write_draft(state)
     return _result(plans, chosen, changes, state, renamed, troubles, report)
+
+
+def _say_if_moved(old: str | None, new: str | None, reporter: Reporter) -> None:
+    if old != new:
+        reporter.message(
+            f"the last release's objects are at {old}, this snapshot's at {new}: the old addresses cannot be vouched "
+            "for any more, so those without a versionId are withdrawn; is this the bucket you meant?"
+        )
 
 
 def _read_before(store: Store, latest: State, earlier: Sequence[pa.Array]) -> _Before:

@@ -552,3 +552,19 @@ def test_a_disk_that_runs_full_anywhere(small_disk):
         assert Store.open(store).latest().version == "1.0.0"
     assert len(stopped) >= 3
     assert publish(store, "1.1.0", snapshot_of(*KEYS, "new"))[1].changed == ("example",)
+
+
+def test_another_address_is_said(tmp_path):
+    """A snapshot of another bucket builds, but the steward is told before anything is released."""
+    store = tmp_path / "store"
+    publish(store, "1.0.0", snapshot_of("a"))
+    moved = snapshot_of("a", base_url="http://127.0.0.1:9/elsewhere/")
+    said = []
+
+    class Listener(Reporter):
+        def message(self, text):
+            said.append(text)
+
+    build(moved, catalogue_of(), store, reporter=Listener())
+    assert len(said) == 1
+    assert "objects are at http://127.0.0.1:9/bucket/, this snapshot's at http://127.0.0.1:9/elsewhere/" in said[0]
