@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -22,15 +20,13 @@ from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
 from opendata_pkg.inventory import Totals, content_digest, totals_of
 from opendata_pkg.model import InputError, ObjectId, S3Object
-from opendata_pkg.paths import relative_key
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
-from opendata_pkg.portable import name_troubles
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_digests, check_scope, check_snapshot
+from opendata_pkg.report import write_report
 from opendata_pkg.snapshot import SCHEMA, Snapshot
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT, Store, is_empty
-from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -156,14 +152,14 @@ def _build(
     changes = {plan.branch.path: _changes(plan, before) for plan in chosen}
     if dry_run:
         with Path(os.devnull).open("wb") as nowhere:
-            renamed, troubles = _write_report(nowhere, plans, chosen)
+            renamed, troubles = write_report(nowhere, plans, chosen)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
     store.drop_draft()
     store.keep_inputs(snapshot, catalogue)
     entries = _write_all(store, plans, chosen, before, reporter)
     report = store.draft_folder / REPORT
     with replacing(report) as stream:
-        renamed, troubles = _write_report(stream, plans, chosen)
+        renamed, troubles = write_report(stream, plans, chosen)
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
     state = _state(plans, ordered, complete=not only)
     store.write_draft(state)
@@ -336,35 +332,6 @@ def _state(plans: Plans, entries: Mapping[str, DatasetEntry], *, complete: bool)
         datasets=entries,
         left_out=_left_out(plans),
     )
-
-
-def _write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
-    """Write what is not plainly a file at its key's path: left out, renamed, or named to somebody's trouble.
-
-    Returns how many files are renamed, and how many names may cause trouble.
-    """
-    renamed = troubles = 0
-    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(("what", "dataset", "key", "path", "why"))
-    for entry in plans.left_out:
-        for row in plans.snapshot.objects(*entry.rows):
-            rows.writerow(("left out", None, escape_line(row.key), None, entry.reason))
-    for plan in chosen:
-        prefix = plan.branch.prefix
-        paths = plan.paths()
-        for key, path in zip(plan.table["key"].to_pylist(), paths, strict=True):
-            if path != key[len(prefix) :]:
-                renamed += 1
-                why = "the key cannot be a path, or clashes with another name"
-                rows.writerow(("renamed", plan.branch.name, escape_line(key), path, why))
-        for path, why in name_troubles(paths):
-            troubles += 1
-            rows.writerow(("name", plan.branch.name, escape_line(prefix + relative_key(path)), path, why))
-    # The stream is its owner's to close.
-    text.flush()
-    text.detach()
-    return renamed, troubles
 
 
 def _result(

@@ -131,21 +131,6 @@ class Catalogue:
                 return branch
         return self.root
 
-    def by_name(self, name: str) -> Branch:
-        """The branch of that name.
-
-        Raises:
-            UnknownBranchError: there is none; suggests what may be meant.
-        """
-        branch = self._by_name.get(name)
-        if branch is None:
-            raise UnknownBranchError(name, self.id, self._suggestions(name))
-        return branch
-
-    @cached_property
-    def _by_name(self) -> dict[str, Branch]:
-        return {branch.name: branch for branch in self.branches.values()}
-
     @cached_property
     def _by_old_path(self) -> dict[str, Branch]:
         return {old: branch for branch in self.branches.values() for old in branch.formerly}

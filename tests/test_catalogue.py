@@ -398,12 +398,6 @@ def test_a_branch_is_found_by_its_paths(small, text, path):
     assert small.resolve(text).path == path
 
 
-def test_a_branch_is_found_by_its_name(small):
-    """The name of its repository leads back to it."""
-    assert small.by_name("mouse.cortex-new").path == "Mouse/Cortex_new"
-    assert small.by_name("example") is small.root
-
-
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
@@ -450,12 +444,6 @@ def test_who_asks_for_no_branch_is_told_which_may_be_meant(small, asked, sentenc
         small.resolve(asked)
     assert str(caught.value) == sentence
     assert caught.value.exit_status == 4
-
-
-def test_an_unknown_name_is_told_too(small):
-    """`by_name` suggests as `resolve` does."""
-    with pytest.raises(UnknownBranchError, match="did you mean Rat"):
-        small.by_name("rats")
 
 
 # Faults
@@ -754,7 +742,7 @@ def test_a_catalogue_is_refused_or_keeps_its_promises(paths):
         if branch.parent is not None:
             assert branch.prefix == branches[branch.parent].prefix + branch.mount_in_parent + "/"
             assert branch.path in branches[branch.parent].children
-        assert found.resolve(branch.path) is found.by_name(branch.name) is branch
+        assert found.resolve(branch.path) is branch
 
 
 def test_git_takes_every_folder_that_is_allowed(tmp_path):

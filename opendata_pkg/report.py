@@ -1,0 +1,45 @@
+"""The report of a build: what is not plainly a file at its key's path, one a line, written to a given stream."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import TYPE_CHECKING, BinaryIO
+
+from opendata_pkg.paths import relative_key
+from opendata_pkg.portable import name_troubles
+from opendata_pkg.text import escape_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from opendata_pkg.plan import Plan, Plans
+
+
+def write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
+    """Write what is not plainly a file at its key's path: left out, renamed, or named to somebody's trouble.
+
+    Returns how many files are renamed, and how many names may cause trouble.
+    """
+    renamed = troubles = 0
+    text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(("what", "dataset", "key", "path", "why"))
+    for entry in plans.left_out:
+        for row in plans.snapshot.objects(*entry.rows):
+            rows.writerow(("left out", None, escape_line(row.key), None, entry.reason))
+    for plan in chosen:
+        prefix = plan.branch.prefix
+        paths = plan.paths()
+        for key, path in zip(plan.table["key"].to_pylist(), paths, strict=True):
+            if path != key[len(prefix) :]:
+                renamed += 1
+                why = "the key cannot be a path, or clashes with another name"
+                rows.writerow(("renamed", plan.branch.name, escape_line(key), path, why))
+        for path, why in name_troubles(paths):
+            troubles += 1
+            rows.writerow(("name", plan.branch.name, escape_line(prefix + relative_key(path)), path, why))
+    # The stream is its owner's to close.
+    text.flush()
+    text.detach()
+    return renamed, troubles
