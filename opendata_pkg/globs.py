@@ -63,9 +63,9 @@ def match_globs(paths: pa.Array | pa.ChunkedArray, include: Sequence[str], exclu
         UsageError: a glob is not in gitignore's syntax.
     """
     included, excluded = _parse(include, "--include"), _parse(exclude, "--exclude")
-    paths = pc.replace_substring_regex(
-        paths.combine_chunks() if isinstance(paths, pa.ChunkedArray) else paths, r"^\.?/", ""
-    )
+    paths = paths.combine_chunks() if isinstance(paths, pa.ChunkedArray) else paths
+    if any(pc.any(pc.starts_with(paths, start)).as_py() for start in ("/", "./")):
+        paths = pc.replace_substring_regex(paths, r"^\.?/", "")
     chosen = _match_paths(included, paths) if include else _constant(paths, value=True)
     return pc.and_not(chosen, _match_paths(excluded, paths)) if excluded else chosen
 
