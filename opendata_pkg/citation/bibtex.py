@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.citation.latex import escape, transliterate
 from opendata_pkg.citation.model import Covers
-from opendata_pkg.citation.text import amount, licence_words
+from opendata_pkg.citation.text import amount, first_upper, licence_words, proofs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,20 +79,13 @@ def _note(citation: Citation, tex: Callable[[str], str], *, version: bool) -> st
 
 def _sentences(citation: Citation, tex: Callable[[str], str], *, version: bool) -> Iterator[str]:
     """What tells these data from others, and their terms."""
-    part = citation.covers is Covers.SELECTION
     if version and citation.version:
         yield f"Version {citation.version}"
-    if part and citation.files is not None:
+    if citation.covers is Covers.SELECTION and citation.files is not None:
         yield f"Selection of {amount(citation)}"
-    if citation.source:
-        yield tex(f"From {citation.source}")
-    if citation.commit:
-        yield f"{'Of' if part else 'Dataset'} commit {citation.swhid or citation.commit}"
-    if citation.fixity:
-        whose = "Selection digest" if part else "Content digest"
-        gap = f" ({citation.fixity.incomplete} files have no digest)" if citation.fixity.incomplete else ""
-        # 71 letters without a blank: TeX may break the line here, and shows nothing.
-        yield f"{whose} {_DIGEST.sub(_BREAKABLE, citation.fixity.digest)}{gap}"
+    for proof in proofs(citation):
+        # 71 letters without a blank: TeX may break the line within them, and shows nothing.
+        yield _DIGEST.sub(_BREAKABLE, tex(first_upper(proof)))
     yield tex(licence_words(citation.license_names))
 
 

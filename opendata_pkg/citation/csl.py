@@ -23,6 +23,7 @@ def to_csl(citation: Citation) -> dict[str, Any]:
         "datasetId": citation.dataset_id,
         "licenses": list(citation.license_names) or None,
         "source": citation.source,
+        "query": citation.query,
         "covers": citation.covers.value,
     }
     item: dict[str, Any] = {

@@ -81,6 +81,8 @@ def _rights(terms: License) -> dict[str, str]:
 
 def _descriptions(citation: Citation) -> list[dict[str, str]]:
     found = [{"description": citation.description, "descriptionType": "Abstract"}] if citation.description else []
+    if citation.query:
+        found.append({"description": f"Selected by {citation.query}", "descriptionType": "Methods"})
     found += [{"description": f"{x.note}: {x.digest}", "descriptionType": "TechnicalInfo"} for x in citation.fixities]
     return found
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT, default_name
-from opendata_pkg.citation.model import ANONYMOUS, Agent, Citation, Covers, Fixity, doi_of, one_line, public_url
+from opendata_pkg.citation.model import ANONYMOUS, Agent, Citation, Covers, Fixity, Over, doi_of, one_line, public_url
 from opendata_pkg.citation.text import to_text
 from opendata_pkg.selection import Rules
 
@@ -21,10 +21,6 @@ if TYPE_CHECKING:
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.inventory import ContentDigest
     from opendata_pkg.selection import Selection
-
-OWN_FILES = "Content digest of the files of this version"
-SUBTREE = "Content digest of all files of this version, subdatasets included"
-SELECTED = "Digest of the selection: which files, and the digest of each"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,7 +37,7 @@ def of_tree(branch: Branch, *, digest: ContentDigest, version: str | None = None
         authors=tuple(_makers(branch)),
         licenses=tuple(terms for terms in branch.licenses if terms.name),
         dataset_id=branch.dataset_id,
-        fixities=(Fixity(digest=f"sha256:{digest.sha256}", of=OWN_FILES, incomplete=digest.incomplete),),
+        fixities=(Fixity(digest=f"sha256:{digest.sha256}", over=Over.OWN_FILES, incomplete=digest.incomplete),),
         version=version,
         date=date,
     )
@@ -100,10 +96,11 @@ def of_selection(selection: Selection) -> Citation:
     covers = _covers(selection)
     common: dict[str, Any] = {
         "covers": covers,
-        "fixities": (Fixity(digest=selection.digest, of=SELECTED, incomplete=_undigested(table)),),
+        "fixities": (Fixity(digest=selection.digest, over=Over.SELECTION, incomplete=_undigested(table)),),
         "version": origin.version,
         "date": origin.date if origin.version is not None else _newest_day(table) or origin.date,
         "source": _bucket_address(origin.source),
+        "query": query_words(selection.rules),
         "commit": origin.commit,
         "files": table.num_rows,
         "size_bytes": selection.size_bytes,
@@ -139,6 +136,13 @@ def of_selection(selection: Selection) -> Citation:
         related=_related(catalogue, branch, part=not whole),
         **common,
     )
+
+
+def query_words(rules: Rules) -> str | None:
+    """The rules in words, such as `include *.swc *.asc, smaller 1000`; None if there are none."""
+    given = rules.to_dict().items()
+    words = (f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in given)
+    return ", ".join(words) or None
 
 
 def citation_text(selection: Selection) -> str:

@@ -60,8 +60,8 @@ _LETTERS = {
     "“": r"{\textquotedblleft}",
     "”": r"{\textquotedblright}",
     "„": r"{,,}",
-    "«": r"{\guillemotleft}",
-    "»": r"{\guillemotright}",
+    "«": r"{\ensuremath{\ll}}",
+    "»": r"{\ensuremath{\gg}}",
     "…": r"{\ldots}",
     "·": r"{\textperiodcentered}",
     "•": r"{\textbullet}",
@@ -85,7 +85,6 @@ _LETTERS = {
     "→": r"{\ensuremath{\rightarrow}}",
     "′": r"{\ensuremath{'}}",
     "∞": r"{\ensuremath{\infty}}",
-    "ς": r"{\ensuremath{\varsigma}}",
     "\u00ad": "",
 }
 # Combining marks by the accent commands that LaTeX has without packages.
@@ -102,16 +101,50 @@ _ACCENTS = {
     "\u030b": "H",
     "\u030c": "v",
     "\u0323": "d",
+    "\u0326": "textcommabelow",
     "\u0327": "c",
+    # An ogonek, as in ą, which that encoding cannot write: the letter alone is readable, an error is not.
+    "\u0328": "",
     "\u0331": "b",
 }
-_GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER ([A-Z]+)")
-# Capitals that LaTeX does not name, since they look as Latin ones do; and the one small letter of that kind.
-_LATIN_LOOKS = {
-    "ALPHA": "A", "BETA": "B", "EPSILON": "E", "ZETA": "Z", "ETA": "H", "IOTA": "I", "KAPPA": "K", "MU": "M",
-    "NU": "N", "OMICRON": "O", "RHO": "P", "TAU": "T", "UPSILON": "Y", "CHI": "X",
-}  # fmt: skip
-_NAMED = {"LAMDA": "lambda", "FINAL SIGMA": "varsigma"}
+_GREEK = re.compile(r"GREEK (SMALL|CAPITAL) LETTER ([A-Z ]+)")
+_GREEK_SMALL = {
+    "FINAL SIGMA": "varsigma",
+    "LAMDA": "lambda",
+    **{
+        name.upper(): name
+        for name in (
+            *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "mu", "nu", "xi"),
+            *("pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
+        )
+    },
+}
+_GREEK_CAPITALS = {"GAMMA", "DELTA", "THETA", "LAMDA", "XI", "PI", "SIGMA", "PHI", "PSI", "OMEGA"}
+# Capitals that LaTeX does not name, since they look as Latin ones do.
+_LATIN_LOOKS = dict(
+    zip(
+        (
+            "ALPHA",
+            "BETA",
+            "EPSILON",
+            "ZETA",
+            "ETA",
+            "IOTA",
+            "KAPPA",
+            "MU",
+            "NU",
+            "OMICRON",
+            "RHO",
+            "TAU",
+            "UPSILON",
+            "CHI",
+        ),
+        "ABEZHIKMNOPTYX",
+        strict=True,
+    )
+)
+_ABOVE = 230
+"""Unicode's combining class of marks above a letter."""
 _HYPHENS = re.compile(r"-(?=-)")
 _OPENING = re.compile(r'(?:^|(?<=[\s(\[{-]))"')
 
@@ -150,9 +183,11 @@ def _transliterate_character(sign: str) -> str:
 def _accented(sign: str, base: str, marks: list[str]) -> str:
     if not base.isascii() or not base.isalpha() or any(mark not in _ACCENTS for mark in marks):
         return sign
-    said = {"i": r"\i", "j": r"\j"}.get(base, base) if marks[0] not in {"\u0323", "\u0327", "\u0331"} else base
+    # An accent takes the place of the dot; what hangs below does not.
+    above = unicodedata.combining(marks[0]) == _ABOVE
+    said = f"\\{base}" if base in "ij" and above else base
     for mark in marks:
-        said = f"\\{_ACCENTS[mark]}{{{said}}}"
+        said = f"\\{_ACCENTS[mark]}{{{said}}}" if _ACCENTS[mark] else said
     return f"{{{said}}}"
 
 
@@ -161,9 +196,11 @@ def _greek(sign: str) -> str | None:
     if match is None:
         return None
     size, name = match[1], match[2]
-    if name == "OMICRON" and size == "SMALL":
-        return "o"
     if size == "CAPITAL" and name in _LATIN_LOOKS:
         return _LATIN_LOOKS[name]
-    command = _NAMED.get(name, name.lower())
+    if size == "SMALL" and name == "OMICRON":
+        return "o"
+    command = _GREEK_SMALL.get(name)
+    if command is None or (size == "CAPITAL" and name not in _GREEK_CAPITALS):
+        return None
     return f"{{\\ensuremath{{\\{command.capitalize() if size == 'CAPITAL' else command}}}}}"

@@ -47,21 +47,40 @@ ANONYMOUS = Agent(name="Anonymous")
 """Stands where a format wants an author and nobody is named: nobody is invented."""
 
 
+class Over(StrEnum):
+    """What a digest is over (docs/explanation/identity.md, docs/reference/citations.md); the value says it in words."""
+
+    OWN_FILES = "Content digest of the files of this version"
+    SUBTREE = "Content digest of all files of this version, those of subdatasets included"
+    SELECTION = "Digest of the selection: what was asked for, and each file with its digest"
+
+    @property
+    def words(self) -> str:
+        """Two words for it."""
+        return "selection digest" if self is Over.SELECTION else "content digest"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fixity:
     """A digest by which anyone can tell whether they have what is cited.
 
-    `digest` is `sha256:HEX`, `of` says what it is over, `incomplete` counts the files whose bytes it cannot vouch for.
+    `digest` is `sha256:HEX`; `incomplete` counts the files whose bytes it cannot vouch for, since they have no digest.
     """
 
     digest: str
-    of: str
+    over: Over
     incomplete: int = 0
 
     @property
     def note(self) -> str:
         """What it is, and what it cannot vouch for."""
-        return f"{self.of}; {self.incomplete} files have no digest" if self.incomplete else self.of
+        return f"{self.over}; {self.incomplete} files have no digest" if self.incomplete else str(self.over)
+
+    @property
+    def words(self) -> str:
+        """The same in a few words, with the digest."""
+        gap = f" ({self.incomplete} of the files without a digest)" if self.incomplete else ""
+        return f"{self.over.words} {self.digest}{gap}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +88,9 @@ class Citation:
     """All that is known for a citation; what is not known is None or empty, and left out of what is written.
 
     `authors` are never none. `date` is an ISO day; `url` is http(s), without credentials; `doi` is bare
-    (`10.1234/abc`) and names exactly what is cited; `source` is an `s3://` address that `opendata` takes.
-    `commit` is that of the dataset, or of the dataset that a selection is of. `files` and `size_bytes` count what is
-    cited; `related` are (DataCite's relation type, URL).
+    (`10.1234/abc`) and names exactly what is cited; `source` is an `s3://` address that `opendata` takes. `query` says
+    by which rules files were selected. `commit` is that of the dataset, or of the dataset that a selection is of.
+    `files` and `size_bytes` count what is cited; `related` are (DataCite's relation type, URL).
     """
 
     name: str
@@ -87,6 +106,7 @@ class Citation:
     url: str | None = None
     doi: str | None = None
     source: str | None = None
+    query: str | None = None
     commit: str | None = None
     files: int | None = None
     size_bytes: int | None = None
@@ -128,7 +148,7 @@ class Citation:
     def key(self) -> str:
         """A word that other entries of a bibliography do not have: of letters, digits, `.` and `-`."""
         parts = ["opendata", self.name, self.version]
-        if self.fixity and (self.covers is Covers.SELECTION or self.version is None):
+        if self.fixity and self.fixity.over is Over.SELECTION:
             parts.append(self.fixity.digest.removeprefix("sha256:")[:_KEY_DIGITS])
         return "-".join(part for part in parts if part)
 

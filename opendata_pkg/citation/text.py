@@ -24,7 +24,7 @@ def to_text(citation: Citation) -> str:
         f"{citation.title}{_which(citation)} [Data set].",
         f"{citation.publisher}." if citation.publisher else "",
         f"{citation.link}." if citation.link else "",
-        f"{_first_upper(proof)}." if proof else "",
+        f"{first_upper(proof)}." if proof else "",
         f"{licence_words(citation.license_names)}.",
     ]
     return one_line(" ".join(said))
@@ -41,17 +41,16 @@ def authors_text(citation: Citation) -> str:
 def proofs(citation: Citation) -> list[str]:
     """Commit, identifier and digest: what tells the cited bytes from others."""
     found = []
-    if citation.source:
-        found.append(f"from {citation.source}")
-    if citation.swhid:
-        found.append(f"dataset commit {citation.swhid}")
-    elif citation.commit:
-        found.append(f"of the dataset's commit {citation.commit}")
+    origin = f"from {citation.source}" if citation.source else ""
+    if citation.commit:
+        whose = f"dataset commit {citation.swhid or citation.commit}"
+        origin = f"{whose} {origin}" if citation.covers is not Covers.SELECTION else f"from {whose} {origin}"
+    if citation.query:
+        origin = f"selected by {citation.query} {origin}"
+    if origin:
+        found.append(origin.strip())
     if citation.fixity:
-        whose = "selection digest" if citation.covers is Covers.SELECTION else "content digest"
-        gap = citation.fixity.incomplete
-        unknown = f" ({gap} of the files have no digest)" if gap else ""
-        found.append(f"{whose} {citation.fixity.digest}{unknown}")
+        found.append(citation.fixity.words)
     return found
 
 
@@ -76,12 +75,11 @@ def availability(citations: Sequence[Citation], *, lock: str) -> str:
     ]
     names = dict.fromkeys(name for citation in citations for name in citation.license_names)
     gap = sum(citation.fixity.incomplete for citation in citations if citation.fixity)
-    total = sum(citation.files or 0 for citation in citations)
     again = f"`opendata sync --lock {lock}` brings exactly these files again and checks each against its digest."
     sentences = [
         f"The data of this work are {_join(parts)}.",
         f"{licence_words(names)}.",
-        f"The file {lock} names each of the {total} files with its size, digest and address; {again}",
+        f"The file {lock} names each of these files with its size, digest and addresses; {again}",
         f"Of {gap} of them no digest is known: they can be fetched, not checked." if gap else "",
     ]
     paragraph = one_line(" ".join(sentences))
@@ -127,5 +125,6 @@ def _join(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{'; '.join(parts[:-1])}; and {parts[-1]}"
 
 
-def _first_upper(text: str) -> str:
+def first_upper(text: str) -> str:
+    """The text as it begins a sentence."""
     return text[:1].upper() + text[1:]
