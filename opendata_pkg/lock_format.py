@@ -1,4 +1,4 @@
-"""The text of `opendata.lock`, as docs/reference/lock.md describes it: read with every fault named, and written. Pure."""
+"""The text of `opendata.lock` (docs/reference/lock.md): read with every fault named, and written. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from opendata_pkg.model import Grade, InputError, Md5, Sha256, VersionId
 from opendata_pkg.paths import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
 RESERVED_PREFIX = ".opendata."
 """How names begin, at the top of a folder that `sync` fills, that are not files of the lock."""
