@@ -62,7 +62,8 @@ class LockedFile:
 class LockSelection:
     """What was pinned under one name. `branch` is `.` for the root; `rules` are as in schemas/internal/selection.json.
 
-    `folder` is where its files are put below the target, None for the target itself.
+    `folder` is where its files are put below the target, None for the target itself. `citation` is a line of text, and
+    `reference` what other formats of it need (`opendata_pkg.citation.reference_of`).
     """
 
     name: str
@@ -76,6 +77,7 @@ class LockSelection:
     licenses: tuple[str, ...]
     citation: str
     folder: str | None = None
+    reference: Mapping[str, Any] | None = None
 
     def place_of(self, path: str) -> str:
         """Where a file of it is put, relative to the target."""
@@ -89,12 +91,13 @@ class LockSelection:
         document |= {"rules": dict(self.rules), "source": self.source}
         if self.commit is not None:
             document["commit"] = self.commit
-        return document | {
+        document |= {
             "snapshot": self.snapshot,
             "digest": self.digest,
             "licenses": list(self.licenses),
             "citation": self.citation,
         }
+        return document if self.reference is None else document | {"reference": dict(self.reference)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +239,7 @@ def _selection(name: str, entry: dict[str, Any]) -> LockSelection:
         licenses=tuple(entry["licenses"]),
         commit=entry.get("commit"),
         folder=entry.get("folder"),
+        reference=entry.get("reference"),
         **plain,
     )
 
