@@ -47,6 +47,12 @@ class LockedFile:
         """`sha256:HEX`, else `md5:HEX`: the best digest that is known."""
         return f"sha256:{self.sha256}" if self.sha256 is not None else f"md5:{self.md5}"
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Every digest that is known of it, the best first."""
+        known = {"sha256": self.sha256, "md5": self.md5}
+        return tuple(f"{name}:{value}" for name, value in known.items() if value is not None)
+
     def to_dict(self) -> dict[str, Any]:
         """Its row of the lock; what is not known is left out, but for the size."""
         row: dict[str, Any] = {"selection": self.selection, "path": self.path, "bytes": self.size_bytes}
