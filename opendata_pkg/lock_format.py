@@ -47,6 +47,12 @@ class LockedFile:
         """`sha256:HEX`, else `md5:HEX`: the best digest that is known."""
         return f"sha256:{self.sha256}" if self.sha256 is not None else f"md5:{self.md5}"
 
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Every digest that is known of it, the best first."""
+        known = {"sha256": self.sha256, "md5": self.md5}
+        return tuple(f"{name}:{value}" for name, value in known.items() if value is not None)
+
     def to_dict(self) -> dict[str, Any]:
         """Its row of the lock; what is not known is left out, but for the size."""
         row: dict[str, Any] = {"selection": self.selection, "path": self.path, "bytes": self.size_bytes}
@@ -62,8 +68,8 @@ class LockedFile:
 class LockSelection:
     """What was pinned under one name. `branch` is `.` for the root; `rules` are as in schemas/internal/selection.json.
 
-    `folder` is where its files are put below the target, None for the target itself. `citation` is a line of text, and
-    `reference` what other formats of it need (`opendata_pkg.citation.reference_of`).
+    `reference` is what the citation says, in parts (see schemas/internal/lock.json).
+    `folder` is where its files are put below the target, None for the target itself.
     """
 
     name: str
@@ -76,8 +82,8 @@ class LockSelection:
     digest: str
     licenses: tuple[str, ...]
     citation: str
-    folder: str | None = None
     reference: Mapping[str, Any] | None = None
+    folder: str | None = None
 
     def place_of(self, path: str) -> str:
         """Where a file of it is put, relative to the target."""
@@ -91,13 +97,13 @@ class LockSelection:
         document |= {"rules": dict(self.rules), "source": self.source}
         if self.commit is not None:
             document["commit"] = self.commit
-        document |= {
+        return document | {
             "snapshot": self.snapshot,
             "digest": self.digest,
             "licenses": list(self.licenses),
             "citation": self.citation,
+            **({} if self.reference is None else {"reference": dict(self.reference)}),
         }
-        return document if self.reference is None else document | {"reference": dict(self.reference)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,11 +187,12 @@ def parse_lock(data: bytes, where: str) -> LockContent:
         place, fault = schema_fault(document)
         raise BrokenLockError(where, line_of(text, place), fault)
     selections = {name: _selection(name, entry) for name, entry in document["selections"].items()}
-    try:
-        json.dumps(document["selections"], ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        line = line_of(text, ("selections",))
-        raise BrokenLockError(where, line, "half a character, which no text can hold, is in a selection") from error
+    for name, entry in document["selections"].items():
+        try:
+            json.dumps(entry, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            line = line_of(text, ("selections", name))
+            raise BrokenLockError(where, line, f"half a character is in selection {name}: no text has one") from error
     unknown = next((i for i, row in enumerate(document["files"]) if row["selection"] not in selections), None)
     if unknown is not None:
         known = ", ".join(selections) or "there are none"
