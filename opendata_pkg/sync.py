@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg.copies import Copies, digest_of
+from opendata_pkg.copies import Copies, check_folder, digest_of
 from opendata_pkg.model import OpenDataError, UsageError
 from opendata_pkg.paths import fold
 from opendata_pkg.progress import SILENT, Reporter
@@ -122,6 +122,8 @@ def sync(
         NoCopyError: there is no such folder as `from_`.
         OSError: the disk is full, or the folder cannot be written.
     """
+    if from_ is not None and not _URL.match(str(from_)):
+        check_folder(Path(from_))
     folder = lock.data if to is None else to
     with TargetFolder.open(folder) as target:
         run = _Run(lock, target, reporter, link=link, jobs=jobs, offline=lock.offline if offline is None else offline)
@@ -149,7 +151,9 @@ class _Run:
         self.known = dict(self.before.known)
         self.bringing = dict(self.before.bringing)
         # Two selections may share a file: the first one's row is taken.
-        self.wanted = dict(reversed(list(zip(lock.content.places, lock.files, strict=True))))
+        self.wanted: dict[str, LockedFile] = {}
+        for place, file in zip(lock.content.places, lock.files, strict=True):
+            self.wanted.setdefault(place, file)
         self.missing: dict[str, bool] = {}
         self.count: Counter[str] = Counter()
         self.removed: list[str] = []
@@ -309,7 +313,7 @@ class _Run:
 
     def _bring_by_cache(self, base_url: str | None) -> None:
         """Take what the cache has, and download the rest into it."""
-        from opendata_pkg.cache import FileCache  # noqa: PLC0415 - a sync that finds all in place needs none of it
+        from opendata_pkg.cache import CacheChangedError, FileCache  # noqa: PLC0415 - a sync that finds all in place needs none of it
         from opendata_pkg.download import Got  # noqa: PLC0415
         from opendata_pkg.transport import Transport  # noqa: PLC0415
 
@@ -320,11 +324,12 @@ class _Run:
                 place = outcome.wanted.name
                 if not isinstance(outcome, Got):
                     self._fail(place, outcome.error)
+                    continue
+                count = "downloaded" if outcome.url else "from_cache"
+                if not self._put(place, count, partial(put, outcome.path)):
+                    self._fail(place, CacheChangedError(f"{outcome.path} changed while it was copied: run this again"))
                 elif outcome.url:
-                    self._put(place, "downloaded", partial(put, outcome.path))
                     self.count["downloaded_bytes"] += outcome.size_bytes
-                else:
-                    self._put(place, "from_cache", partial(put, outcome.path))
 
     def _put(self, place: str, count: str, put: Callable[[str], os.stat_result | None]) -> bool:
         """Put a file at its place; whether that is settled now, be it because something is in the way."""

@@ -88,6 +88,7 @@ class TargetFolder:
             part = self._enter(PART)
             for name in os.listdir(part):  # noqa: PTH208 - a path would be looked up anew
                 os.unlink(name, dir_fd=part)
+            self._forget(PART)
             os.rmdir(PART, dir_fd=self._top)
 
     def _close(self) -> None:
@@ -160,12 +161,14 @@ class TargetFolder:
         """
 
         def write(part: int, name: str) -> bool:
-            with os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=part), "r+b", buffering=0) as target:
-                with source.open("rb", buffering=0) as stream:
+            # Buffered: a raw file may take less than it is given, and say nothing of it.
+            with os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=part), "r+b") as target:
+                with source.open("rb") as stream:
                     try:
                         fcntl.ioctl(target, _FICLONE, stream.fileno())
                     except OSError:
                         shutil.copyfileobj(stream, target, _BLOCK_BYTES)
+                target.flush()
                 target.seek(0)
                 return check(target.fileno())
 

@@ -177,11 +177,14 @@ class Citation:
 
 
 def fields_of_reference(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `Citation.reference`: arguments of `Citation`."""
+    """The inverse of `Citation.reference`: arguments of `Citation`. Somebody may have edited it: nothing is raw."""
     return {
         **document,
+        "title": one_line(document["title"]),
         "authors": tuple(Agent(**agent) for agent in document["authors"]),
         "licenses": tuple(License(**terms) for terms in document.get("licenses", ())),
+        "url": public_url(document.get("url")),
+        "doi": doi_of(f"doi:{document.get('doi', '')}"),
     }
 
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opendata_pkg.citation.model import Citation, Covers, one_line
+from opendata_pkg.text import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
-_STEP = 1000
 
 
 def to_text(citation: Citation) -> str:
@@ -87,14 +85,6 @@ def availability(citations: Sequence[Citation], *, lock: str) -> str:
     return "\n".join([paragraph, "", *references]) + "\n"
 
 
-def human_size(size_bytes: int) -> str:
-    """A size in units of 1000: `1.5 MB`."""
-    size, unit = float(size_bytes), 0
-    while round(size, 1) >= _STEP and unit < len(_UNITS) - 1:
-        size, unit = size / _STEP, unit + 1
-    return f"{size_bytes} bytes" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
-
-
 def _which(citation: Citation) -> str:
     said = [f"version {citation.version}"] if citation.version else []
     if citation.covers is Covers.SELECTION and citation.files is not None:
@@ -113,7 +103,7 @@ def _version(citation: Citation) -> str:
 def amount(citation: Citation) -> str:
     """How many files and bytes are cited: `12 files, 3.4 MB`."""
     files = "1 file" if citation.files == 1 else f"{citation.files} files"
-    return files if citation.size_bytes is None else f"{files}, {human_size(citation.size_bytes)}"
+    return files if citation.size_bytes is None else f"{files}, {human_bytes(citation.size_bytes)}"
 
 
 def _terms(citation: Citation) -> str:

@@ -11,15 +11,19 @@ from typer.core import TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
+from opendata_pkg.cli.cite import cite
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
+from opendata_pkg.cli.pin import pin
 from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
+from opendata_pkg.cli.sync import sync
 from opendata_pkg.cli.tree import tree
+from opendata_pkg.cli.unpin import unpin
 from opendata_pkg.cli.validate import validate
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
@@ -70,7 +74,7 @@ def _opendata(
 
 
 # In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, demo):
+for _command in (scan, hash, tree, info, describe, validate, drift, build, release, pin, unpin, sync, cite, demo):
     app.command()(_command)
 
 
