@@ -28,8 +28,8 @@ _VERSION_ID = re.compile(r"[^\x00-\x1f\ud800-\udfff]+")
 _HEX64, _HEX40, _HEX32 = (re.compile(rf"[0-9a-f]{{{length}}}") for length in (64, 40, 32))
 _BRANCH = re.compile(r"[^@:]+")
 _VERSION = re.compile(r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$")
-_DATASET = re.compile(r"[a-z0-9][a-z0-9.-]*")
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_HTTP = re.compile(r"https?://")
 _DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 
 _GRADES = frozenset({Grade.FIXED.value, Grade.VERIFIABLE.value})
@@ -37,10 +37,8 @@ _TOP = frozenset({"format", "selections", "files"})
 _SELECTION_NEEDS = frozenset({"branch", "version", "rules", "source", "snapshot", "digest", "licenses", "citation"})
 _SELECTION_MAY = _SELECTION_NEEDS | {"folder", "commit", "reference"}
 _REFERENCE_NEEDS = frozenset({"name", "title", "authors"})
-_REFERENCE_TEXTS = frozenset({"title", "publisher", "doi", "source"})
-_REFERENCE_MAY = _REFERENCE_NEEDS | _REFERENCE_TEXTS | {"licenses", "date", "url"}
-_AUTHOR_MAY = frozenset({"name", "family", "given"})
-_LICENSE_MAY = frozenset({"name", "title", "path"})
+_REFERENCE_TEXTS = frozenset({"name", "title", "publisher", "doi", "source"})
+_REFERENCE_MAY = _REFERENCE_TEXTS | {"authors", "licenses", "date", "url"}
 _FILE_NEEDS = frozenset({"selection", "path", "bytes", "urls", "grade"})
 _FILE_MAY = _FILE_NEEDS | {"sha256", "md5", "version_id"}
 _RULES_MAY = frozenset({"path", "include", "exclude", "larger", "smaller"})
@@ -104,25 +102,25 @@ def _is_selection(entry: Any) -> bool:
     )
 
 
-def _is_reference(value: Any) -> bool:
+def _is_reference(reference: Any) -> bool:
     return (
-        type(value) is dict
-        and value.keys() <= _REFERENCE_MAY
-        and value.keys() >= _REFERENCE_NEEDS
-        and _fits(value["name"], _DATASET)
-        and all(_is_text(value[name]) for name in _REFERENCE_TEXTS & value.keys())
-        and type(value["authors"]) is list
-        and len(value["authors"]) > 0
-        and all(_has_texts(author, _AUTHOR_MAY) and "name" in author for author in value["authors"])
-        and type(licenses := value.get("licenses", [])) is list
-        and all(_has_texts(terms, _LICENSE_MAY) for terms in licenses)
-        and ("date" not in value or _fits(value["date"], _DAY))
-        and ("url" not in value or _fits(value["url"], _URL))
+        type(reference) is dict
+        and reference.keys() <= _REFERENCE_MAY
+        and reference.keys() >= _REFERENCE_NEEDS
+        and all(_is_text(reference[name]) for name in _REFERENCE_TEXTS & reference.keys())
+        and _are_texts(reference["authors"], {"name", "family", "given"})
+        and len(reference["authors"]) > 0
+        and all("name" in author for author in reference["authors"])
+        and ("licenses" not in reference or _are_texts(reference["licenses"], {"name", "title", "path"}))
+        and ("date" not in reference or _fits(reference["date"], _DATE))
+        and ("url" not in reference or _begins(reference["url"], _HTTP))
     )
 
 
-def _has_texts(value: Any, names: frozenset[str]) -> bool:
-    return type(value) is dict and value.keys() <= names and all(map(_is_text, value.values()))
+def _are_texts(entries: Any, names: set[str]) -> bool:
+    return type(entries) is list and all(
+        type(entry) is dict and entry.keys() <= names and all(map(_is_text, entry.values())) for entry in entries
+    )
 
 
 def _are_rules(rules: Any) -> bool:

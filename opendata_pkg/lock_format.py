@@ -68,8 +68,8 @@ class LockedFile:
 class LockSelection:
     """What was pinned under one name. `branch` is `.` for the root; `rules` are as in schemas/internal/selection.json.
 
-    `folder` is where its files are put below the target, None for the target itself. `citation` is a line of text, and
-    `reference` what other formats of it need (`opendata_pkg.citation.reference_of`).
+    `reference` is what the citation says, in parts (see schemas/internal/lock.json).
+    `folder` is where its files are put below the target, None for the target itself.
     """
 
     name: str
@@ -82,8 +82,8 @@ class LockSelection:
     digest: str
     licenses: tuple[str, ...]
     citation: str
-    folder: str | None = None
     reference: Mapping[str, Any] | None = None
+    folder: str | None = None
 
     def place_of(self, path: str) -> str:
         """Where a file of it is put, relative to the target."""
@@ -97,13 +97,13 @@ class LockSelection:
         document |= {"rules": dict(self.rules), "source": self.source}
         if self.commit is not None:
             document["commit"] = self.commit
-        document |= {
+        return document | {
             "snapshot": self.snapshot,
             "digest": self.digest,
             "licenses": list(self.licenses),
             "citation": self.citation,
+            **({} if self.reference is None else {"reference": dict(self.reference)}),
         }
-        return document if self.reference is None else document | {"reference": dict(self.reference)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

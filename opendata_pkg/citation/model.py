@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from opendata_pkg.branch import License
+from opendata_pkg.branch import License, default_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -180,6 +180,7 @@ def fields_of_reference(document: Mapping[str, Any]) -> dict[str, Any]:
     """The inverse of `Citation.reference`: arguments of `Citation`. Somebody may have edited it: nothing is raw."""
     return {
         **document,
+        "name": default_name(document["name"]) or "files",
         "title": one_line(document["title"]),
         "authors": tuple(Agent(**agent) for agent in document["authors"]),
         "licenses": tuple(License(**terms) for terms in document.get("licenses", ())),

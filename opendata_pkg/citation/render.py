@@ -32,8 +32,7 @@ class Format(StrEnum):
 def render(citations: Sequence[Citation], form: Format, *, lock: str | None = None) -> str:
     """The text of a file of that format. `lock` is the name of the lock that they are of, None if they are of none.
 
-    The text for a lock is a paragraph on the availability of the
-    data; DataCite's is one record, for a lock a list of them.
+    The text for a lock is a paragraph on the availability of the data; DataCite's is one record, for a lock a list.
 
     Raises:
         UndatedError: DataCite wants a year, and there is none.
@@ -44,9 +43,8 @@ def render(citations: Sequence[Citation], form: Format, *, lock: str | None = No
         write = to_bibtex if form is Format.BIBTEX else to_biblatex
         return "\n".join(map(write, citations))
     if form is Format.CFF:
-        return (
-            to_cff(citations[0]) if len(citations) == 1 else collection_to_cff(citations, title=f"The data of {lock}")
-        )
+        several = len(citations) > 1
+        return collection_to_cff(citations, title=f"The data of {lock}") if several else to_cff(citations[0])
     if form is Format.CSL:
         return dump_json(list(map(to_csl, citations)))
     records = list(map(to_datacite, citations))

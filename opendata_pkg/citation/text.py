@@ -20,12 +20,12 @@ def to_text(citation: Citation) -> str:
     said = [
         f"{authors_text(citation)} ({citation.year or 'n.d.'}).",
         f"{citation.title}{_which(citation)} [Data set].",
-        f"{citation.publisher}." if citation.publisher else "",
+        citation.publisher and f"{citation.publisher.removesuffix('.')}.",
         f"{citation.link}." if citation.link else "",
         f"{first_upper(proof)}." if proof else "",
         f"{licence_words(citation.license_names)}.",
     ]
-    return one_line(" ".join(said))
+    return one_line(" ".join(filter(None, said)))
 
 
 def authors_text(citation: Citation) -> str:
