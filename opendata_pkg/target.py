@@ -61,6 +61,11 @@ class Target(ABC):
         return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
 
     @property
+    def prefix(self) -> str:
+        """The folder that paths in rules are relative to, with its slash; empty for all."""
+        return self._prefix
+
+    @property
     @abstractmethod
     def where(self) -> str:
         """How messages name it."""
