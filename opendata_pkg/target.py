@@ -151,7 +151,7 @@ def open_target(
         known = None if catalogue is None else Catalogue.load(catalogue)
         return _snapshot_target(snapshot, source=word, catalogue=known)
     parsed = parse_dataset(word)
-    opened = PublishedStore.open(_store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
+    opened = PublishedStore.open(store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
     state, known, entry = find_in_releases(opened, parsed)
     assert state.version is not None  # noqa: S101 - releases have one
     origin = Origin(
@@ -165,7 +165,12 @@ def open_target(
     return StoreTarget(origin=origin, catalogue=known, path=parsed.path, store=opened, state=state, entry=entry)
 
 
-def _store_of(store: str | Path | None, catalogue: Path | None) -> str | Path:
+def store_of(store: str | Path | None, catalogue: Path | None) -> str | Path:
+    """The store that was named, else the one that the catalogue names.
+
+    Raises:
+        NoStoreError: neither is; says how to name one.
+    """
     if store is not None:
         return store
     known = shipped_catalogue() if catalogue is None else Catalogue.load(catalogue)

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from opendata_pkg.diff import Diff, FileChange, FolderChanges, Known
 
-# What a person reads; beyond that, figures by folder tell more than lines.
+# What a person reads; if there are more, figures by folder come first, and a few lines for example.
 _LINES = 40
+_EXAMPLES = 15
 _SIDE_HELP = "A version (BRANCH@VERSION), s3://bucket/prefix, a snapshot (….parquet) or a lock (….lock)"
 
 
@@ -47,8 +48,8 @@ def diff(
 ) -> None:
     """Compare two versions, buckets, snapshots or locks: files added, removed, changed, moved or regraded.
 
-    Moved: the same digest at another path. Regraded: the same content, of which more or other is known, such as a better
-    digest or a new version. Compared with a lock, only what the lock's selections mean counts.
+    Moved: the same digest at another path. Regraded: the same content, of which more or other is known, such as a
+    better digest or a new version. Compared with a lock, only what the lock's selections mean counts.
     """
     from opendata_pkg.selection import Rules
     from opendata_pkg.sides import diff as compare
@@ -84,9 +85,9 @@ def draw_diff(found: Diff, *, stat: bool = False) -> str:
     if len(found) and (stat or many):
         blocks.append(_table("folder", found.by_folder()))
     if not stat and len(found):
-        blocks.append("\n".join(map(_line, found.changes(_LINES))) + "\n")
+        blocks.append("\n".join(map(_line, found.changes(_EXAMPLES if many else None))) + "\n")
     if not stat and many:
-        blocks.append(f"and {len(found) - _LINES:,} more: all with --jsonl, or --json\n")
+        blocks.append(f"and {len(found) - _EXAMPLES:,} more: all with --jsonl, or --json\n")
     blocks.append(_totals(found))
     return "\n".join(blocks)
 
@@ -106,12 +107,13 @@ def _table(where: str, rows: Iterable[FolderChanges]) -> str:
     from opendata_pkg.cli.tables import draw_table, human_bytes
     from opendata_pkg.diff import Kind
 
-    kinds = tuple(kind.value for kind in Kind)
-    numbers = (*kinds, "new", "gone")
+    rows = tuple(rows)
+    kinds = [kind for kind in Kind if any(kind in one.files for one in rows)]
+    numbers = (*(kind.value for kind in kinds), "new", "gone")
     cells = (
         (
             one.where,
-            *(f"{count:,}" if (count := one.files.get(kind, 0)) else "" for kind in Kind),
+            *(f"{count:,}" if (count := one.files.get(kind, 0)) else "" for kind in kinds),
             human_bytes(one.bytes_new) if one.bytes_new else "",
             human_bytes(one.bytes_gone) if one.bytes_gone else "",
         )

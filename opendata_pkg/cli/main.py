@@ -13,14 +13,17 @@ from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
+from opendata_pkg.cli.diff import diff
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.find import find
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
 from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
 from opendata_pkg.cli.tree import tree
 from opendata_pkg.cli.validate import validate
+from opendata_pkg.cli.versions import versions
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
 _BARE = {"--allow-undigested": "**"}
@@ -70,7 +73,7 @@ def _opendata(
 
 
 # In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, demo):
+for _command in (scan, hash, tree, info, describe, validate, drift, build, release, versions, find, diff, demo):
     app.command()(_command)
 
 
