@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opendata_pkg.branch import ROOT
-from opendata_pkg.cli.options import CatalogueOption, JsonOption, OfflineOption, QuietOption, StoreOption
+from opendata_pkg.cli.options import (
+    CatalogueOption,
+    EndpointUrlOption,
+    JsonOption,
+    OfflineOption,
+    QuietOption,
+    StoreOption,
+)
 from opendata_pkg.cli.output import Output
 
 if TYPE_CHECKING:
@@ -26,6 +33,7 @@ def versions(
     *,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
+    endpoint_url: EndpointUrlOption = None,
     offline: OfflineOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
@@ -40,7 +48,7 @@ def versions(
     from opendata_pkg.target import store_of
 
     out = Output(json=json, quiet=quiet)
-    opened = PublishedStore.open(store_of(store, catalogue), offline=offline)
+    opened = PublishedStore.open(store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
     _, _, entry = find_in_releases(opened, parse_dataset(branch))
     found = list(describe_versions(opened, entry.dataset_id))
     out.result(
