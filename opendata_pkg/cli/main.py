@@ -14,8 +14,10 @@ from opendata_pkg.cli.build import build
 from opendata_pkg.cli.cite import cite
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
+from opendata_pkg.cli.diff import diff
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.find import find
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
 from opendata_pkg.cli.pin import pin
@@ -25,6 +27,7 @@ from opendata_pkg.cli.sync import sync
 from opendata_pkg.cli.tree import tree
 from opendata_pkg.cli.unpin import unpin
 from opendata_pkg.cli.validate import validate
+from opendata_pkg.cli.versions import versions
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
 _BARE = {"--allow-undigested": "**"}
@@ -74,7 +77,10 @@ def _opendata(
 
 
 # In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, pin, unpin, sync, cite, demo):
+for _command in (
+    *(scan, hash, tree, info, describe, validate, drift, build, release),
+    *(versions, find, diff, pin, unpin, sync, cite, demo),
+):
     app.command()(_command)
 
 
