@@ -28,6 +28,7 @@ from opendata_pkg.target_folder import InTheWayError, TargetFolder, describe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opendata_pkg.cache import FileCache
     from opendata_pkg.lock import Lock
     from opendata_pkg.lock_format import LockedFile
 
@@ -317,10 +318,11 @@ class _Run:
         from opendata_pkg.download import Got  # noqa: PLC0415
         from opendata_pkg.transport import Transport  # noqa: PLC0415
 
+        cache = FileCache.open()
         items = [self.lock.cache_item(self.wanted[place], base_url=base_url) for place in self.missing]
-        put = self._link if self.link else partial(self._copy, hashed=False)
+        put = partial(self._link, cache) if self.link else partial(self._copy, hashed=False)
         with Transport.create(connections=self.jobs, offline=self.offline) as transport:
-            for outcome in FileCache.open().bring(items, transport=transport, jobs=self.jobs, reporter=self.reporter):
+            for outcome in cache.bring(items, transport=transport, jobs=self.jobs, reporter=self.reporter):
                 place = outcome.wanted.name
                 if not isinstance(outcome, Got):
                     self._fail(place, outcome.error)
@@ -349,9 +351,12 @@ class _Run:
         fits = partial(_fits, self.wanted[place], hashed=hashed)
         return self.target.copy(source, place, check=fits, replace=self.missing[place])
 
-    def _link(self, source: Path, place: str) -> os.stat_result | None:
+    def _link(self, cache: FileCache, source: Path, place: str) -> os.stat_result | None:
+        """Give a file of the cache another name."""
+        file = self.wanted[place]
         try:
-            return self.target.link(source, place, replace=self.missing[place])
+            with cache.while_linking(self.lock.selections[file.selection].snapshot, file.path):
+                return self.target.link(source, place, replace=self.missing[place])
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise

@@ -28,6 +28,7 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # "ioctl_ficlone": Linux shares the blocks of two files until one of them is written to.
 _FICLONE = 0x40049409
 _BLOCK_BYTES = 1 << 20
+_WRITE = 0o222
 
 
 class BusyFolderError(SourceError):
@@ -182,7 +183,8 @@ class TargetFolder:
         """
 
         def write(part: int, name: str) -> bool:
-            source.chmod(source.stat().st_mode & 0o555)
+            if (mode := stat.S_IMODE(source.stat().st_mode)) & _WRITE:
+                source.chmod(mode & ~_WRITE)
             os.link(source, name, dst_dir_fd=part, follow_symlinks=False)
             return True
 

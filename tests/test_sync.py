@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from opendata_pkg.cache import FileCache
 from opendata_pkg.copies import NoCopyError
 from opendata_pkg.lock import Lock
 from opendata_pkg.model import Md5, Sha256, UsageError
@@ -305,6 +306,11 @@ def test_links(tmp_path, bucket):
     assert sync(lock, link=True, offline=True).kept == 4
     assert sync(lock, to=tmp_path / "other", link=True, offline=True).from_cache == 4
     assert (tmp_path / "data" / "top.txt").stat().st_nlink == 3
+    cached = FileCache.open()
+    before = [path.stat().st_size for path in sorted((cached.folder / "stamps").glob("*.log"))]
+    assert cached.find("1" * 64, "top.txt", sha256=lock.files[3].sha256, md5=None) is not None
+    # It was known by its stamp: hashing it again would have added one.
+    assert [path.stat().st_size for path in sorted((cached.folder / "stamps").glob("*.log"))] == before
     assert tree(tmp_path / "other") == tree(tmp_path / "data") == WANTED
 
 
@@ -377,6 +383,7 @@ def test_left_over_parts_are_cleared(tmp_path):
 
 KILLED = """
 import sys
+from opendata_pkg.cache import FileCache
 from opendata_pkg.copies import NoCopyError
 from opendata_pkg.lock import Lock
 from opendata_pkg.sync import sync
