@@ -223,9 +223,7 @@ class Diff:
         counts = "".join(f"<td>{total.files:,}</td>" for total in self.totals.values())
         rows = "".join(
             f"<tr><td style='text-align:left'>{escape(one.where)}</td>"
-            + "".join(
-                f"<td>{one.files.get(kind, 0) or '':,}</td>" if one.files.get(kind) else "<td></td>" for kind in Kind
-            )
+            + "".join(f"<td>{one.files[kind]:,}</td>" if kind in one.files else "<td></td>" for kind in Kind)
             + "</tr>"
             for one in self.by_folder(_SHOWN)
         )
@@ -263,7 +261,7 @@ def _part(kind: Kind, before: pa.Table | None, after: pa.Table | None) -> pa.Tab
     length = here.num_rows
     columns = [pa.repeat(pa.scalar(kind.value), length), here["path"]]
     moved_from = before["path"] if kind is Kind.MOVED and before is not None else pa.nulls(length, pa.string())
-    columns += [moved_from, here["branch"]]
+    columns += [moved_from, here["branch"].cast(pa.string())]
     for side in (before, after):
         columns += [pa.nulls(length, one.type) if side is None else side[one.name] for one in _SIDE]
     return pa.table(columns, schema=CHANGES)
