@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -161,6 +163,15 @@ def test_a_lock_without_references(lock):
         cite_lock(Lock(lock))
 
 
+def test_an_empty_lock_has_nothing_to_cite(tmp_path):
+    """It is said what to do first."""
+    path = tmp_path / "opendata.lock"
+    path.write_text(LockContent(selections={}, files=()).dump())
+    status, _, said = opendata("cite", "--lock", path)
+    assert status == 4
+    assert "pins nothing: pin something first" in " ".join(said.split())
+
+
 TEXT = st.text(min_size=1, max_size=12) | st.sampled_from(
     ["}", "\\", "a b", "https://h/}{", "10.1/x y", "../../x", "a\nb", "%", "x,\n"]
 )
@@ -272,3 +283,44 @@ def test_what_cannot_be_cited(words, status, sentence, store):
     found, _, said = opendata("cite", *words, "--store", store)
     assert found == status
     assert sentence in " ".join(said.replace("│", " ").split())
+
+
+# The page.
+
+REEF = """\
+licenses: [{name: ODbL-1.0}]
+contributors: [{title: Example Institute, roles: [creator]}]
+branches:
+  photos: {title: Photographs}
+  water/north: {title: Water of the northern reef, licenses: [{name: CC0-1.0}]}
+"""
+HOW_TO = Path(__file__).parents[1] / "docs" / "how-to" / "cite.md"
+
+
+def test_the_page_works_as_it_stands(tmp_path):
+    """Every command of docs/how-to/cite.md, in order, in one shell; and what it shows is what is printed."""
+    page = HOW_TO.read_text(encoding="utf-8")
+    keys = ("photos/2023/a.jpg", "photos/2024/b.jpg", "water/north/station-1.ctd")
+    snapshot = snapshot_of(*keys, base_url="https://data.example.org/reef/")
+    publish(tmp_path / "store", "2024.6.1", snapshot, catalogue_of(REEF))
+    commands = "\n".join(re.findall(r"^```sh\n(.*?)^```$", page, re.MULTILINE | re.DOTALL))
+    program = f"opendata() {{ '{sys.executable}' -m opendata_pkg \"$@\"; }}"
+    environment = os.environ | {"OPENDATA_STORE": str(tmp_path / "store")}
+    done = subprocess.run(
+        ["bash", "-c", f"set -eu\n{program}\n{commands}"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    first, *lines = done.stdout.splitlines()
+    pattern = re.escape(" ".join(shown.split())).replace("…", "[0-9a-f]+")
+    assert re.fullmatch(pattern, first)
+    assert "Selected by include 2024/*, larger 0 from dataset commit" in lines[0]
+    assert any(line.startswith("[1] Example Institute") and "CC0-1.0" in line for line in lines)
+    assert (tmp_path / "paper.bib").read_text().count("@misc{") == 2
+    assert (tmp_path / "data-biblatex.bib").read_text().startswith("@dataset{opendata-photos-2024.6.1,")
+    assert json.loads((tmp_path / "data.json").read_text())[0]["version"] == "2024.6.1"
