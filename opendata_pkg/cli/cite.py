@@ -41,14 +41,17 @@ def cite(
         str | None,
         typer.Argument(
             metavar="DATASET",
-            help="[BRANCH][@VERSION][:PATH] of a store, s3://BUCKET/PREFIX or a snapshot; by default the release.",
+            help="BRANCH, BRANCH@VERSION or BRANCH@VERSION:PATH, s3://bucket/prefix, or a snapshot.",
         ),
     ] = None,
     *,
     lock: Annotated[
         Path | None, typer.Option("--lock", metavar="FILE", help="Cite all that this lock pins; needs nothing else.")
     ] = None,
-    form: Annotated[FormatChoice, typer.Option("--format", help="What to write.")] = FormatChoice.TEXT,
+    form: Annotated[
+        FormatChoice,
+        typer.Option("--format", metavar="FORMAT", help="One of text, bibtex, biblatex, cff, csl and datacite."),
+    ] = FormatChoice.TEXT,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     larger: LargerOption = None,
