@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
+from opendata_pkg.cli.cache import cache
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
 from opendata_pkg.cli.drift import drift
@@ -70,7 +71,7 @@ def _opendata(
 
 
 # In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, demo):
+for _command in (scan, hash, tree, info, describe, validate, drift, build, release, cache, demo):
     app.command()(_command)
 
 
