@@ -17,8 +17,10 @@ from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.fetch import fetch
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
+from opendata_pkg.cli.registry import registry
 from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
 from opendata_pkg.cli.tree import tree
@@ -82,18 +84,14 @@ def _opendata(
     """
 
 
-<<<<<<< HEAD
-# In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, cache, demo):
-=======
 _COMMANDS = {
     "Look around": (tree, info),
+    "Read": (fetch, registry, cache),
     "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
     "See it all": (demo,),
 }
 _SECTIONS = {title: [command.__name__ for command in commands] for title, commands in _COMMANDS.items()}
 for _command in chain.from_iterable(_COMMANDS.values()):
->>>>>>> main
     app.command()(_command)
 
 
