@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.file_checks import Subject, check_files, missing
 from opendata_pkg.file_digests import DEFAULT_JOBS, DigestRequest, FileDigest, digest_files, kind_of
+from opendata_pkg.lock_format import RESERVED_PREFIX
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.synced import Stamp
 from opendata_pkg.verification import Finding, Status, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-RECORD = ".opendata.json"
-"""What `sync` keeps of the files that it brought, in the folder's top: no extra file."""
-
-_OWN = frozenset({RECORD, ".git"})
+    from opendata_pkg.synced import Known
 
 
 class NoFolderError(NotFoundError):
@@ -42,38 +41,18 @@ class Expected:
     other_names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stamp:
-    """What a file looked like when its digest was known: nobody has written to it since, if it still does."""
-
-    size_bytes: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    digests: frozenset[str]
-
-    def holds(self, status: os.stat_result, digest: str | None) -> bool:
-        """Whether a file still looks so, and its digest is the wanted one."""
-        then = self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode
-        return (
-            status.st_size,
-            status.st_mtime_ns,
-            status.st_ctime_ns,
-            status.st_ino,
-        ) == then and digest in self.digests
-
-
 def check_folder(
     folder: Path,
     expected: Iterable[Expected],
     *,
     by_digest: bool = False,
-    stamps: Mapping[str, Stamp] | None = None,
+    known: Mapping[str, Known] | None = None,
     jobs: int = DEFAULT_JOBS,
     reporter: Reporter = SILENT,
 ) -> tuple[Tally, int]:
-    """Check every expected file of a folder and tell what else is there; also how many files `stamps` vouched for.
+    """Check every expected file of a folder and tell what else is there.
 
+    `known` are files that need not be read while their stamps fit; how many did comes second in what is returned.
     A name in another Unicode form (as copies by way of a Mac have) counts as the name, and is told. With `by_digest`,
     what is not in its place is looked for in the whole folder.
 
@@ -84,11 +63,11 @@ def check_folder(
         raise NoFolderError(f"there is no folder {folder}: name the one that holds the files")
     there = _Listing(folder)
     subjects, absent = _match(folder, dict.fromkeys(expected), there)
-    known = stamps or {}
+    record = known or {}
 
     def trust(subject: Subject, status: os.stat_result) -> bool:
-        stamp = known.get(subject.found_at or subject.name)
-        return stamp is not None and stamp.holds(status, subject.digest)
+        known = record.get(subject.found_at or subject.name)
+        return known is not None and known.digest == subject.digest and known.stamp == Stamp.of(status)
 
     tally, trusted, search = Tally(), 0, _Search(folder, there)
     for entry, finding in absent:
@@ -153,7 +132,8 @@ class _Listing:
             with os.scandir(self.folder / prefix) as entries:
                 for entry in entries:
                     path = prefix + entry.name
-                    if path in _OWN:
+                    if path == ".git" or path.startswith(RESERVED_PREFIX):
+                        # The folder's own, and what sync keeps there, are no files of anybody's.
                         continue
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(f"{path}/")
