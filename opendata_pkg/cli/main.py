@@ -21,6 +21,7 @@ from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
 from opendata_pkg.cli.tree import tree
 from opendata_pkg.cli.validate import validate
+from opendata_pkg.cli.verify import verify
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
 _BARE = {"--allow-undigested": "**"}
@@ -70,7 +71,7 @@ def _opendata(
 
 
 # In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, demo):
+for _command in (scan, hash, tree, info, describe, validate, drift, build, release, verify, demo):
     app.command()(_command)
 
 
