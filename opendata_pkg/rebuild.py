@@ -14,8 +14,9 @@ from opendata_pkg.branch import ROOT
 from opendata_pkg.build import build
 from opendata_pkg.file_digests import DEFAULT_JOBS, digest_file
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.published import INDEX
 from opendata_pkg.release import release
-from opendata_pkg.store import INDEX, Store
+from opendata_pkg.store import Store
 from opendata_pkg.verification import Finding, Status, Verification
 from opendata_pkg.verify_store import StoreCheck
 

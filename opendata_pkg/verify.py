@@ -23,7 +23,7 @@ from opendata_pkg.verify_folder import Expected, check_folder
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from opendata_pkg.selection import Rules, Selection
+    from opendata_pkg.selection import Rules, SelectedFile, Selection
     from opendata_pkg.synced import Known
     from opendata_pkg.verification import Verification
 
@@ -31,7 +31,7 @@ DATA_NAME = "data"
 # No empty, `.` or `..` component, no NUL: a file below a folder, whatever the folder is.
 _PLAIN = re.compile(r"(?:(?!\.{0,2}(?:/|$))[^/\0]+(?:/(?!$)|$))+")
 _LOOKED_AT = 1000
-"""How many files are looked for to learn by which of their names somebody has copies."""
+"""How many files are looked for to learn which part of the tree somebody has copies of."""
 
 
 class NothingToVerifyError(NotFoundError):
@@ -97,8 +97,8 @@ def verify(
         return verify_clone(folder or Path(), fast=fast, jobs=jobs, reporter=reporter)
     if lock is None and not Path(LOCK_NAME).exists():
         raise NothingToVerifyError(
-            f"nothing says what should be in {folder or 'the files here'}: there is no {LOCK_NAME}, and it is no clone; "
-            "name a lock with --lock, a dataset with --against, or a store with --store"
+            f"nothing says what should be in {folder or 'the files here'}: there is no {LOCK_NAME}, and it is no "
+            "clone; name a lock with --lock, a dataset with --against, or a store with --store"
         )
     return verify_lock(Lock(lock or LOCK_NAME), folder, fast=fast, jobs=jobs, reporter=reporter)
 
@@ -157,45 +157,44 @@ def verify_copies(
 ) -> Verification:
     """Check copies that somebody has of a selection's files: by their paths, and what is not there by digest.
 
-    Paths are relative to the selection's branch; if more files are found by their full paths, or by their names in the
-    bucket, those count. `word` is how a person names the selection.
+    Paths are relative to the selection's branch, or to the folder above or below it by which more of the files are
+    found. `word` is how a person names the selection.
 
     Raises:
         NoFolderError: there is no such folder.
     """
-    names = _namings(selection)
-    chosen = max(names, key=lambda naming: sum(os.path.lexists(folder / path) for path in naming[:_LOOKED_AT]))
-    others = [naming for naming in names if naming is not chosen]
+    base = _base(folder, selection)
     expected = (
         Expected(
-            path=path,
+            path=file.path.removeprefix(base),
             size_bytes=file.size_bytes,
             digest=file.digest,
-            other_names=tuple(dict.fromkeys(other for other in rest if other != path)),
+            other_names=_other_names(file, base),
         )
-        for file, path, *rest in zip(selection.files(), chosen, *others, strict=True)
+        for file in selection.files()
     )
-    return _verify_folder(
-        folder, expected, word or selection.origin.source, by_digest=True, fast=fast, jobs=jobs, reporter=reporter
-    )
+    against = word or selection.origin.source
+    return _verify_folder(folder, expected, against, by_digest=True, fast=fast, jobs=jobs, reporter=reporter)
 
 
-def _namings(selection: Selection) -> list[list[str]]:
-    """The names that copies may go by, in the files' order: relative to the branch, full, and both as in the bucket."""
-    branch = selection.origin.branch
-    prefix = "" if branch == ROOT else f"{branch}/"
+def _base(folder: Path, selection: Selection) -> str:
+    """The part of the tree's paths that the copies' paths lack: the branch's, or whichever more files are found by."""
     paths: list[str] = selection.table["path"].to_pylist()
-    # A key that is no ordinary path names no copy, and must not lead out of the folder.
-    keys = [
-        key if _PLAIN.fullmatch(key) else path
-        for key, path in zip(selection.table["key"].to_pylist(), paths, strict=True)
-    ]
-    return [
-        [path.removeprefix(prefix) for path in paths],
-        paths,
-        [key.removeprefix(prefix) for key in keys],
-        keys,
-    ]
+    branch = "" if selection.origin.branch == ROOT else f"{selection.origin.branch}/"
+    # Sorted paths: what the first and the last have in common, all have.
+    common = os.path.commonpath([path.rpartition("/")[0] for path in (paths[0], paths[-1])])
+    parts = common.split("/") if common else []
+    bases = dict.fromkeys([branch, "", *("".join(f"{part}/" for part in parts[: n + 1]) for n in range(len(parts)))])
+    some = paths[:_LOOKED_AT]
+    return max(bases, key=lambda base: sum(os.path.lexists(folder / path.removeprefix(base)) for path in some))
+
+
+def _other_names(file: SelectedFile, base: str) -> tuple[str, ...]:
+    """Names that a copy may have beside its path below `base`: the whole path, and as the bucket has both."""
+    # A key that is no ordinary path names no file.
+    keys = (file.key.removeprefix(base), file.key) if _PLAIN.fullmatch(file.key) else ()
+    path = file.path.removeprefix(base)
+    return tuple(dict.fromkeys(name for name in (file.path, *keys) if name != path))
 
 
 def _verify_folder(

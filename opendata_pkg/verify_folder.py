@@ -32,7 +32,7 @@ class NoFolderError(NotFoundError):
 class Expected:
     """A file that should be in a folder: its path there, with `/`; its size and digest (`ALGORITHM:HEX`) if known.
 
-    `other_names` are paths that it may go by as well, such as its name in the bucket.
+    `other_names` are paths that it may go by as well, such as its key in the bucket.
     """
 
     path: str
@@ -158,7 +158,7 @@ class _Listing:
             return entry.path, ""
         for other in entry.other_names:
             if other in self.paths:
-                return other, ", its name in the bucket"
+                return other, ", another of its names"
         found = self._by_form.get(_composed(entry.path))
         return (None, "") if found is None else (found, ", the same name in another Unicode form")
 

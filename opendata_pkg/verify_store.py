@@ -23,9 +23,10 @@ from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, 
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.plan import PlannedFile
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.published import INDEX
 from opendata_pkg.registry import registry_line
 from opendata_pkg.snapshot import format_time
-from opendata_pkg.store import ANNEX, INDEX, MAIN, REPORT, Store
+from opendata_pkg.store import ANNEX, MAIN, REPORT, Store
 from opendata_pkg.text import unescape_line
 from opendata_pkg.urls import object_url
 from opendata_pkg.verification import Finding, Status, Tally, Verification
@@ -101,6 +102,9 @@ class StoreCheck:
         self._known.add(path)
         self.tally.add(Finding(status=status, path=path, note=note, **values))
 
+    def _status(self, path: str) -> Status:
+        return Status.CHANGED if (self.store.path / path).exists() else Status.MISSING
+
     def _present(self, path: str) -> None:
         if (self.store.path / path).is_file():
             self._good(path)
@@ -112,12 +116,8 @@ class StoreCheck:
             path = release["index"]
             try:
                 state = self.store.release(release["version"])
-            except FileNotFoundError:
-                self._bad(path, "it is not there", Status.MISSING, expected=f"sha256:{release['sha256']}")
-                self.inputs = False
-                continue
             except InputError as error:
-                self._bad(path, str(error), expected=f"sha256:{release['sha256']}")
+                self._bad(path, str(error), self._status(path), expected=f"sha256:{release['sha256']}")
                 self.inputs = False
                 continue
             self.states.append(state)
@@ -140,10 +140,8 @@ class StoreCheck:
             self._known.add(name.removesuffix(".parquet") + ".json")
             try:
                 found = self.store.read_snapshot(wanted)
-            except NotFoundError as error:
-                self._bad(name, str(error), Status.MISSING, expected=wanted)
-            except InputError as error:
-                self._bad(name, str(error), expected=wanted)
+            except (NotFoundError, InputError) as error:
+                self._bad(name, str(error), self._status(name), expected=wanted)
             else:
                 addresses[wanted] = found.header.base_url or ""
                 if found.id == wanted:
@@ -159,10 +157,8 @@ class StoreCheck:
             name = f"catalogues/{wanted}.yaml"
             try:
                 found[wanted] = self.store.read_catalogue(wanted)
-            except NotFoundError as error:
-                self._bad(name, str(error), Status.MISSING, expected=f"sha256:{wanted}")
-            except InputError as error:
-                self._bad(name, str(error), expected=f"sha256:{wanted}")
+            except (NotFoundError, InputError) as error:
+                self._bad(name, str(error), self._status(name), expected=f"sha256:{wanted}")
             else:
                 self._good(name)
                 continue

@@ -54,9 +54,7 @@ def verify(
     exclude: ExcludeOption = None,
     fast: Annotated[
         bool,
-        typer.Option(
-            "--fast", help="Trust files that nobody wrote to since sync; in a clone, files of the right size."
-        ),
+        typer.Option("--fast", help="Trust files that nobody wrote to since sync; in a clone, files by size."),
     ] = False,
     jobs: Annotated[
         int | None,
