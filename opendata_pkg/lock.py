@@ -9,25 +9,29 @@ from __future__ import annotations
 import difflib
 import hashlib
 import os
+import stat
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from opendata_pkg.lock_format import (
     BrokenLockError,
     LockContent,
     LockedFile,
     LockSelection,
+    by_selection,
     parse_lock,
     same_content,
 )
 from opendata_pkg.model import InputError, NotFoundError
-from opendata_pkg.synced import Known, Stamp, read_record
+from opendata_pkg.synced import read_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from opendata_pkg.cache import CacheItem
+    from opendata_pkg.synced import Known
 
 __all__ = ["LOCK_NAME", "BrokenLockError", "Lock", "LockContent", "LockSelection", "LockedFile", "NoLockError"]
 
@@ -38,6 +42,10 @@ _NEAR = 3
 
 class NoLockError(NotFoundError):
     """There is no lock."""
+
+
+class ChangedLockError(InputError):
+    """The rows of a lock are not those that were pinned."""
 
 
 class NotLockedError(NotFoundError, KeyError):
@@ -99,6 +107,28 @@ class Lock:
         """The lock as `opendata pin` writes it."""
         return self.content.dump()
 
+    def check(self) -> None:
+        """Check that each selection's digest is that of its rows: nobody has changed, added or removed one.
+
+        Raises:
+            ChangedLockError: one is not; names the selections.
+        """
+        # Arrow comes with it, which those who only open files need not wait for.
+        from opendata_pkg.selection import Rules, selection_digest  # noqa: PLC0415
+
+        files = by_selection(self.files)
+        wrong = []
+        for name, entry in self.selections.items():
+            rows = ((file.path, file.size_bytes, file.digest) for file in files.get(name, ()))
+            found = selection_digest(entry.branch, entry.version, Rules.from_dict(entry.rules), rows)
+            if found != entry.digest:
+                wrong.append(f"selection {name} has the digest {found} by its files and rules, but says {entry.digest}")
+        if wrong:
+            raise ChangedLockError(
+                f"{self.path}: {'; '.join(wrong)}: rows were changed by hand; take the file from its history, or pin "
+                "again with --update"
+            )
+
     def place_of(self, file: LockedFile) -> str:
         """Where a file of this lock is put, relative to the folder that is synced."""
         return self.selections[file.selection].place_of(file.path)
@@ -127,8 +157,8 @@ class Lock:
         return found
 
     @cached_property
-    def _record(self) -> dict[str, Known]:
-        return read_record(self.data)
+    def _known(self) -> Mapping[str, Known]:
+        return read_record(self.data).known
 
     def _found(self, path: str) -> list[LockedFile]:
         found = self._by_path.get(path, [])
@@ -168,13 +198,13 @@ class Lock:
         place = self.place_of(file)
         path = self.data / place
         try:
-            stamp = Stamp.of(path.stat())
+            found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        known = self._record.get(place)
-        if known is not None and known.stamp == stamp and known.digest in digests_of(file):
+        known = self._known.get(place)
+        if known is not None and known.fits(found) and known.digest in file.digests:
             return path.absolute()
-        return path.absolute() if path.is_file() and has_content(path, file) else None
+        return path.absolute() if stat.S_ISREG(found.st_mode) and _has_content(path, file) else None
 
     def _cached(self, file: LockedFile) -> Path:
         from opendata_pkg.cache import FileCache  # noqa: PLC0415 - none of it is needed once files are synced
@@ -191,35 +221,29 @@ class Lock:
                 f"{file.path!r} is neither in {self.data} nor in the cache, and this is offline: "
                 f"run `opendata sync --lock {self.path}` where there is a network"
             )
-        transport = Transport.create(offline=False)
-        (outcome,) = cache.bring([self.cache_item(file)], transport=transport, jobs=1)
+        with Transport.create() as transport:
+            (outcome,) = cache.bring([self.cache_item(file)], transport=transport, jobs=1)
         if not isinstance(outcome, Got):
             raise outcome.error
         return outcome.path
 
-    def cache_item(self, file: LockedFile, *, first_url: str | None = None) -> CacheItem:
-        """How a file is asked of the cache; `first_url` is tried before the lock's own."""
+    def cache_item(self, file: LockedFile, *, base_url: str | None = None) -> CacheItem:
+        """How a file is asked of the cache; named by its place. Below `base_url` there may be a copy, tried first."""
         from opendata_pkg.cache import CacheItem  # noqa: PLC0415 - as above
         from opendata_pkg.download import Wanted  # noqa: PLC0415
 
-        urls = file.urls if first_url is None else (first_url, *file.urls)
-        wanted = Wanted(name=file.path, urls=urls, size_bytes=file.size_bytes, sha256=file.sha256, md5=file.md5)
+        urls = file.urls if base_url is None else (base_url + quote(file.path), *file.urls)
+        name = self.place_of(file)
+        wanted = Wanted(name=name, urls=urls, size_bytes=file.size_bytes, sha256=file.sha256, md5=file.md5)
         return CacheItem(snapshot=self.selections[file.selection].snapshot, path=file.path, wanted=wanted)
 
 
-def digests_of(file: LockedFile) -> tuple[str, ...]:
-    """Every digest that is known of a file, `sha256:HEX` before `md5:HEX`."""
-    known = {"sha256": file.sha256, "md5": file.md5}
-    return tuple(f"{name}:{value}" for name, value in known.items() if value is not None)
-
-
-def has_content(path: Path, file: LockedFile) -> bool:
-    """Whether the bytes at `path` are those of a file, by all that is known of it."""
+def _has_content(path: Path, file: LockedFile) -> bool:
     with path.open("rb") as stream:
-        if file.size_bytes is not None and os.fstat(stream.fileno()).st_size != file.size_bytes:
+        if file.size_bytes not in {None, os.fstat(stream.fileno()).st_size}:
             return False
-        name, _, value = file.digest.partition(":")
-        return hashlib.file_digest(stream, name).hexdigest() == value
+        algorithm, _, value = file.digest.partition(":")
+        return hashlib.file_digest(stream, algorithm).hexdigest() == value
 
 
 def _near(path: str, known: Mapping[str, object]) -> str:

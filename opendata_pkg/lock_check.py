@@ -38,6 +38,7 @@ _FILE_NEEDS = frozenset({"selection", "path", "bytes", "urls", "grade"})
 _FILE_MAY = _FILE_NEEDS | {"sha256", "md5", "version_id"}
 _RULES_MAY = frozenset({"path", "include", "exclude", "larger", "smaller"})
 
+
 def is_lock(document: Any) -> bool:
     """Whether a JSON value follows the schema of locks."""
     return (
@@ -170,5 +171,3 @@ def _next_mark(text: str, at: int) -> int:
     while at < len(text) and text[at] in " \t\r\n":
         at += 1
     return at
-
-

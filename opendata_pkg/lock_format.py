@@ -1,4 +1,4 @@
-"""The text of `opendata.lock`, as docs/reference/lock.md describes it: read with every fault named, and written. Pure."""
+"""The text of `opendata.lock` (docs/reference/lock.md): read with every fault named, and written. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from opendata_pkg.model import Grade, InputError, Md5, Sha256, VersionId
 from opendata_pkg.paths import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
 RESERVED_PREFIX = ".opendata."
 """How names begin, at the top of a folder that `sync` fills, that are not files of the lock."""
@@ -46,6 +46,12 @@ class LockedFile:
     def digest(self) -> str:
         """`sha256:HEX`, else `md5:HEX`: the best digest that is known."""
         return f"sha256:{self.sha256}" if self.sha256 is not None else f"md5:{self.md5}"
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """Every digest that is known of it, the best first."""
+        known = {"sha256": self.sha256, "md5": self.md5}
+        return tuple(f"{name}:{value}" for name, value in known.items() if value is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """Its row of the lock; what is not known is left out, but for the size."""

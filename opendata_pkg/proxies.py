@@ -13,10 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-from urllib.request import (
-    getproxies_environment,
-    proxy_bypass_environment,  # type: ignore[attr-defined] # in the library's code, not in mypy's list of it
-)
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from opendata_pkg.model import InputError, UsageError
 
@@ -94,7 +91,7 @@ def tls_context() -> ssl.SSLContext:
 
 def _system_has_certificates() -> bool:
     paths = ssl.get_default_verify_paths()
-    return paths.cafile is not None or (paths.capath is not None and any(Path(paths.capath).iterdir()))
+    return bool(paths.cafile) or (bool(paths.capath) and any(Path(paths.capath).iterdir()))
 
 
 def _parse(url: str, variable: str) -> Proxy:
@@ -121,7 +118,8 @@ def _is_exempt(host: str, port: int, proxies: Mapping[str, str]) -> bool:
     named = proxies.get("no")
     if not named:
         return False
-    if proxy_bypass_environment(f"{host}:{port}", dict(proxies)):
+    bypassed: bool = proxy_bypass_environment(f"{host}:{port}", dict(proxies))
+    if bypassed:
         return True
     try:
         address = ipaddress.ip_address(host)

@@ -426,9 +426,8 @@ def _no_answer(url: str, error: OSError | http.client.HTTPException, proxy: Prox
         status = int(tunnel[1])
         if status in _PASSING:
             return BrokenTransferError(url, f"the proxy {proxy} could not reach it (HTTP {status})")
-        return RefusedError(
-            url, _REFUSALS[407] if status == 407 else f"the proxy {proxy} refused (HTTP {status})", status
-        )
+        reason = f"the proxy {proxy} refused (HTTP {status})"
+        return RefusedError(url, _REFUSALS[status] if status == _WANTS_LOGIN else reason, status)
     if isinstance(error, ssl.SSLCertVerificationError):
         reason = (
             f"its certificate is not trusted{where} ({error.verify_message}): "

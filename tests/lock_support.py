@@ -6,6 +6,7 @@ import hashlib
 
 from opendata_pkg.lock_format import LockContent, LockedFile, LockSelection
 from opendata_pkg.model import Grade, Md5, Sha256
+from opendata_pkg.urls import object_url
 
 BASE = "http://127.0.0.1:9/bucket/"
 """Where nothing listens."""
@@ -25,7 +26,7 @@ def locked(path, *, selection="cells", content=None, known="sha256", base=BASE, 
         "size_bytes": len(data),
         "sha256": Sha256(hashlib.sha256(data).hexdigest()) if known in {"sha256", "both"} else None,
         "md5": Md5(hashlib.md5(data, usedforsecurity=False).hexdigest()) if known in {"md5", "both"} else None,
-        "urls": (f"{base}{path}",),
+        "urls": (object_url(base, path, None),),
         "version_id": None,
         "grade": Grade.VERIFIABLE,
     }
