@@ -207,7 +207,7 @@ def _verify_folder(
     jobs: int,
     reporter: Reporter,
 ) -> Verification:
-    known: Mapping[str, Known] = read_record(folder) if fast else {}
+    known: Mapping[str, Known] = read_record(folder).known if fast else {}
     tally, trusted = check_folder(folder, expected, by_digest=by_digest, known=known, jobs=jobs, reporter=reporter)
     notes = []
     if fast and known:

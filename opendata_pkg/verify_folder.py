@@ -14,7 +14,6 @@ from opendata_pkg.file_digests import DEFAULT_JOBS, DigestRequest, FileDigest, d
 from opendata_pkg.lock_format import RESERVED_PREFIX
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.synced import Stamp
 from opendata_pkg.verification import Finding, Status, Tally
 
 if TYPE_CHECKING:
@@ -67,7 +66,7 @@ def check_folder(
 
     def trust(subject: Subject, status: os.stat_result) -> bool:
         known = record.get(subject.found_at or subject.name)
-        return known is not None and known.digest == subject.digest and known.stamp == Stamp.of(status)
+        return known is not None and known.digest == subject.digest and known.fits(status)
 
     tally, trusted, search = Tally(), 0, _Search(folder, there)
     for entry, finding in absent:

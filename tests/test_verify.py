@@ -17,7 +17,7 @@ import pytest
 from opendata_pkg.file_digests import DigestRequest, FileDigest, digest_file, digest_files
 from opendata_pkg.lock import Lock
 from opendata_pkg.model import InputError, NotFoundError, UsageError
-from opendata_pkg.synced import Known, Stamp, write_record
+from opendata_pkg.synced import Known, Record, write_record
 from opendata_pkg.verification import Finding, Status, Tally
 from opendata_pkg.verify import verify, verify_lock
 from opendata_pkg.verify_folder import Expected, check_folder
@@ -286,9 +286,9 @@ def test_one_content_under_many_names_is_read_once(tmp_path):
 def test_stamps_are_trusted_only_if_they_fit(lock, tmp_path, contents):
     """Fast reads what was written to since, and what the record has another digest of; and says what it did not read."""
     data = tmp_path / "data"
-    known = {path: Known(sha256_of(body), True, Stamp.of((data / path).stat())) for path, body in contents.items()}
+    known = {path: Known.of(sha256_of(body), (data / path).stat(), brought=True) for path, body in contents.items()}
     known["x y+z%.bin"] = replace(known["x y+z%.bin"], digest=f"sha256:{'0' * 64}")
-    write_record(data, known)
+    write_record(data, Record(known))
     forged = data / "Cells/b.swc"
     times = forged.stat()
     forged.write_bytes(content_of("Cells/b.swc").swapcase())
