@@ -75,9 +75,7 @@ class StoreCheck:
         addresses, catalogues = self._snapshots(), self._catalogues()
         unfinished = self.store.unfinished_release()
         if unfinished is not None:
-            self._notes.append(
-                f"the release of {unfinished} was interrupted: opendata release {unfinished} finishes it"
-            )
+            self._notes.append(f"the release of {unfinished} was interrupted: run opendata release {unfinished} again")
         elif self.store.has_draft():
             self._notes.append("the draft of the next release was not looked at")
         for state in self.states:

@@ -117,7 +117,9 @@ def test_a_file_of_another_size_is_not_read(tmp_path):
 
 def test_what_is_extra_fails_no_check(lock, tmp_path):
     """Notes beside the data are told, and are nobody's fault; opendata's own record is not even told."""
-    fill(tmp_path / "data", {"notes/mine.txt": b"x", ".opendata.json": b'{"format": 1, "files": {}}', ".git/HEAD": b"x"})
+    fill(
+        tmp_path / "data", {"notes/mine.txt": b"x", ".opendata.json": b'{"format": 1, "files": {}}', ".git/HEAD": b"x"}
+    )
     result = verify_lock(lock)
     assert result.ok
     assert [finding.path for finding in result.findings] == ["notes/mine.txt"]
@@ -240,7 +242,9 @@ def test_names_in_another_unicode_form_are_found_and_told(tmp_path):
 def test_copies_are_found_by_digest(tmp_path):
     """Under other names, moved into each other's place, one copy for two files; wrong bytes are found nowhere."""
     contents = {"a": b"content a", "b": b"content b", "c": b"content c", "d": b"content c", "e": b"content e"}
-    fill(tmp_path, {"a": b"content b", "b": b"content a", "sub/was c": b"content c", "e": b"content!e", "z": b"unknown"})
+    fill(
+        tmp_path, {"a": b"content b", "b": b"content a", "sub/was c": b"content c", "e": b"content!e", "z": b"unknown"}
+    )
     tally, _ = check_folder(tmp_path, expect(contents), by_digest=True)
     result = tally.result(target="t", against="a")
     assert [(finding.status.value, finding.path, finding.found_at) for finding in result.findings] == [
@@ -311,7 +315,9 @@ def test_fast_without_a_record_reads_everything_and_says_so(lock, contents):
 def test_large_and_many_files_have_the_digests_that_openssl_says(tmp_path):
     """Blocks, batches and threads: every file comes out once, whatever its size."""
     source = random.Random(4)
-    sizes = [0, 1, 2**18 - 1, 2**18, 2**18 + 1, 2**20 - 1, 2**20, 9 * 2**20 + 5] + [source.randrange(3000) for _ in range(300)]
+    sizes = [0, 1, 2**18 - 1, 2**18, 2**18 + 1, 2**20 - 1, 2**20, 9 * 2**20 + 5] + [
+        source.randrange(3000) for _ in range(300)
+    ]
     told_bytes = []
     requests = []
     for number, size in enumerate(sizes):
@@ -333,7 +339,9 @@ def test_large_and_many_files_have_the_digests_that_openssl_says(tmp_path):
 def test_a_result_is_told_in_one_line_a_finding_whatever_names_hold():
     """Line ends and terminal controls are escaped in text; HTML is; JSON has the exact name."""
     tally = Tally()
-    tally.add(Finding(status=Status.MISSING, path="new\nline\x1b[31m <b>&", note="it is not there", expected="sha256:0"))
+    tally.add(
+        Finding(status=Status.MISSING, path="new\nline\x1b[31m <b>&", note="it is not there", expected="sha256:0")
+    )
     tally.good(1234)
     result = tally.result(target="data", against="opendata.lock", notes=["a <note>"])
     assert str(result) == (
@@ -405,7 +413,7 @@ def test_a_lock_edited_by_hand_is_no_lock(lock, tmp_path):
     """A digest that is none is bad input, not a changed file."""
     text = lock.path.read_text(encoding="utf-8")
     lock.path.write_text(text.replace('"sha256": "', '"sha256": "zz', 1), encoding="utf-8")
-    with pytest.raises(InputError, match="opendata.lock, line"):
+    with pytest.raises(InputError, match=r"opendata\.lock, line"):
         verify(lock=lock.path)
 
 
