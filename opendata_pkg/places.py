@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import weakref
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -82,7 +83,7 @@ class StoreFolder:
         return str((self.path / "git" / f"{name}.git").resolve())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class StoreOnWeb:
     """A store behind any web server, at `base_url` (ending in a slash). `where` is how it was named."""
 
@@ -138,8 +139,10 @@ class StoreOnWeb:
         return self.cache / place / relative
 
 
-def open_place(where: str | Path, *, offline: bool = False) -> Place:
+def open_place(where: str | Path, *, endpoint_url: str | None = None, offline: bool = False) -> Place:
     """The place that a person means: a folder, an http(s) URL, or `s3://bucket/prefix`, which is read as anybody.
+
+    `endpoint_url` is that of an S3 server other than Amazon's.
 
     Raises:
         NoStoreError: there is no such folder.
@@ -153,18 +156,22 @@ def open_place(where: str | Path, *, offline: bool = False) -> Place:
             raise NoStoreError(f"no store at {folder}: check the path; a steward makes one with opendata build")
         return StoreFolder(folder)
     cache = cache_folder() / "stores"
-    transport = Transport.create(offline=offline)
     if text.startswith(("http://", "https://")):
         base = check_http_url(text.removesuffix(_INDEX)).rstrip("/") + "/"
-        return StoreOnWeb(base, base, transport, cache, offline)
-    if text.startswith("s3://"):
-        return StoreOnWeb(f"{text.rstrip('/')}/", _s3_base(text, cache, offline=offline), transport, cache, offline)
-    raise UsageError(f"expected a store's folder, its http(s) URL or s3://BUCKET/PREFIX, got {text}")
+    elif text.startswith("s3://"):
+        base = _s3_base(text, cache, endpoint_url, offline=offline)
+    else:
+        raise UsageError(f"expected a store's folder, its http(s) URL or s3://BUCKET/PREFIX, got {text}")
+    transport = Transport.create(offline=offline)
+    place = StoreOnWeb(f"{text.removesuffix(_INDEX).rstrip('/')}/", base, transport, cache, offline)
+    # Its connections are kept as long as somebody may read from it.
+    weakref.finalize(place, transport.close)
+    return place
 
 
-def _s3_base(text: str, cache: Path, *, offline: bool) -> str:
+def _s3_base(text: str, cache: Path, endpoint_url: str | None, *, offline: bool) -> str:
     """The web address of `s3://bucket/prefix`; remembered, since finding a bucket's region takes requests."""
-    known = cache / "addresses" / f"{hashlib.sha256(text.encode()).hexdigest()}.txt"
+    known = cache / "addresses" / f"{hashlib.sha256(f'{endpoint_url} {text}'.encode()).hexdigest()}.txt"
     if offline:
         if not known.is_file():
             raise NotInCacheError(f"the address of {text} is not in the cache: run once without --offline")
@@ -173,7 +180,7 @@ def _s3_base(text: str, cache: Path, *, offline: bool) -> str:
     from opendata_pkg.listing.bucket import open_bucket, parse_s3_source  # noqa: PLC0415
 
     name, prefix = parse_s3_source(text)
-    base = open_bucket(name, endpoint_url=os.environ.get("OPENDATA_S3_ENDPOINT")).base_url
+    base = open_bucket(name, endpoint_url=endpoint_url).base_url
     base += f"{prefix.strip('/')}/" if prefix.strip("/") else ""
     write_text(known, base + "\n")
     return base

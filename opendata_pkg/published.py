@@ -38,8 +38,8 @@ class PublishedStore:
         self._states: dict[str, State] = {}
 
     @classmethod
-    def open(cls, where: str | Path, *, offline: bool = False) -> PublishedStore:
-        """The store at a path, an http(s) URL or `s3://bucket/prefix`.
+    def open(cls, where: str | Path, *, endpoint_url: str | None = None, offline: bool = False) -> PublishedStore:
+        """The store at a path, an http(s) URL or `s3://bucket/prefix` (at `endpoint_url`, if not Amazon's).
 
         Raises:
             NoStoreError: there is nothing.
@@ -47,7 +47,7 @@ class PublishedStore:
             InputError: its index is broken, or of a newer format.
             SourceError: the server refused or did not answer, or `offline` and it was never read.
         """
-        store = cls(open_place(where, offline=offline))
+        store = cls(open_place(where, endpoint_url=endpoint_url, offline=offline))
         store.index()
         return store
 

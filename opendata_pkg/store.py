@@ -60,7 +60,7 @@ class Store(PublishedStore):
         self.path = path
 
     @classmethod
-    def open(cls, where: str | Path, *, offline: bool = False) -> Store:  # noqa: ARG003 - a folder needs no network
+    def open(cls, where: str | Path, **_: object) -> Store:
         """An existing store in a folder.
 
         Raises:

@@ -146,7 +146,7 @@ def open_target(
         known = None if catalogue is None else Catalogue.load(catalogue)
         return _snapshot_target(snapshot, source=word, catalogue=known)
     parsed = parse_dataset(word)
-    opened = PublishedStore.open(_store_of(store, catalogue), offline=offline)
+    opened = PublishedStore.open(_store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
     state, known, entry = find_in_releases(opened, parsed)
     assert state.version is not None  # noqa: S101 - releases have one
     origin = Origin(
