@@ -127,8 +127,9 @@ class Verification:
         """The totals as one sentence."""
         counted = [f"{self.counts[status]:,} {_IN_WORDS[status]}" for status in Status if self.counts.get(status)]
         files = "1 file" if self.checked == 1 else f"{self.checked:,} files"
+        size = "1 byte" if self.size_bytes == 1 else f"{self.size_bytes:,} bytes"
         return _one_line(
-            f"checked {files} of {self.target} against {self.against}, {self.size_bytes:,} bytes as recorded: "
+            f"checked {files} of {self.target} against {self.against}, {size} as recorded: "
             + (", ".join(counted) or "nothing to check")
         )
 

@@ -11,14 +11,12 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.branch import ROOT
 from opendata_pkg.file_digests import DEFAULT_JOBS
-from opendata_pkg.lock import LOCK_NAME, Lock
+from opendata_pkg.lock import DATA_NAME, LOCK_NAME, Lock
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.synced import read_record
-from opendata_pkg.verify_clone import is_clone, verify_clone
-from opendata_pkg.verify_folder import Expected, check_folder
+from opendata_pkg.verify_folder import Expected, check_folder, check_there
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from opendata_pkg.synced import Known
     from opendata_pkg.verification import Verification
 
-DATA_NAME = "data"
 # No empty, `.` or `..` component, no NUL: a file below a folder, whatever the folder is.
 _PLAIN = re.compile(r"(?:(?!\.{0,2}(?:/|$))[^/\0]+(?:/(?!$)|$))+")
 _LOOKED_AT = 1000
@@ -76,6 +73,8 @@ def verify(
     """
     _check_usage(folder, lock=lock, against=against, store=store, rebuild=rebuild, rules=rules, fast=fast)
     if against is not None:
+        place = folder or Path(DATA_NAME)
+        check_there(place)
         # Only here may the network be needed, and all that comes with it.
         from opendata_pkg.target import open_target  # noqa: PLC0415
 
@@ -93,8 +92,13 @@ def verify(
 
         check = verify_by_rebuilding if rebuild else verify_store
         return check(Path(store), jobs=jobs, reporter=reporter)
-    if lock is None and is_clone(folder or Path()) and (folder is not None or not Path(LOCK_NAME).exists()):
-        return verify_clone(folder or Path(), fast=fast, jobs=jobs, reporter=reporter)
+    clone = folder or Path()
+    if lock is None and (clone / ".git").exists() and (folder is not None or not Path(LOCK_NAME).exists()):
+        # What runs git is needed for nothing else here.
+        from opendata_pkg.verify_clone import is_clone, verify_clone  # noqa: PLC0415
+
+        if is_clone(clone):
+            return verify_clone(clone, fast=fast, jobs=jobs, reporter=reporter)
     if lock is None and not Path(LOCK_NAME).exists():
         raise NothingToVerifyError(
             f"nothing says what should be in {folder or 'the files here'}: there is no {LOCK_NAME}, and it is no "
@@ -179,6 +183,9 @@ def verify_copies(
 
 def _base(folder: Path, selection: Selection) -> str:
     """The part of the tree's paths that the copies' paths lack: the branch's, or whichever more files are found by."""
+    # Catalogues are of no use to who verifies a lock.
+    from opendata_pkg.branch import ROOT  # noqa: PLC0415
+
     paths: list[str] = selection.table["path"].to_pylist()
     branch = "" if selection.origin.branch == ROOT else f"{selection.origin.branch}/"
     # Sorted paths: what the first and the last have in common, all have.

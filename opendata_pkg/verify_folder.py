@@ -58,8 +58,7 @@ def check_folder(
     Raises:
         NoFolderError: there is no such folder.
     """
-    if not folder.is_dir():
-        raise NoFolderError(f"there is no folder {folder}: name the one that holds the files")
+    check_there(folder)
     there = _Listing(folder)
     subjects, absent = _match(folder, dict.fromkeys(expected), there)
     record = known or {}
@@ -90,6 +89,12 @@ def check_folder(
     for finding in [*search.findings(tally), *there.unexpected(search.used), *there.unreadable]:
         tally.add(finding)
     return tally, trusted
+
+
+def check_there(folder: Path) -> None:
+    """Raise NoFolderError unless there is a folder."""
+    if not folder.is_dir():
+        raise NoFolderError(f"there is no folder {folder}: name the one that holds the files")
 
 
 def _match(
