@@ -121,11 +121,11 @@ def _match(
 
 
 class _Listing:
-    """What is below a folder: path → what to say of it if nobody expects it. Links to folders are not followed."""
+    """The paths of what is below a folder, less folders. Links to folders are not followed: they may lead in circles."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.paths: dict[str, str] = {}
+        self.paths: set[str] = set()
         self.unreadable: list[Finding] = []
         pending = [""]
         while pending:
@@ -142,7 +142,7 @@ class _Listing:
                     if entry.is_dir(follow_symlinks=False):
                         pending.append(f"{path}/")
                     else:
-                        self.paths[path] = _kind(entry)
+                        self.paths.add(path)
         except FileNotFoundError:
             # It vanished since its parent was listed: what should be in it is told as missing.
             return
@@ -168,9 +168,9 @@ class _Listing:
 
     def unexpected(self, used: set[str]) -> Iterator[Finding]:
         """What nobody expects."""
-        for path, note in self.paths.items():
-            if path not in used:
-                yield Finding(status=Status.EXTRA, path=path, note=note)
+        for path in self.paths - used:
+            note = f"nobody recorded it{_kind(self.folder / path)}"
+            yield Finding(status=Status.EXTRA, path=path, note=note)
 
 
 class _Search:
@@ -198,7 +198,7 @@ class _Search:
         sizes = {entry.size_bytes for entry in wanted}
         others = {finding.found_at or entry.path for entry, finding in self.losses}
         requests = []
-        for path in sorted((self._there.paths.keys() - self.used) | (self._there.paths.keys() & others)):
+        for path in sorted((self._there.paths - self.used) | (self._there.paths & others)):
             request = self._request(path, algorithms)
             if request is not None and (None in sizes or request.size_bytes in sizes):
                 requests.append(request)
@@ -253,16 +253,15 @@ def _may_be_there(path: Path) -> bool:
     return True
 
 
-def _kind(entry: os.DirEntry[str]) -> str:
-    """What to say of something that nobody expects."""
+def _kind(path: Path) -> str:
+    """What to say of something that is no ordinary file."""
     try:
-        status = entry.stat()
+        status = path.stat()
     except OSError:
-        return "nobody recorded it; a link that leads to nothing" if entry.is_symlink() else "nobody recorded it"
+        return "; a link that leads to nothing" if path.is_symlink() else ""
     if stat.S_ISREG(status.st_mode):
-        return "nobody recorded it"
-    link = "a link to a folder, not looked into" if entry.is_symlink() else f"a {kind_of(status.st_mode)}"
-    return f"nobody recorded it; {link}"
+        return ""
+    return "; a link to a folder, not looked into" if path.is_symlink() else f"; a {kind_of(status.st_mode)}"
 
 
 def _composed(path: str) -> str:
