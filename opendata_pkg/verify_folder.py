@@ -121,7 +121,7 @@ def _match(
 
 
 class _Listing:
-    """The paths of what is below a folder, less folders. Links to folders may lead in circles: they are not followed."""
+    """The paths of what is below a folder, less folders. Links to them may lead in circles: they are not followed."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
