@@ -70,7 +70,7 @@ def check_files(
     One content under several names (links) is read once. `trust` says whether a file need not be read: it has the
     recorded size already.
     """
-    waiting: dict[tuple[int, int, str], list[tuple[Subject, int]]] = {}
+    waiting: dict[object, list[tuple[Subject, int]]] = {}
     for subject in subjects:
         try:
             status = subject.file.stat()
@@ -83,19 +83,37 @@ def check_files(
         elif trust is not None and trust(subject, status):
             yield Checked(subject=subject, finding=_found(subject), size_bytes=status.st_size, trusted=True)
         else:
-            algorithm = (subject.digest or "").partition(":")[0]
-            waiting.setdefault((status.st_dev, status.st_ino, algorithm), []).append((subject, status.st_size))
+            waiting.setdefault(_content_of(subject, status), []).append((subject, status.st_size))
     groups = {
-        DigestRequest(path=group[0][0].file, size_bytes=group[0][1], algorithms=(algorithm,)): group
-        for (_, _, algorithm), group in waiting.items()
+        DigestRequest(path=group[0][0].file, size_bytes=group[0][1], algorithms=(_algorithm(group[0][0]),)): group
+        for group in waiting.values()
     }
     reporter.start("verifying", sum(request.size_bytes for request in groups), "bytes")
     for request, outcome in digest_files([*groups], jobs=jobs, on_bytes=reporter.advance):
-        read_bytes = outcome.size_bytes if isinstance(outcome, FileDigest) else 0
-        for subject, _ in groups[request]:
-            yield _judge(subject, outcome, read_bytes)
-            read_bytes = 0
+        group = groups[request]
+        if isinstance(outcome, FileDigest) or len(group) == 1:
+            read_bytes = outcome.size_bytes if isinstance(outcome, FileDigest) else 0
+            for subject, _ in group:
+                yield _judge(subject, outcome, read_bytes)
+                read_bytes = 0
+        else:
+            # What went wrong with one name need not be true of the others.
+            for subject, _ in group:
+                yield from check_files([subject], jobs=1, trust=trust)
     reporter.finish()
+
+
+def _content_of(subject: Subject, status: os.stat_result) -> object:
+    """What two names of one content have in common, and different contents never have."""
+    if not status.st_ino:
+        # Some file systems have no inodes.
+        return subject
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return status.st_dev, status.st_ino, status.st_size, *times, _algorithm(subject)
+
+
+def _algorithm(subject: Subject) -> str:
+    return (subject.digest or "").partition(":")[0]
 
 
 def missing(subject: Subject, note: str = "it is not there") -> Finding:
@@ -133,12 +151,11 @@ def _by_looking(subject: Subject, status: os.stat_result) -> Finding | None:
 
 def _judge(subject: Subject, outcome: Outcome, read_bytes: int) -> Checked:
     if isinstance(outcome, FileDigest):
-        algorithm, _, wanted = (subject.digest or "").partition(":")
-        size, found = outcome.size_bytes, outcome.digests[algorithm]
-        if found == wanted:
+        algorithm = _algorithm(subject)
+        size, found = outcome.size_bytes, f"{algorithm}:{outcome.digests[algorithm]}"
+        if found == subject.digest:
             return Checked(subject=subject, finding=_found(subject), size_bytes=size, read_bytes=read_bytes)
-        note = f"its content is another: expected {subject.digest}, got {algorithm}:{found}"
-        finding = _changed(subject, note, f"{algorithm}:{found}")
+        finding = _changed(subject, f"its content is another: expected {subject.digest}, got {found}", found)
         return Checked(subject=subject, finding=finding, read_bytes=read_bytes)
     if isinstance(outcome, OSError):
         finding = _not_opened(subject, outcome)

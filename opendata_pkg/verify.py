@@ -76,15 +76,13 @@ def verify(
         place = folder or Path(DATA_NAME)
         check_there(place)
         # Only here may the network be needed, and all that comes with it.
-        from opendata_pkg.target import open_target  # noqa: PLC0415
+        from opendata_pkg.target import EVERYTHING, open_target  # noqa: PLC0415
 
         target = open_target(
             against, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=reporter
         )
-        selection = target.select() if rules is None else target.select(rules)
-        return verify_copies(
-            folder or Path(DATA_NAME), selection, word=against, fast=fast, jobs=jobs, reporter=reporter
-        )
+        selection = target.select(rules or EVERYTHING, reporter=reporter)
+        return verify_copies(place, selection, word=against, fast=fast, jobs=jobs, reporter=reporter)
     if store is not None:
         # Building takes libraries that no reader needs.
         from opendata_pkg.rebuild import verify_by_rebuilding  # noqa: PLC0415

@@ -76,7 +76,7 @@ def check_folder(
         trusted += checked.trusted
         tally.read_bytes += checked.read_bytes
         tally.size_bytes += checked.size_bytes
-        if checked.finding is None or checked.finding.status is Status.RENAMED:
+        if by_digest and (checked.finding is None or checked.finding.status is Status.RENAMED):
             search.hold(entry, place)
         if checked.finding is None:
             tally.counts[Status.OK] += 1

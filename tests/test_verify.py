@@ -115,6 +115,13 @@ def test_a_file_of_another_size_is_not_read(tmp_path):
     assert tally.read_bytes == 0
 
 
+def test_a_locked_file_must_be_in_its_place(tmp_path):
+    """Its content under another name does not make a script run: nothing is looked for unless asked to."""
+    fill(tmp_path, {"a": b"twin", "moved": b"b"})
+    tally, _ = check_folder(tmp_path, expect({"a": b"twin", "too": b"twin", "b": b"b"}))
+    assert told(tally) == [("missing", "b"), ("extra", "moved"), ("missing", "too")]
+
+
 def test_what_is_extra_fails_no_check(lock, tmp_path):
     """Notes beside the data are told, and are nobody's fault; opendata's own record is not even told."""
     fill(
@@ -285,6 +292,22 @@ def test_one_content_under_many_names_is_read_once(tmp_path):
     tally, _ = check_folder(tmp_path, expect(dict.fromkeys("abc", b"1234567890")))
     assert tally.counts == {Status.OK: 3}
     assert (tally.read_bytes, tally.size_bytes) == (10, 30)
+
+
+def test_a_name_that_vanishes_takes_no_other_name_with_it(tmp_path, monkeypatch):
+    """The content is still there under the other one, and is read there."""
+    fill(tmp_path, {"a": b"1234567890"})
+    (tmp_path / "b").hardlink_to(tmp_path / "a")
+    opened = os.open
+
+    def slow_open(path, *words):
+        (tmp_path / "a").unlink(missing_ok=True)
+        return opened(path, *words)
+
+    monkeypatch.setattr(os, "open", slow_open)
+    tally, _ = check_folder(tmp_path, expect(dict.fromkeys("ab", b"1234567890")))
+    assert told(tally) == [("missing", "a")]
+    assert tally.counts[Status.OK] == 1
 
 
 def test_stamps_are_trusted_only_if_they_fit(lock, tmp_path, contents):
