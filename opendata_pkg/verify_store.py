@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from opendata_pkg.annex import key_of
 from opendata_pkg.descriptor import README_RESOURCE, SCHEMA_PATH, citation
 from opendata_pkg.file_checks import Subject, check_files
-from opendata_pkg.file_digests import DEFAULT_JOBS, digest_file
+from opendata_pkg.file_digests import DEFAULT_JOBS
 from opendata_pkg.git.objects import hex_id, object_id, tag_body
 from opendata_pkg.git.repository import BrokenRepositoryError, GitError
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
@@ -32,7 +32,7 @@ from opendata_pkg.urls import object_url
 from opendata_pkg.verification import Finding, Status, Tally, Verification
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from opendata_pkg.catalogue import Catalogue
@@ -168,20 +168,12 @@ class StoreCheck:
         folder = entry.artefacts
         self._unjudged.add(folder)
         path = f"{folder}datapackage.json"
-        try:
-            data = (self.store.path / path).read_bytes()
-        except FileNotFoundError:
-            self._bad(path, "it is not there", Status.MISSING, expected=f"sha256:{entry.descriptor}")
+        if not self._has_digest(path, f"sha256:{entry.descriptor}"):
             return
-        found = hashlib.sha256(data).hexdigest()
-        if found != entry.descriptor:
-            note = "its content is another than the one released"
-            self._bad(path, note, expected=f"sha256:{entry.descriptor}", found=f"sha256:{found}")
-            return
-        self._good(path)
-        resources = json.loads(data)["resources"]
+        resources = json.loads((self.store.path / path).read_bytes())["resources"]
         shards = [resource for resource in resources if "hash" in resource]
-        if self._shards(folder, shards) and base_url is not None:
+        whole = self._shards(folder, shards)
+        if whole and base_url is not None:
             self._same(f"{folder}registry.txt", _registry(self.store.path / folder, shards, base_url))
         if catalogue is not None:
             date = format_time(datetime.fromtimestamp(entry.written.commits.time, UTC))[:10]
@@ -199,12 +191,11 @@ class StoreCheck:
             return
         for name, body in zip(in_git, bodies, strict=True):
             self._same(folder + name, iter([body]))
-        if catalogue is not None and base_url is not None:
+        if whole and catalogue is not None and base_url is not None:
             self._unjudged.discard(folder)
 
     def _shards(self, folder: str, shards: list[dict[str, Any]]) -> bool:
         """Whether all shards of an inventory have the digests that the descriptor says."""
-        whole = True
         subjects = [
             Subject(
                 name=folder + shard["path"],
@@ -214,8 +205,14 @@ class StoreCheck:
             )
             for shard in shards
         ]
+        return self._all_good(subjects)
+
+    def _all_good(self, subjects: Sequence[Subject]) -> bool:
+        """Check files, and say whether all are as they should be."""
+        whole = True
         for checked in check_files(subjects, jobs=self._jobs):
             self._known.add(checked.subject.name)
+            self.tally.read_bytes += checked.read_bytes
             if checked.finding is None:
                 self.tally.good(checked.size_bytes)
             else:
@@ -228,16 +225,12 @@ class StoreCheck:
         digest = hashlib.sha256()
         for data in wanted:
             digest.update(data)
-        expected = f"sha256:{digest.hexdigest()}"
-        try:
-            found = f"sha256:{digest_file(self.store.path / path).digests['sha256']}"
-        except FileNotFoundError:
-            self._bad(path, "it is not there", Status.MISSING, expected=expected)
-            return
-        if found == expected:
-            self._good(path)
-        else:
-            self._bad(path, "its content is another than the one released", expected=expected, found=found)
+        self._has_digest(path, f"sha256:{digest.hexdigest()}")
+
+    def _has_digest(self, path: str, expected: str) -> bool:
+        """Check one file, and say whether it is as it should be."""
+        subject = Subject(name=path, file=self.store.path / path, size_bytes=None, digest=expected)
+        return self._all_good([subject])
 
     def _repositories(self, unfinished: State | None) -> None:
         wanted = _expected_refs(self.states)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import lzma
+import os
 import shutil
 import stat
 import tarfile
@@ -86,7 +87,7 @@ def test_a_store_as_it_was_released(store):
 
 
 def test_every_document_is_bound(store):
-    """A byte more in any file that a release has, and that file is named; in nothing else."""
+    """A byte more in any file that a release has, and that file is named; nothing is called extra for it."""
     files = [
         path
         for folder in ("releases", "catalogues", "snapshots")
@@ -105,6 +106,7 @@ def test_every_document_is_bound(store):
             assert found == []
         else:
             assert ("changed", name) in found
+            assert {status for status, _ in found} == {"changed"}
     assert verify_store(store).ok
 
 
@@ -127,6 +129,14 @@ def test_what_is_missing_is_named(store):
     (store / "releases/2024.2.0/index.json").unlink()
     found = verify_store(store)
     assert ("missing", "releases/2024.2.0/index.json") in told(found)
+
+
+def test_a_pipe_in_a_files_place_is_not_waited_for(store):
+    """Whoever put it there."""
+    path = store / "releases/2024.1.0/rat/datapackage.json"
+    path.unlink()
+    os.mkfifo(path)
+    assert told(verify_store(store)) == [("changed", "releases/2024.1.0/rat/datapackage.json")]
 
 
 def test_rows_of_a_snapshot_are_bound_by_its_id(store):
