@@ -68,11 +68,14 @@ class StoreCheck:
         self._known: set[str] = {INDEX, ".lock", "draft"}
         # Folders of which nobody can say what should be in them.
         self._unjudged: set[str] = set()
+        self._refs_known = True
 
     def run(self) -> None:
         """Look at everything."""
         self._releases()
         addresses, catalogues = self._snapshots(), self._catalogues()
+        if not self._refs_known:
+            self._notes.append("git's refs were not compared: not every release says any more where they should be")
         unfinished = self.store.unfinished_release()
         if unfinished is not None:
             self._notes.append(f"the release of {unfinished} was interrupted: run opendata release {unfinished} again")
@@ -116,7 +119,7 @@ class StoreCheck:
                 state = self.store.release(release["version"])
             except InputError as error:
                 self._bad(path, str(error), self._status(path), expected=f"sha256:{release['sha256']}")
-                self.inputs = False
+                self._unread(release)
                 continue
             self.states.append(state)
             said = {name: release[name] for name in ("snapshot", "catalogue", "commit")}
@@ -128,6 +131,13 @@ class StoreCheck:
             else:
                 note = f"its {other} is another than in {INDEX}"
                 self._bad(path, note, expected=said[other], found=bound[other])
+
+    def _unread(self, release: dict[str, Any]) -> None:
+        """Note what nobody can judge without a release's index."""
+        self.inputs = self._refs_known = False
+        self._unjudged.add(f"releases/{release['version']}/")
+        self._known.add(f"catalogues/{release['catalogue']}.yaml")
+        self._known |= {f"snapshots/{release['snapshot']}{suffix}" for suffix in (".parquet", ".json")}
 
     def _snapshots(self) -> dict[str, str]:
         """Check every snapshot by its id; id → where its objects are."""
@@ -266,7 +276,13 @@ class StoreCheck:
             self._bad(path, f"git fsck: {fault}")
         if not faults:
             self.tally.good(0)
-        wanted, allowed = expected
+        if self._refs_known:
+            self._refs(path, refs, *expected)
+
+    def _refs(
+        self, path: str, refs: dict[str, ObjectId], wanted: dict[str, ObjectId], allowed: dict[str, ObjectId]
+    ) -> None:
+        """Whether refs are as released, or `allowed` by a release that is being made; and what the web is told."""
         served = _served_refs(self.store.path / path)
         for ref, commit in wanted.items():
             now = refs.get(ref)
@@ -287,7 +303,7 @@ class StoreCheck:
         """Name what no release knows of: harmless, but somebody may wonder."""
         root = self.store.path
         found = [path for path in root.iterdir() if path.name not in {"git", "snapshots", "catalogues", "releases"}]
-        for name in ("git", "snapshots", "catalogues"):
+        for name in ("git", "snapshots", "catalogues") if self._refs_known else ("snapshots", "catalogues"):
             found += (root / name).iterdir() if (root / name).is_dir() else ()
         for folder in (root / "releases").glob("*/"):
             if folder.name != unfinished:
