@@ -28,12 +28,17 @@ _VERSION_ID = re.compile(r"[^\x00-\x1f\ud800-\udfff]+")
 _HEX64, _HEX40, _HEX32 = (re.compile(rf"[0-9a-f]{{{length}}}") for length in (64, 40, 32))
 _BRANCH = re.compile(r"[^@:]+")
 _VERSION = re.compile(r"^(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)$")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_HTTP = re.compile(r"https?://")
 _DIGEST = re.compile(r"^sha256:[0-9a-f]{64}$")
 
 _GRADES = frozenset({Grade.FIXED.value, Grade.VERIFIABLE.value})
 _TOP = frozenset({"format", "selections", "files"})
 _SELECTION_NEEDS = frozenset({"branch", "version", "rules", "source", "snapshot", "digest", "licenses", "citation"})
-_SELECTION_MAY = _SELECTION_NEEDS | {"folder", "commit"}
+_SELECTION_MAY = _SELECTION_NEEDS | {"folder", "commit", "reference"}
+_REFERENCE_NEEDS = frozenset({"name", "title", "authors"})
+_REFERENCE_TEXTS = frozenset({"name", "title", "publisher", "doi", "source"})
+_REFERENCE_MAY = _REFERENCE_TEXTS | {"authors", "licenses", "date", "url"}
 _FILE_NEEDS = frozenset({"selection", "path", "bytes", "urls", "grade"})
 _FILE_MAY = _FILE_NEEDS | {"sha256", "md5", "version_id"}
 _RULES_MAY = frozenset({"path", "include", "exclude", "larger", "smaller"})
@@ -93,6 +98,28 @@ def _is_selection(entry: Any) -> bool:
         and type(entry["licenses"]) is list
         and all(map(_is_text, entry["licenses"]))
         and _is_text(entry["citation"])
+        and ("reference" not in entry or _is_reference(entry["reference"]))
+    )
+
+
+def _is_reference(reference: Any) -> bool:
+    return (
+        type(reference) is dict
+        and reference.keys() <= _REFERENCE_MAY
+        and reference.keys() >= _REFERENCE_NEEDS
+        and all(_is_text(reference[name]) for name in _REFERENCE_TEXTS & reference.keys())
+        and _are_texts(reference["authors"], {"name", "family", "given"})
+        and len(reference["authors"]) > 0
+        and all("name" in author for author in reference["authors"])
+        and ("licenses" not in reference or _are_texts(reference["licenses"], {"name", "title", "path"}))
+        and ("date" not in reference or _fits(reference["date"], _DATE))
+        and ("url" not in reference or _begins(reference["url"], _HTTP))
+    )
+
+
+def _are_texts(entries: Any, names: set[str]) -> bool:
+    return type(entries) is list and all(
+        type(entry) is dict and entry.keys() <= names and all(map(_is_text, entry.values())) for entry in entries
     )
 
 
@@ -120,7 +147,7 @@ def _fits(value: Any, pattern: re.Pattern[str]) -> bool:
 
 
 def _begins(value: Any, pattern: re.Pattern[str]) -> bool:
-    # Python's `$` also stands before a last line feed: these two patterns are another schema's, and take one.
+    # As a schema's pattern does: only what it says of the beginning, and Python's `$` also before a last line feed.
     return type(value) is str and pattern.match(value) is not None
 
 

@@ -68,6 +68,7 @@ class LockedFile:
 class LockSelection:
     """What was pinned under one name. `branch` is `.` for the root; `rules` are as in schemas/internal/selection.json.
 
+    `reference` is what the citation says, in parts (see schemas/internal/lock.json).
     `folder` is where its files are put below the target, None for the target itself.
     """
 
@@ -81,6 +82,7 @@ class LockSelection:
     digest: str
     licenses: tuple[str, ...]
     citation: str
+    reference: Mapping[str, Any] | None = None
     folder: str | None = None
 
     def place_of(self, path: str) -> str:
@@ -100,6 +102,7 @@ class LockSelection:
             "digest": self.digest,
             "licenses": list(self.licenses),
             "citation": self.citation,
+            **({} if self.reference is None else {"reference": dict(self.reference)}),
         }
 
 
@@ -184,11 +187,12 @@ def parse_lock(data: bytes, where: str) -> LockContent:
         place, fault = schema_fault(document)
         raise BrokenLockError(where, line_of(text, place), fault)
     selections = {name: _selection(name, entry) for name, entry in document["selections"].items()}
-    try:
-        json.dumps(document["selections"], ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        line = line_of(text, ("selections",))
-        raise BrokenLockError(where, line, "half a character, which no text can hold, is in a selection") from error
+    for name, entry in document["selections"].items():
+        try:
+            json.dumps(entry, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            line = line_of(text, ("selections", name))
+            raise BrokenLockError(where, line, f"half a character is in selection {name}: no text has one") from error
     unknown = next((i for i, row in enumerate(document["files"]) if row["selection"] not in selections), None)
     if unknown is not None:
         known = ", ".join(selections) or "there are none"
@@ -242,6 +246,7 @@ def _selection(name: str, entry: dict[str, Any]) -> LockSelection:
         licenses=tuple(entry["licenses"]),
         commit=entry.get("commit"),
         folder=entry.get("folder"),
+        reference=entry.get("reference"),
         **plain,
     )
 

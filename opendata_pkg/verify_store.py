@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.annex import key_of
-from opendata_pkg.descriptor import README_RESOURCE, SCHEMA_PATH, citation
+from opendata_pkg.citation import of_tree, to_cff
+from opendata_pkg.descriptor import README_RESOURCE, SCHEMA_PATH
 from opendata_pkg.file_checks import Subject, check_files
 from opendata_pkg.file_digests import DEFAULT_JOBS
 from opendata_pkg.git.objects import hex_id, object_id, tag_body
@@ -188,8 +189,8 @@ class StoreCheck:
         if catalogue is not None:
             date = format_time(datetime.fromtimestamp(entry.written.commits.time, UTC))[:10]
             branch = catalogue.branches[entry.branch]
-            text = citation(branch, digest=entry.written.digest, version=state.version, date=date)
-            self._same(f"{folder}CITATION.cff", iter([text.encode()]))
+            cited = of_tree(branch, digest=entry.written.digest, version=state.version, date=date)
+            self._same(f"{folder}CITATION.cff", iter([to_cff(cited).encode()]))
         in_git = {SCHEMA_PATH.removeprefix("_opendata/"): SCHEMA_PATH} if shards else {}
         if README_RESOURCE in resources:
             in_git["README.md"] = "README.md"

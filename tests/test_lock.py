@@ -11,13 +11,23 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.documents import NewerFormatError, internal_validator
-from opendata_pkg.lock import AmbiguousPathError, BrokenLockError, Lock, NoLockError, NotLockedError
+from opendata_pkg.lock import AmbiguousPathError, BrokenLockError, ChangedLockError, Lock, NoLockError, NotLockedError
 from opendata_pkg.lock_check import is_lock
 from opendata_pkg.lock_format import LockContent, parse_lock
 from opendata_pkg.model import Grade
-from opendata_pkg.synced import BrokenRecordError, Known, Stamp, read_record, write_record
+from opendata_pkg.selection import Rules, selection_digest
+from opendata_pkg.synced import BrokenRecordError, Known, Record, read_record, write_record
 from tests.lock_support import content_of, lock_of, locked, selected
 
+REFERENCE = {
+    "name": "example",
+    "title": "An example",
+    "authors": [{"name": "Jane Roe", "family": "Roe", "given": "Jane"}],
+    "licenses": [{"name": "CC-BY-4.0", "path": "https://a.example/by"}],
+    "date": "2026-01-02",
+    "url": "https://a.example/",
+    "doi": "10.1/x",
+}
 EXAMPLE = lock_of(
     locked("Rat/a.swc", known="both", version_id="v1", grade=Grade.FIXED),
     locked("Rat/b c/d#e.swc", known="md5"),
@@ -28,7 +38,7 @@ EXAMPLE = lock_of(
         selected(
             "cells", branch="Rat", version="2026.1.0", commit="c" * 40, rules={"include": ["*.swc"], "smaller": 9}
         ),
-        selected("more", folder="more", licenses=()),
+        selected("more", folder="more", licenses=(), reference=REFERENCE),
     ),
 )
 
@@ -105,10 +115,14 @@ def _edits(draw):
         )
         if not isinstance(target, dict) or not target:
             continue
-        names = [*target, "sha256", "md5", "version_id", "folder", "commit", "other", "a b", "a\n"]
+        names = [*target, "sha256", "md5", "version_id", "folder", "commit", "reference", "other", "a b", "a\n"]
         name = draw(st.sampled_from(names))
         if draw(st.booleans()) and name in target:
             del target[name]
+        elif name == "reference" and isinstance(inner := target.get(name), dict):
+            part = draw(st.sampled_from([inner, *inner["authors"], *inner["licenses"]]))
+            part[draw(st.sampled_from([*REFERENCE, *part, "family", "title"]))] = draw(_JSON | st.just([]))
+            return document
         elif isinstance(inner := target.get(name), dict) and name == "rules":
             inner[draw(st.sampled_from(["path", "include", "exclude", "larger", "smaller", "more"]))] = draw(_JSON)
         else:
@@ -143,49 +157,50 @@ _SHA = EXAMPLE.files[0].sha256
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "line", "fault"),
+    ("old", "new", "offset", "fault"),
     [
         (
             f'"sha256": "{_SHA}"',
             '"sha256": "abc"',
-            35,
+            0,
             "at $.files[0].sha256: expected a text of the form ^[0-9a-f]{64}$",
         ),
-        ('"path": "Rat/a.swc"', '"path": "../a.swc"', 35, "at $.files[0].path: expected a text of the form"),
-        ('"path": "Rat/a.swc"', '"path": "/etc/passwd"', 35, 'got "/etc/passwd"'),
-        ('"path": "Rat/a.swc"', '"path": "Rat//a.swc"', 35, 'got "Rat//a.swc"'),
-        ('"path": "Rat/a.swc"', '"path": "Rat/./a.swc"', 35, 'got "Rat/./a.swc"'),
-        ('"path": "Rat/a.swc"', '"path": "Rat\\\\a.swc"', 35, 'got "Rat\\\\a.swc"'),
-        ('"path": "Rat/a.swc"', '"path": "Rat/a.swc", "path": "b"', 35, 'the field "path" stands twice'),
-        ('"path": "Rat/a.swc"', '"path": "Rat/b c/d#e.swc"', 36, "'Rat/b c/d#e.swc' stands twice in selection cells"),
-        ('"path": "Rat/a.swc"', '"path": "Rat/b c"', 36, "'Rat/b c/d#e.swc' is in 'Rat/b c', which is a file"),
-        ('"path": "Rat/a.swc"', '"path": ".opendata.json"', 35, "begins with .opendata., as only opendata's own"),
-        ('"path": "Rat/é.swc"', '"path": "\\ud800"', 37, "at $.files[2].path"),
+        ('"path": "Rat/a.swc"', '"path": "../a.swc"', 0, "at $.files[0].path: expected a text of the form"),
+        ('"path": "Rat/a.swc"', '"path": "/etc/passwd"', 0, 'got "/etc/passwd"'),
+        ('"path": "Rat/a.swc"', '"path": "Rat//a.swc"', 0, 'got "Rat//a.swc"'),
+        ('"path": "Rat/a.swc"', '"path": "Rat/./a.swc"', 0, 'got "Rat/./a.swc"'),
+        ('"path": "Rat/a.swc"', '"path": "Rat\\\\a.swc"', 0, 'got "Rat\\\\a.swc"'),
+        ('"path": "Rat/a.swc"', '"path": "Rat/a.swc", "path": "b"', 0, 'the field "path" stands twice'),
+        ('"path": "Rat/a.swc"', '"path": "Rat/b c/d#e.swc"', 1, "'Rat/b c/d#e.swc' stands twice in selection cells"),
+        ('"path": "Rat/a.swc"', '"path": "Rat/b c"', 1, "'Rat/b c/d#e.swc' is in 'Rat/b c', which is a file"),
+        ('"path": "Rat/a.swc"', '"path": ".opendata.json"', 0, "begins with .opendata., as only opendata's own"),
+        ('"path": "Rat/é.swc"', '"path": "\\ud800"', 0, "at $.files[2].path"),
         (
             '"selection": "more"',
             '"selection": "most"',
-            37,
+            0,
             "expected the name of a selection (cells, more), got 'most'",
         ),
-        ('"bytes": null', '"bytes": -1', 37, "at $.files[2].bytes: expected at least 0, got -1"),
-        ('"grade": "fixed"', '"grade": "mutable"', 35, "expected one of fixed, verifiable"),
-        ('"folder": "more",', '"folder": "..",', 25, "at $.selections.more.folder"),
-        ('"snapshot": "1', '"snapshot": "x', 15, "at $.selections.cells.snapshot"),
-        ('"citation": "Someone', '"citation": "\\udc00', 3, "half a character"),
-        ('  "files": [', '<<<<<<< HEAD\n  "files": [', 34, "expected JSON"),
+        ('"bytes": null', '"bytes": -1', 0, "at $.files[2].bytes: expected at least 0, got -1"),
+        ('"grade": "fixed"', '"grade": "mutable"', 0, "expected one of fixed, verifiable"),
+        ('"folder": "more",', '"folder": "..",', 0, "at $.selections.more.folder"),
+        ('"snapshot": "1', '"snapshot": "x', 0, "at $.selections.cells.snapshot"),
+        ('"citation": "Someone', '"citation": "\\udc00', -16, "half a character"),
+        ('  "files": [', '<<<<<<< HEAD\n  "files": [', 0, "expected JSON"),
         ('"format": 1,', '"format": NaN,', None, "NaN is no JSON"),
-        ('"format": 1,', '"format": 0,', 2, "at $.format: expected 1, got 0"),
+        ('"format": 1,', '"format": 0,', 0, "at $.format: expected 1, got 0"),
     ],
 )
-def test_edits_that_are_refused(tmp_path, old, new, line, fault):
+def test_edits_that_are_refused(tmp_path, old, new, offset, fault):
     """A lock edited by hand is refused, with the file, the line, what is wrong and what to do."""
     path = write(tmp_path, edited(old, new))
     with pytest.raises(BrokenLockError) as caught:
         Lock(path)
-    place = f"{path}: " if line is None else f"{path}, line {line}: "
+    line = EXAMPLE.dump().partition(old)[0].count("\n") + 1
+    place = f"{path}: " if offset is None else f"{path}, line {line + offset}: "
     assert str(caught.value).startswith(place), str(caught.value)
     assert fault in str(caught.value) or fault.replace('"', "'") in str(caught.value)
-    assert "pin again" in str(caught.value) or line is None
+    assert "pin again" in str(caught.value) or offset is None
 
 
 def test_other_content_at_one_place(tmp_path):
@@ -285,28 +300,32 @@ def test_ten_thousand_files_import_little(tmp_path):
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
 
 
-_STAMPS = st.builds(Stamp, *[st.integers(0, 2**63)] * 4)
+_NAMES = st.text(st.characters(codec="utf-8"))
+_KNOWN = st.builds(Known, st.text(), st.booleans(), *[st.integers(0, 2**63)] * 4)
 
 
 @settings(deadline=None)
-@given(
-    st.dictionaries(
-        st.text(st.characters(codec="utf-8")), st.builds(Known, st.text(), st.booleans(), st.none() | _STAMPS)
-    )
-)
-def test_records_read_back(tmp_path_factory, known):
+@given(st.builds(Record, st.dictionaries(_NAMES, _KNOWN), st.dictionaries(_NAMES, st.text())))
+def test_records_read_back(tmp_path_factory, record):
     """The record of a synced folder reads back as it was written, whatever the names."""
     folder = tmp_path_factory.mktemp("record")
-    write_record(folder, known)
-    assert read_record(folder) == known
+    write_record(folder, record)
+    assert read_record(folder) == record
+
+
+_ROWS = ("[]", '["d", 1]', '["d", true, 1]', "[1, true, 1, 1, 1, 1]", '["d", true, 1, 2, 3, null]')
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[]", "{}", '{"format": 2, "files": {}}', '{"format": 1, "files": {"a": []}}', '{"format": 1, "files": 3}']
-    + [
-        f'{{"format": 1, "files": {{"a": {row}}}}}'
-        for row in ('["d", 1]', '["d", true, 1]', "[1, true]", '["d", true, 1, 2, 3, null]')
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": 2, "bringing": {}, "files": {}}',
+        '{"format": 1, "bringing": {}, "files": 3}',
+        '{"format": 1, "bringing": {"a": 3}, "files": {}}',
+        *(f'{{"format": 1, "bringing": {{}}, "files": {{"a": {row}}}}}' for row in _ROWS),
     ],
 )
 def test_records_that_are_none(tmp_path, text):
@@ -314,3 +333,18 @@ def test_records_that_are_none(tmp_path, text):
     (tmp_path / ".opendata.json").write_text(text)
     with pytest.raises(BrokenRecordError, match="delete it"):
         read_record(tmp_path)
+
+
+def test_a_row_that_was_changed(tmp_path):
+    """The digest of a selection tells when a row was changed, added or removed by hand."""
+    files = (locked("a"), locked("b", known="md5"))
+    rows = ((file.path, file.size_bytes, file.digest) for file in files)
+    rules = {"include": ["*"]}
+    digest = selection_digest(".", None, Rules.from_dict(rules), rows)
+    right = lock_of(*files, selections=(selected(rules=rules, digest=digest),))
+    path = write(tmp_path, right.dump())
+    Lock(path).check()
+    for edit in ((files[0],), (*files, locked("c")), (files[0], locked("b", content=b"other"))):
+        write(tmp_path, lock_of(*edit, selections=tuple(right.selections.values())).dump())
+        with pytest.raises(ChangedLockError, match=r"selection cells has the digest sha256:\w+ by its files"):
+            Lock(path).check()

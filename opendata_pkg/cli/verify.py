@@ -14,7 +14,10 @@ from opendata_pkg.cli.options import (
     ExcludeOption,
     IncludeOption,
     JsonOption,
+    LargerOption,
+    OfflineOption,
     QuietOption,
+    SmallerOption,
 )
 from opendata_pkg.cli.output import Output
 
@@ -52,6 +55,8 @@ def verify(
     ] = False,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
+    larger: LargerOption = None,
+    smaller: SmallerOption = None,
     fast: Annotated[
         bool,
         typer.Option("--fast", help="Trust files that nobody wrote to since sync; in a clone, files by size."),
@@ -62,6 +67,7 @@ def verify(
     ] = None,
     catalogue: CatalogueOption = None,
     endpoint_url: EndpointUrlOption = None,
+    offline: OfflineOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -75,10 +81,11 @@ def verify(
 
     out = Output(json=json, quiet=quiet)
     rules = None
-    if include or exclude:
-        from opendata_pkg.selection import Rules
+    if include or exclude or larger is not None or smaller is not None:
+        # Only here: selections take a while to import, and locks need none.
+        from opendata_pkg.cli.reading import rules_of
 
-        rules = Rules(include=tuple(include or ()), exclude=tuple(exclude or ()))
+        rules = rules_of(include, exclude, larger, smaller)
     if against is not None and store is None:
         store = os.environ.get("OPENDATA_STORE")
     result = verify_bytes(
@@ -92,6 +99,7 @@ def verify(
         jobs=jobs or DEFAULT_JOBS,
         catalogue=catalogue,
         endpoint_url=endpoint_url,
+        offline=offline,
         reporter=out,
     )
     out.result(result.to_dict(), str(result))
