@@ -31,6 +31,7 @@ from opendata_pkg.cli.sync import sync
 from opendata_pkg.cli.tree import tree
 from opendata_pkg.cli.unpin import unpin
 from opendata_pkg.cli.validate import validate
+from opendata_pkg.cli.verify import verify
 from opendata_pkg.cli.versions import versions
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
@@ -94,7 +95,7 @@ def _opendata(
 _COMMANDS = {
     "Look around": (tree, info, versions, find, diff),
     "Get files": (fetch, registry, cache),
-    "Pin and cite": (pin, unpin, sync, cite),
+    "Pin and cite": (pin, unpin, sync, verify, cite),
     "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
     "See it all": (demo,),
 }
