@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _ENTRIES = "OpendataEntries"
 _ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVersionsResult"}
+_FIELDS = ("Key", "VersionId", "Size", "ETag", "LastModified", "StorageClass", "IsLatest")
 _ROOT_WITHIN_BYTES = 1000
 _TAGS = {"Contents", "Version", "DeleteMarker"}
 _OK_STATUS = 200
@@ -60,8 +61,9 @@ def watch(bucket: Bucket) -> None:
     check, take = _root_check(bucket), _entry_taker(bucket)
     for operation in _ROOTS:
         events.register(f"response-received.s3.{operation}", check, unique_id=f"opendata-root-{operation}")
-        # First, since botocore's own handler looks through the whole body for an error in it.
-        events.register_first(f"before-parse.s3.{operation}", take, unique_id=f"opendata-entries-{operation}")
+        # With a `*`, since botocore's own handler, which parses the whole body to look for an error in it, is of
+        # `before-parse.s3.*`: what matches by an earlier `*` comes first.
+        events.register_first(f"before-parse.*.{operation}", take, unique_id=f"opendata-entries-{operation}")
 
 
 def _root_check(bucket: Bucket) -> Callable[..., None]:
@@ -103,22 +105,21 @@ def _entry_taker(bucket: Bucket) -> Callable[..., None]:
 
 def _taken_out(root: ET.Element) -> list[Entry]:
     """The entries of a page, which are removed from it. ValueError if one has no key, or a bad size or time."""
-    after_namespace = root.tag.find("}") + 1
-    entries, others, is_encoded = [], [], False
+    namespace = root.tag[: root.tag.find("}") + 1]
+    tags = {namespace + tag: tag for tag in _TAGS}
+    entries, others = [], []
     for element in root:
-        tag = element.tag[after_namespace:]
-        if tag in _TAGS:
-            entries.append((tag, {child.tag[after_namespace:]: child.text for child in element}))
-        else:
-            others.append(element)
-            # botocore asks for `encoding-type=url`, since XML cannot hold every key; not every server grants it.
-            is_encoded = is_encoded or (tag == "EncodingType" and element.text == "url")
+        (entries if element.tag in tags else others).append(element)
     root[:] = others
-    return [_entry(tag, fields, is_encoded=is_encoded) for tag, fields in entries]
+    # botocore asks for `encoding-type=url`, since XML cannot hold every key; not every server grants it.
+    is_encoded = any(element.tag == f"{namespace}EncodingType" and element.text == "url" for element in others)
+    names = tuple(namespace + name for name in _FIELDS)
+    return [_entry(tags[element.tag], element, names, is_encoded=is_encoded) for element in entries]
 
 
-def _entry(tag: str, fields: dict[str, str | None], *, is_encoded: bool) -> Entry:
-    key, size, time = fields.get("Key"), fields.get("Size"), fields.get("LastModified")
+def _entry(tag: str, element: ET.Element, names: tuple[str, ...], *, is_encoded: bool) -> Entry:
+    get = {child.tag: child.text for child in element}.get
+    key, version_id, size, etag, time, storage_class, is_latest = map(get, names)
     if not key:
         raise ValueError("it has no key")
     if is_encoded and ("%" in key or "+" in key):
@@ -126,11 +127,11 @@ def _entry(tag: str, fields: dict[str, str | None], *, is_encoded: bool) -> Entr
     is_version = tag != "Contents"
     return (
         key,
-        (fields.get("VersionId") or "null") if is_version else None,
+        (version_id or "null") if is_version else None,
         int(size) if size and tag != "DeleteMarker" else None,
-        (fields.get("ETag") or "").strip('"') or None,
+        (etag or "").strip('"') or None,
         parse_s3_time(time) if time else None,
-        fields.get("StorageClass"),
-        not is_version or fields.get("IsLatest") == "true",
+        storage_class,
+        not is_version or is_latest == "true",
         tag == "DeleteMarker",
     )
