@@ -308,6 +308,7 @@ def _check_written(repository: Repository, plan: Plan, written: Written) -> None
 def _entry(plans: Plans, plan: Plan, written: Written, old: DatasetEntry | None, *, changed: bool) -> DatasetEntry:
     branch = plan.branch
     subtree = plan.subtree_table
+    kept = None if changed else old
     return DatasetEntry(
         branch=branch.path,
         name=branch.name,
@@ -318,7 +319,8 @@ def _entry(plans: Plans, plan: Plan, written: Written, old: DatasetEntry | None,
         subtree_bytes=int(pc.sum(subtree["size"]).as_py() or 0),
         subtree_digest=content_digest(subtree, branch.prefix),
         changed=changed,
-        artefacts=f"draft/{branch.name}/" if old is None or changed else old.artefacts,
+        artefacts=f"draft/{branch.name}/" if kept is None else kept.artefacts,
+        descriptor=None if kept is None else kept.descriptor,
     )
 
 

@@ -159,7 +159,7 @@ class _FilesWriter:
 
     def _add_shard(self, shard: Shard | None) -> None:
         if shard is not None:
-            self.shards.append(descriptor.shard_info(shard.name, shard.data))
+            self.shards.append(descriptor.shard_info(shard.name, shard.data, shard.first_path))
             self.add_text(f"{descriptor.SHARD_FOLDER}{shard.name}", shard.data)
             write_bytes(self._staging / "files" / shard.name, shard.data)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SCHEMA_PATH = "_opendata/files.tableschema.json"
 SHARD_FOLDER = "_opendata/files/"
+FIRST_PATH = "od:firstPath"
+"""The path in a shard's first row: shards come in path order, so a reader of some paths needs only some of them."""
 README_RESOURCE = {"name": "readme", "path": "README.md", "format": "md", "mediatype": "text/markdown"}
 
 # Metadata stay in git, whatever a reader adds to the clone later; the rest goes to the annex, as DataLad sets it up.
@@ -40,11 +42,12 @@ datapackage.json annex.largefiles=nothing
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardInfo:
-    """What a descriptor says of one shard."""
+    """What a descriptor says of one CSV file; `first_path`, of a shard, tells readers which paths are in it."""
 
     name: str
     size_bytes: int
     sha256: str
+    first_path: str | None = None
 
 
 def descriptor(
@@ -59,6 +62,7 @@ def descriptor(
     """The `datapackage.json` in a dataset's tree (Data Package 2.0). `readme`: whether our README.md is there."""
     resources: list[dict[str, Any]] = [
         table_resource(f"files-{shard.name.removesuffix('.csv')}", f"{SHARD_FOLDER}{shard.name}", shard, SCHEMA_PATH)
+        | {FIRST_PATH: shard.first_path}
         for shard in shards
     ]
     if readme:
@@ -218,9 +222,9 @@ def table_schema() -> bytes:
     return (shipped("schemas") / "files.tableschema.json").read_bytes()
 
 
-def shard_info(name: str, data: bytes) -> ShardInfo:
-    """A shard as a descriptor names it."""
-    return ShardInfo(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+def shard_info(name: str, data: bytes, first_path: str | None = None) -> ShardInfo:
+    """A CSV file as a descriptor names it."""
+    return ShardInfo(name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), first_path=first_path)
 
 
 def render_descriptor(document: Mapping[str, Any]) -> bytes:

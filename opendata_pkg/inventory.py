@@ -33,11 +33,12 @@ _BATCH_ROWS = 65_536
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A run of an inventory's rows as one CSV file. `name` is its file name."""
+    """A run of an inventory's rows as one CSV file. `name` is its file name, `first_path` that of its first row."""
 
     name: str
     data: bytes
     rows: int
+    first_path: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,7 @@ class InventoryWriter:
         self._begin(_FIRST_SHARD)
 
     def _begin(self, name: str) -> None:
-        self._name, self._rows, self._text = name, 0, io.StringIO()
+        self._name, self._rows, self._first_path, self._text = name, 0, "", io.StringIO()
         self._csv = csv.writer(self._text, lineterminator="\n")
         self._csv.writerow(COLUMNS)
 
@@ -77,6 +78,8 @@ class InventoryWriter:
         if zlib.crc32(encoded) % _MEAN_ROWS == 0:
             done = self.finish()
             self._begin(hashlib.sha256(encoded).hexdigest()[:16])
+        if not self._rows:
+            self._first_path = file.path
         entry = file.entry
         self._csv.writerow(
             (
@@ -98,7 +101,8 @@ class InventoryWriter:
         """The last shard, if any file is in it."""
         if not self._rows:
             return None
-        return Shard(name=f"{self._name}.csv", data=self._text.getvalue().encode(), rows=self._rows)
+        data = self._text.getvalue().encode()
+        return Shard(name=f"{self._name}.csv", data=data, rows=self._rows, first_path=self._first_path)
 
 
 def totals_of(table: pa.Table) -> Totals:

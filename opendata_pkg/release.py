@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,9 +14,10 @@ from opendata_pkg.files import write_text
 from opendata_pkg.git.objects import tag_body
 from opendata_pkg.model import Grade, InputError, ObjectId
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.published import INDEX
 from opendata_pkg.snapshot import format_time
 from opendata_pkg.state import DatasetEntry, State, with_version
-from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, INDEX, MAIN, REPORT, Store, VersionError, parse_version
+from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, MAIN, REPORT, Store, VersionError, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +93,7 @@ def release(
         store.write_draft(replace(draft, version=version))
         state = with_version(draft, version)
         catalogue = store.read_catalogue(state.catalogue)
-        _write_artefacts(store, state, catalogue, version)
+        state = _write_artefacts(store, state, catalogue, version)
         _advance_refs(store, state, latest, version, reporter)
         store.publish(state, date=_date(state.datasets[""]))
         store.drop_draft()
@@ -131,11 +133,12 @@ def _date(entry: DatasetEntry) -> str:
     return format_time(datetime.fromtimestamp(entry.written.commits.time, UTC))
 
 
-def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: str) -> None:
-    """Everything of `releases/<version>/`, its index last. Safe to do again after an interruption."""
+def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: str) -> State:
+    """Everything of `releases/<version>/`, its index last; returns what that says. Safe to do again if interrupted."""
     folder = store.path / "releases" / version
     folder.mkdir(parents=True, exist_ok=True)
-    for entry in state.datasets.values():
+    datasets = dict(state.datasets)
+    for path, entry in state.datasets.items():
         if not entry.changed:
             continue
         target = store.path / entry.artefacts
@@ -145,10 +148,14 @@ def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: 
             released = released_descriptor(document, version=version, created=_date(entry))
             write_text(target / "datapackage.json", dump_json(released))
         branch = catalogue.branches[entry.branch]
+        sha256 = hashlib.sha256((target / "datapackage.json").read_bytes()).hexdigest()
+        datasets[path] = replace(entry, descriptor=sha256)
         text = citation(branch, digest=entry.written.digest, version=version, date=_date(entry)[:10])
         write_text(target / "CITATION.cff", text)
     _move(store.draft_folder / REPORT, folder / REPORT)
+    state = replace(state, datasets=datasets)
     write_text(folder / INDEX, dump_json(state.to_dict()))
+    return state
 
 
 def _move(source: Path, target: Path) -> None:

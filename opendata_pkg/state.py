@@ -19,7 +19,8 @@ class DatasetEntry:
     """One dataset in a release or draft: what was written, and where its artefacts are.
 
     `artefacts` is a folder of the store, of the release in which the dataset last changed. The subtree's figures cover
-    the dataset and all below it.
+    the dataset and all below it. `descriptor` is the SHA-256 of `datapackage.json` there, None in a draft: all that a
+    reader transfers is bound by it, since it names the digests of the rest.
     """
 
     branch: str
@@ -32,6 +33,7 @@ class DatasetEntry:
     subtree_digest: ContentDigest
     changed: bool
     artefacts: str
+    descriptor: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The entry as JSON values."""
@@ -45,6 +47,7 @@ class DatasetEntry:
             "time": written.commits.time,
             "changed": self.changed,
             "artefacts": self.artefacts,
+            "descriptor": None if self.descriptor is None else f"sha256:{self.descriptor}",
             "files": written.totals.files,
             "bytes": written.totals.size_bytes,
             "unknown_sizes": written.totals.unknown_sizes,
@@ -93,6 +96,7 @@ class DatasetEntry:
             subtree_digest=digest("subtree_"),
             changed=document["changed"],
             artefacts=document["artefacts"],
+            descriptor=None if document["descriptor"] is None else document["descriptor"].removeprefix("sha256:"),
         )
 
 

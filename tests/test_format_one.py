@@ -22,8 +22,8 @@ DATA = Path(__file__).parent / "data" / "format-1"
 
 # changing it means a new format version
 ROOT_COMMITS = {
-    "1.0.0": "f888554ebbeac2bcae8fe5b7d4004031128e06f7",
-    "2.0.0": "b926cb908afca838cbb7690092fd843238219481",
+    "1.0.0": "1de706e33877d86d179f47f2e1b1a58ef5d610e6",
+    "2.0.0": "87e237243fb786d47067e8fdea0ca09887625b7a",
 }
 
 
