@@ -253,7 +253,8 @@ def hash_snapshot(
         total = sum(size or 0 for size in selection.sizes.values())
         run = _Run(source, reporter, jobs=jobs, total_bytes=total, cross_check=cross_check)
         reporter.start("hashing", total=total, unit="bytes")
-        with closing(run), closing(map_unordered(run.read, _targets(snapshot, selection), jobs=jobs)) as outcomes:
+        work = map_unordered(run.read, _targets(snapshot, selection), jobs=jobs)
+        with closing(source), closing(run), closing(work) as outcomes:
             for (row, target), outcome in outcomes:
                 if isinstance(outcome, Digested):
                     cache.put(snapshot.header.base_url or "", target, outcome.checksum)

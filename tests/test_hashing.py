@@ -315,7 +315,7 @@ def test_what_cannot_be_hashed_is_said(cache):
 
 def test_a_server_that_went_away_is_given_up(scripted, cache, monkeypatch):
     """After two failures in a row for each job, not one by one through a million objects; what was read is kept."""
-    monkeypatch.setattr(reading, "_ATTEMPTS", 1)
+    monkeypatch.setattr(reading, "_TRIES", 1)
     monkeypatch.setattr(reading, "_FIRST_DELAY_S", 0.001)
     server = scripted(lambda request: Answer(body=b"x", cut=None if request.path.endswith("/000") else 0))
     objects = [an_object(f"{number:03d}", 1) for number in range(100)]

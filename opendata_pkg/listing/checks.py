@@ -24,6 +24,7 @@ except ImportError:
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from email.message import Message
 
     from opendata_pkg.model import S3Object
 
@@ -92,7 +93,7 @@ class SourceChecksum:
         return self.algorithm if self.parts is None else f"{self.algorithm} of parts"
 
 
-def source_checksums(headers: Mapping[str, str]) -> tuple[SourceChecksum, ...]:
+def source_checksums(headers: Mapping[str, str] | Message) -> tuple[SourceChecksum, ...]:
     """S3's checksums in the headers of an answer with the whole object; those that cannot be computed are left out.
 
     What is called composite, and does not say of how many parts, says nothing.

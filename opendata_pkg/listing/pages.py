@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
-from opendata_pkg.listing.bucket import NotS3Error, parse_s3_time
+from botocore.exceptions import ClientError
+
+from opendata_pkg.listing.bucket import NotS3Error, error_status, parse_s3_time
+from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -26,33 +29,79 @@ _ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVe
 _FIELDS = ("Key", "VersionId", "Size", "ETag", "LastModified", "StorageClass", "IsLatest")
 _ROOT_WITHIN_BYTES = 1000
 _TAGS = {"Contents", "Version", "DeleteMarker"}
-_OK_STATUS = 200
+_OK_STATUS, _BAD_REQUEST = 200, 400
+# What a page calls the place where it ends, and how the next one is asked for.
+_MARKERS = {
+    False: {"NextContinuationToken": "ContinuationToken"},
+    True: {"NextKeyMarker": "KeyMarker", "NextVersionIdMarker": "VersionIdMarker"},
+}
+
+
+class BadMarkerError(SourceError):
+    """The server does not go on from where an earlier listing stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Entries in the server's order; with a delimiter, the prefixes up to it; whether no page follows."""
+    """Entries in the server's order; with a delimiter, the prefixes up to it; parameters that ask for the next page.
+
+    `following` is None where no page follows.
+    """
 
     entries: list[Entry]
     folders: tuple[str, ...]
-    is_last: bool
+    following: dict[str, str] | None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no page follows."""
+        return self.following is None
 
 
-def list_pages(bucket: Bucket, prefix: str, *, with_versions: bool, delimiter: str = "") -> Generator[Page, None, None]:
+def list_pages(
+    bucket: Bucket,
+    prefix: str,
+    *,
+    with_versions: bool,
+    delimiter: str = "",
+    after: dict[str, str] | None = None,
+) -> Generator[Page, None, None]:
     """The pages of everything below a prefix, or of the folder that it is; of a bucket that is watched (`watch`).
 
+    `after` is what a page of the same listing said of what follows it.
+
     Raises:
+        BadMarkerError: the server does not know `after` any more.
         SourceError: as `Bucket.explain` says; after retries with growing delays, also where S3 says SlowDown.
     """
-    operation: Any = "list_object_versions" if with_versions else "list_objects_v2"
+    ask: Any = bucket.client.list_object_versions if with_versions else bucket.client.list_objects_v2
     request = {"Bucket": bucket.name, "Prefix": prefix, **({"Delimiter": delimiter} if delimiter else {})}
-    with bucket.errors_in_words():
-        for page in bucket.client.get_paginator(operation).paginate(**request):
-            yield Page(
-                entries=page.get(_ENTRIES, []),
-                folders=tuple(folder["Prefix"] for folder in page.get("CommonPrefixes", ())),
-                is_last=not page.get("IsTruncated", False),
-            )
+    following, is_first = after, True
+    while is_first or following is not None:
+        with bucket.errors_in_words():
+            try:
+                answer = ask(**request, **(following or {}))
+            except ClientError as error:
+                if is_first and following and error_status(error) == _BAD_REQUEST:
+                    raise BadMarkerError(f"{bucket.where} does not go on after {following} ({error})") from error
+                raise
+        before, following, is_first = following, _following(bucket, answer, with_versions=with_versions), False
+        if following is not None and following == before:
+            raise NotS3Error(bucket.where, f"it lists the page after {following} for ever")
+        yield Page(
+            entries=answer.get(_ENTRIES, []),
+            folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),
+            following=following,
+        )
+
+
+def _following(bucket: Bucket, answer: dict[str, Any], *, with_versions: bool) -> dict[str, str] | None:
+    if not answer.get("IsTruncated", False):
+        return None
+    found = {name: answer[key] for key, name in _MARKERS[with_versions].items() if answer.get(key)}
+    if not found:
+        raise NotS3Error(bucket.where, "it says that a page of its list follows, but not how to ask for it")
+    return found
 
 
 def watch(bucket: Bucket) -> None:
@@ -107,7 +156,8 @@ def _taken_out(root: ET.Element) -> list[Entry]:
     """The entries of a page, which are removed from it. ValueError if one has no key, or a bad size or time."""
     namespace = root.tag[: root.tag.find("}") + 1]
     tags = {namespace + tag: tag for tag in _TAGS}
-    entries, others = [], []
+    entries: list[ET.Element] = []
+    others: list[ET.Element] = []
     for element in root:
         (entries if element.tag in tags else others).append(element)
     root[:] = others

@@ -21,29 +21,26 @@ from opendata_pkg.listing.bucket import (
 )
 from opendata_pkg.listing.checks import SourceChecksum, source_checksums
 from opendata_pkg.model import SourceError, is_real_version
+from opendata_pkg.transport import BrokenTransferError, RefusedError, Transport, TransportError
 from opendata_pkg.urls import object_url
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator
 
     from opendata_pkg.model import S3Object
+    from opendata_pkg.transport import Response
 
 CHUNK_BYTES = 1 << 20
-_CONNECT_TIMEOUT_S = 10
-_READ_TIMEOUT_S = 60
-_ATTEMPTS = 6
-_RETRY_STATUSES = (429, 500, 502, 503, 504)
 _NOT_FOUND = (404, 410)
 _DENIED = (401, 403)
 _PRECONDITION_FAILED = 412
 _PARTIAL = 206
 _ARCHIVED, _NO_BUCKET = "InvalidObjectState", "NoSuchBucket"
 _ERROR_CODE = re.compile(rb"<Code>(\w+)</Code>")
-_ERROR_BYTES = 4096
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 # "To retrieve the checksum, this mode must be enabled" (Amazon S3 API reference, GetObject).
 _CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
+_TRIES = 6
 _BREAKS_IN_A_ROW = 5
 _FIRST_DELAY_S = 0.5
 
@@ -93,6 +90,9 @@ class ObjectReader(Protocol):
 
     def checksums(self, target: S3Object) -> tuple[SourceChecksum, ...]:
         """What the source knows of an object's bytes: one request where it is S3. Raises as `open` does."""
+
+    def close(self) -> None:
+        """Close the connections that nobody uses, and the others as soon as they have done."""
 
 
 def read_on(
@@ -159,8 +159,19 @@ class S3ObjectReader:
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             raise explain_read_error(self.bucket, target, error) from error
         metadata = response["ResponseMetadata"]
-        chunks = _s3_chunks(target, response["Body"])
-        return _opened(chunks, response["Body"].close, metadata["HTTPStatusCode"], metadata["HTTPHeaders"])
+        is_partial = metadata["HTTPStatusCode"] == _PARTIAL
+        # `bytes 0-9/100` of a part.
+        total = (
+            response.get("ContentRange", "").rpartition("/")[2] if is_partial else str(response.get("ContentLength"))
+        )
+        return Opened(
+            chunks=_s3_chunks(target, response["Body"]),
+            close=response["Body"].close,
+            start=start if is_partial else 0,
+            total_bytes=int(total) if total.isascii() and total.isdigit() else None,
+            is_partial=is_partial,
+            checksums=() if is_partial else source_checksums(metadata["HTTPHeaders"]),
+        )
 
     def checksums(self, target: S3Object) -> tuple[SourceChecksum, ...]:
         """HeadObject with the same conditions."""
@@ -171,25 +182,12 @@ class S3ObjectReader:
             raise explain_read_error(self.bucket, target, error) from error
         return source_checksums(response["ResponseMetadata"]["HTTPHeaders"])
 
+    def close(self) -> None:
+        """Nothing: the connections are the bucket's."""
+
 
 def _ask_for_checksums(params: dict[str, Any], **_: object) -> None:
     params["headers"].update(_CHECKSUM_MODE)
-
-
-def _opened(chunks: Iterator[bytes], close: Callable[[], None], status: int, headers: Mapping[str, str]) -> Opened:
-    """What an answer's status and headers say of its bytes; `headers` have lower-case names, or any."""
-    place = _CONTENT_RANGE.fullmatch(headers.get("content-range", "")) if status == _PARTIAL else None
-    if place is not None:
-        total = None if place[2] == "*" else int(place[2])
-        return Opened(chunks=chunks, close=close, start=int(place[1]), total_bytes=total, is_partial=True)
-    length = headers.get("content-length", "")
-    return Opened(
-        chunks=chunks,
-        close=close,
-        start=0,
-        total_bytes=int(length) if length.isascii() and length.isdigit() else None,
-        checksums=source_checksums(headers),
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,71 +198,70 @@ class HttpObjectReader:
     """
 
     base_url: str
-    pool: urllib3.PoolManager
+    transport: Transport
     is_s3: bool = False
 
     @classmethod
     def create(cls, base_url: str, *, connections: int, is_s3: bool = False) -> HttpObjectReader:
         """A reader of the URLs below `base_url` that keeps up to `connections` open."""
-        retries = urllib3.Retry(
-            total=_ATTEMPTS - 1, backoff_factor=0.5, status_forcelist=_RETRY_STATUSES, raise_on_status=False, redirect=5
-        )
-        timeout = urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S)
-        pool = urllib3.PoolManager(maxsize=connections, retries=retries, timeout=timeout)
-        return cls(base_url=base_url, pool=pool, is_s3=is_s3)
+        return cls(base_url=base_url, transport=Transport.create(connections=connections, tries=_TRIES), is_s3=is_s3)
 
     def open(self, target: S3Object, start: int = 0, stop: int | None = None) -> Opened:
         """GET of the object's URL, as it is stored: nothing is decompressed on the way.
 
         A range is asked for only where an ETag tells that it is of the same bytes ("If-Range").
         """
-        headers = {"Accept-Encoding": "identity"} | (_CHECKSUM_MODE if self.is_s3 else {})
+        headers = dict(_CHECKSUM_MODE) if self.is_s3 else {}
         is_pinned = target.version_id is not None and is_real_version(target.version_id)
         if target.etag is not None and not is_pinned and self.is_s3:
             headers["If-Match"] = f'"{target.etag}"'
         if (wanted := _range(start, stop)) is not None and (target.etag is not None or is_pinned):
             headers |= {"Range": wanted} | ({} if is_pinned else {"If-Range": f'"{target.etag}"'})
-        response = self._request("GET", target, headers)
-        self._check_etag(target, response)
-        return _opened(_http_chunks(target, response), response.close, response.status, response.headers)
-
-    def checksums(self, target: S3Object) -> tuple[SourceChecksum, ...]:
-        """HEAD of the URL, where S3 answers; other servers keep none."""
-        if not self.is_s3:
-            return ()
-        response = self._request("HEAD", target, dict(_CHECKSUM_MODE))
-        response.close()
-        self._check_etag(target, response)
-        return source_checksums(response.headers)
-
-    def _request(self, method: str, target: S3Object, headers: dict[str, str]) -> urllib3.BaseHTTPResponse:
         url = object_url(self.base_url, target.key, target.version_id)
         try:
-            response = self.pool.request(method, url, headers=headers, preload_content=False, decode_content=False)
-            if response.status in {200, _PARTIAL}:
-                return response
-            found = _ERROR_CODE.search(response.read(_ERROR_BYTES)) if self.is_s3 else None
-            response.drain_conn()
-            response.release_conn()
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise ConnectionLostError(target.key, f"no answer for {url}: {error}") from error
-        code = found and found[1].decode()
-        if code == _ARCHIVED:
-            raise ObjectReadError(target.key, _archived(target))
-        if code == _NO_BUCKET:
-            raise ObjectReadError(target.key, f"there is no bucket at {self.base_url} any more: scan again")
-        refusal = _refusal(response.status, anonymous=True)
-        raise ObjectReadError(target.key, refusal if self.is_s3 else f"{refusal}: {url}")
-
-    def _check_etag(self, target: S3Object, response: urllib3.BaseHTTPResponse) -> None:
-        etag = response.headers.get("ETag", "").removeprefix("W/").strip('"')
-        if target.etag is not None and etag and etag != target.etag:
+            response = self.transport.open(url, headers=headers)
+        except RefusedError as error:
+            raise self._refused(target, error) from error
+        except TransportError as error:
+            raise ConnectionLostError(target.key, str(error)) from error
+        if target.etag is not None and response.etag and response.etag != target.etag:
             response.close()
             raise ObjectReadError(
                 target.key,
-                f"expected ETag {target.etag} as listed, got {etag}: it changed since, and must be listed again; "
-                "or the listing's ETags are not those of this server, and are better left out",
+                f"expected ETag {target.etag} as listed, got {response.etag}: it changed since, and must be listed "
+                "again; or the listing's ETags are not those of this server, and are better left out",
             )
+        return Opened(
+            chunks=_http_chunks(target, response),
+            close=response.close,
+            start=response.start,
+            total_bytes=response.total_bytes,
+            is_partial=response.status == _PARTIAL,
+            checksums=() if response.status == _PARTIAL else source_checksums(response.headers),
+        )
+
+    def checksums(self, target: S3Object) -> tuple[SourceChecksum, ...]:
+        """What S3 says before it sends the object; other servers keep none."""
+        if not self.is_s3:
+            return ()
+        with closing(self.open(target)) as opened:
+            return opened.checksums
+
+    def close(self) -> None:
+        """Close what is idle; nothing is kept afterwards."""
+        self.transport.close()
+
+    def _refused(self, target: S3Object, error: RefusedError) -> ObjectReadError:
+        if error.status == 0:
+            return ConnectionLostError(target.key, str(error))
+        found = _ERROR_CODE.search(error.body) if self.is_s3 else None
+        code = found and found[1].decode()
+        if code == _ARCHIVED:
+            return ObjectReadError(target.key, _archived(target))
+        if code == _NO_BUCKET:
+            return ObjectReadError(target.key, f"there is no bucket at {self.base_url} any more: scan again")
+        refusal = _refusal(error.status, anonymous=True)
+        return ObjectReadError(target.key, refusal if self.is_s3 else f"{refusal}: {error.url}")
 
 
 def _s3_chunks(target: S3Object, body: Any) -> Iterator[bytes]:
@@ -275,13 +272,11 @@ def _s3_chunks(target: S3Object, body: Any) -> Iterator[bytes]:
         raise _BrokenOffError(target.key, f"the connection broke: {error}") from error
 
 
-def _http_chunks(target: S3Object, response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+def _http_chunks(target: S3Object, response: Response) -> Iterator[bytes]:
     try:
-        yield from response.stream(CHUNK_BYTES, decode_content=False)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _BrokenOffError(target.key, f"the connection broke: {error}") from error
-    # Nothing but a socket read to its end may be used again.
-    response.release_conn()
+        yield from response.chunks(CHUNK_BYTES)
+    except BrokenTransferError as error:
+        raise _BrokenOffError(target.key, str(error)) from error
 
 
 def explain_read_error(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from opendata_pkg.listing.bucket import open_bucket
@@ -12,8 +12,6 @@ from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
     from opendata_pkg.listing.read import ObjectReader
-
-_OPEN = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,17 +26,30 @@ class ObjectSource:
     connections: int = 10
 
     def reader(self) -> ObjectReader:
-        """The reader of this source, opened once a process.
+        """The reader of this source: the same for all threads of a process, opened when it is first asked for.
 
         Raises:
             SourceError: the bucket refused or did not answer.
             UsageError: it names neither a bucket nor a base URL.
         """
-        return _reader(self)
+        with _opening:
+            if self not in _readers:
+                _readers[self] = _open(self)
+            return _readers[self]
+
+    def close(self) -> None:
+        """Close this process's reader, if there is one."""
+        with _opening:
+            reader = _readers.pop(self, None)
+        if reader is not None:
+            reader.close()
 
 
-@lru_cache(maxsize=_OPEN)
-def _reader(source: ObjectSource) -> ObjectReader:
+_opening = threading.Lock()
+_readers: dict[ObjectSource, ObjectReader] = {}
+
+
+def _open(source: ObjectSource) -> ObjectReader:
     if source.bucket is None:
         if source.base_url is None:
             raise UsageError("expected a bucket or a base URL to read from")

@@ -42,13 +42,25 @@ def serve(data=DATA, cuts=(), headers=None):
     return answer
 
 
+_OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_at_the_end():
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
+
+
 def readers(server):
-    """Both kinds, of the same server."""
-    return {
+    """Every kind, of the same server."""
+    found = {
         "s3": S3ObjectReader(bucket=open_bucket("b", endpoint_url=server.url)),
         "http": HttpObjectReader.create(f"{server.url}/b/", connections=1),
         "public": HttpObjectReader.create(f"{server.url}/b/", connections=1, is_s3=True),
     }
+    _OPENED.extend(found.values())
+    return found
 
 
 KINDS = ["s3", "http", "public"]
@@ -140,7 +152,7 @@ def test_a_broken_http_connection_goes_on_where_an_etag_allows(scripted, kind, k
 def test_a_connection_that_always_breaks_is_given_up(scripted, kind):
     """After five breaks without getting further."""
     server = scripted(serve(b"x" * 100, cuts=[0] * 99))
-    with pytest.raises(ConnectionLostError, match="the connection broke"):
+    with pytest.raises(ConnectionLostError, match=r"the connection broke|the server stopped 100 bytes before the end"):
         read(readers(server)[kind], a_file(size_bytes=100))
     assert len(server.requests) == 5
 
@@ -290,7 +302,7 @@ def test_a_large_object_is_read_by_several_connections(scripted, small_ranges, k
     found = read(readers(server)[kind], a_file(etag=ETag("e")), counted, lanes=4)
     assert found.sha256 == hashlib.sha256(DATA).hexdigest()
     assert sum(counted) == len(DATA)
-    asked = [request.headers["range"] for request in server.requests if request.method == "GET"]
+    asked = [request.headers["range"] for request in server.requests if "range" in request.headers]
     assert len(set(asked)) >= 52
     assert len(asked) <= 56
 
