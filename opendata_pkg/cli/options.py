@@ -23,6 +23,9 @@ def _size(text: str | int) -> int:
 
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout instead of text.")]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--jsonl", help="Print one JSON document a line on stdout: for long results, as they come.")
+]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress and no messages.")]
 StoreOption = Annotated[
     str | None,
@@ -61,6 +64,7 @@ SmallerOption = Annotated[
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Use only what was read before; never touch the network.")
 ]
+LockOption = Annotated[Path, typer.Option("--lock", metavar="FILE", help="The lock.")]
 EndpointUrlOption = Annotated[
     str | None,
     typer.Option("--endpoint-url", metavar="URL", help="An S3 server other than Amazon's."),
