@@ -37,7 +37,7 @@ def pin(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="BRANCH, BRANCH@VERSION or BRANCH@VERSION:PATH, s3://bucket/prefix, or a snapshot."
+            metavar="DATASET", help="[BRANCH][@VERSION][:PATH] of a store, s3://bucket/prefix, or a snapshot."
         ),
     ],
     *,
