@@ -37,7 +37,8 @@ def pin(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="BRANCH, BRANCH@VERSION or BRANCH@VERSION:PATH, s3://bucket/prefix, or a snapshot."
+            metavar="DATASET",
+            help="BRANCH or BRANCH@VERSION, with :PATH a part of it; s3://bucket/prefix; or a snapshot (….parquet).",
         ),
     ],
     *,
