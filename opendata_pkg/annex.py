@@ -21,6 +21,21 @@ WEB_UUID = "00000000-0000-0000-0000-000000000001"
 # "KEY to file name escapes" (doc/internals/key_format): a key becomes one path component.
 _KEY_FILE = str.maketrans({"&": "&a", "%": "&s", ":": "&c", "/": "%"})
 
+_KEY_UNESCAPE = {"&a": "&", "&s": "%", "&c": ":", "%": "/"}
+_KEY_ESCAPE = re.compile("&[asc]|%")
+_KEY = re.compile(r"(?P<backend>[A-Z0-9_]+)(?:-s(?P<size>[0-9]+))?(?:-[mSC][0-9]+)*--(?P<name>.+)", re.DOTALL)
+_HEX = re.compile(r"[0-9a-f]{32,128}")
+
+# git-annex's backends that hash content → hashlib's names.
+_ALGORITHMS = {
+    "MD5": "md5",
+    "SHA1": "sha1",
+    **{f"SHA{bits}": f"sha{bits}" for bits in (224, 256, 384, 512)},
+    **{f"SHA3_{bits}": f"sha3_{bits}" for bits in (224, 256, 384, 512)},
+    "BLAKE2B512": "blake2b",
+    "BLAKE2S256": "blake2s",
+}
+
 # Annex.Locations.hashDirMixed: 5-bit groups of a word index this alphabet, which has no vowels that could spell words.
 _MIXED = "0123456789zqjxkmvwgpfZQJXKMVWGPF"
 
@@ -97,6 +112,39 @@ def symlink_target(key: AnnexKey, depth: int) -> str:
     """Where the symlink of a locked file points, for a file `depth` folders below the top of its tree."""
     file = key.translate(_KEY_FILE)
     return f"{'../' * depth}.git/annex/objects/{_hash_dir_mixed(key)}/{file}/{file}"
+
+
+def object_paths(key: AnnexKey) -> tuple[str, str]:
+    """Where a key's content may be, relative to the git folder: as ordinary repositories have it, and as bare ones."""
+    file = key.translate(_KEY_FILE)
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    folders = _hash_dir_mixed(key), f"{digest[:3]}/{digest[3:6]}"
+    return f"annex/objects/{folders[0]}/{file}/{file}", f"annex/objects/{folders[1]}/{file}/{file}"
+
+
+def key_of_target(target: str) -> AnnexKey | None:
+    """The key that a symlink's target or the text of a pointer file names; None if it is no annexed file's."""
+    path = target.replace("\\", "/")
+    # "/annex/objects/KEY LF" is a pointer, and more lines may follow; "….git/annex/objects/XX/YY/KEY/KEY" a symlink.
+    path = path.split("\n", 1)[0]
+    folder, _, file = path.rpartition("/")
+    if not file or not (folder == "/annex/objects" or ".git/annex/objects/" in f"{folder}/"):
+        return None
+    return AnnexKey(_KEY_ESCAPE.sub(lambda match: _KEY_UNESCAPE[match[0]], file))
+
+
+def what_key_says(key: AnnexKey) -> tuple[int | None, str | None]:
+    """The size in bytes and the digest (`ALGORITHM:HEX`, by hashlib's names) that a key binds; None for either if not.
+
+    URL, VURL and WORM keys bind no content. "BACKEND[-sSIZE][-mMTIME][-SCHUNKSIZE-CCHUNK]--NAME".
+    """
+    match = _KEY.fullmatch(key)
+    if match is None:
+        return None, None
+    size = None if match["size"] is None else int(match["size"])
+    algorithm = _ALGORITHMS.get(match["backend"].removesuffix("E"))
+    name = match["name"].split(".", 1)[0]
+    return size, None if algorithm is None or not _HEX.fullmatch(name) else f"{algorithm}:{name}"
 
 
 def log_stem(key: AnnexKey) -> str:

@@ -24,16 +24,20 @@ class NoCopyError(NotFoundError):
     """There is no such folder."""
 
 
-class Copies:
-    """A folder whose files may be some of those wanted. Nothing in it is trusted: who copies a file checks the copy.
+def check_folder(folder: Path) -> None:
+    """Check that there is a folder.
 
     Raises:
-        NoCopyError: there is no such folder.
+        NoCopyError: there is none.
     """
+    if not folder.is_dir():
+        raise NoCopyError(f"no folder {folder}: name the one that holds a copy after --from, or leave it out")
+
+
+class Copies:
+    """A folder whose files may be some of those wanted. Nothing in it is trusted: who copies a file checks the copy."""
 
     def __init__(self, folder: Path, wanted: Iterable[LockedFile], *, jobs: int) -> None:
-        if not folder.is_dir():
-            raise NoCopyError(f"no folder {folder}: name the one that holds a copy after --from, or leave it out")
         self.folder, self.wanted, self.jobs = folder, tuple(wanted), jobs
 
     def candidates(self, place: str, file: LockedFile) -> Iterator[Path]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.citation import citation_text, reference_of
@@ -22,11 +22,14 @@ from opendata_pkg.lock import LOCK_NAME, Lock
 from opendata_pkg.lock_format import LockContent, LockedFile, LockSelection, find_clash, parse_lock
 from opendata_pkg.model import Grade, InputError, NotFoundError, UsageError, is_real_version
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.selection import FILES, Rules
+from opendata_pkg.selection import Rules
+from opendata_pkg.sides import locked_table
 from opendata_pkg.target import open_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    import pyarrow as pa
 
     from opendata_pkg.branch import License
     from opendata_pkg.selection import SelectedFile, Selection
@@ -348,22 +351,14 @@ def _change(before: LockContent, after: LockContent, name: str) -> Diff | None:
     if name not in before.selections:
         return None
     old, new = before.selections[name], after.selections[name]
-    tables = [_table(file for file in content.files if file.selection == name) for content in (before, after)]
-    sides = [
-        Side(word=f"{name} at {_state(entry.version, entry.snapshot)}", files=len(table), size_bytes=_sum(table))
-        for entry, table in zip((old, new), tables, strict=True)
+    tables = [
+        locked_table({file.path: file for file in content.files if file.selection == name}, {name: new.branch})
+        for content in (before, after)
     ]
+    sides = [_side(entry, table) for entry, table in zip((old, new), tables, strict=True)]
     return Diff(before=sides[0], after=sides[1], table=diff_tables(*tables))
 
 
-def _sum(table: pa.Table) -> int:
-    return sum(size or 0 for size in table["size"].to_pylist())
-
-
-def _table(files: Iterable[LockedFile]) -> pa.Table:
-    """Rows of a lock as the comparison wants them."""
-    rows = [(file.path, file.size_bytes, file.sha256, file.md5, file.version_id) for file in files]
-    names = ("path", "size", "sha256", "md5", "version_id")
-    columns = zip(*rows, strict=True) if rows else [()] * len(names)
-    table = {name: pa.array(values, FILES.field(name).type) for name, values in zip(names, columns, strict=True)}
-    return pa.table(table | {"branch": pa.nulls(len(rows), pa.string())})
+def _side(entry: LockSelection, table: pa.Table) -> Side:
+    word = f"{entry.name} at {_state(entry.version, entry.snapshot)}"
+    return Side(word=word, files=len(table), size_bytes=pc.sum(table["size"]).as_py() or 0)

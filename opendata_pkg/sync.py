@@ -12,13 +12,13 @@ import re
 import stat
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg.copies import Copies, digest_of
+from opendata_pkg.copies import Copies, check_folder, digest_of
 from opendata_pkg.model import OpenDataError, UsageError
 from opendata_pkg.paths import fold
 from opendata_pkg.progress import SILENT, Reporter
@@ -28,6 +28,7 @@ from opendata_pkg.target_folder import InTheWayError, TargetFolder, describe
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from opendata_pkg.cache import FileCache
     from opendata_pkg.lock import Lock
     from opendata_pkg.lock_format import LockedFile
 
@@ -87,9 +88,14 @@ class SyncResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
-        failed = [{"path": failure.place, "error": str(failure.error)} for failure in self.failed]
-        lists = {"removed": list(self.removed), "left": list(self.left), "failed": failed}
-        return asdict(self) | {"folder": str(self.folder), "files": self.files} | lists
+        return {
+            "folder": str(self.folder),
+            "files": self.files,
+            **{name: getattr(self, name) for name in _COUNTS},
+            "removed": list(self.removed),
+            "left": list(self.left),
+            "failed": [{"path": failure.place, "error": str(failure.error)} for failure in self.failed],
+        }
 
 
 def sync(
@@ -122,6 +128,8 @@ def sync(
         NoCopyError: there is no such folder as `from_`.
         OSError: the disk is full, or the folder cannot be written.
     """
+    if from_ is not None and not _URL.match(str(from_)):
+        check_folder(Path(from_))
     folder = lock.data if to is None else to
     with TargetFolder.open(folder) as target:
         run = _Run(lock, target, reporter, link=link, jobs=jobs, offline=lock.offline if offline is None else offline)
@@ -149,7 +157,9 @@ class _Run:
         self.known = dict(self.before.known)
         self.bringing = dict(self.before.bringing)
         # Two selections may share a file: the first one's row is taken.
-        self.wanted = dict(reversed(list(zip(lock.content.places, lock.files, strict=True))))
+        self.wanted: dict[str, LockedFile] = {}
+        for place, file in zip(lock.content.places, lock.files, strict=True):
+            self.wanted.setdefault(place, file)
         self.missing: dict[str, bool] = {}
         self.count: Counter[str] = Counter()
         self.removed: list[str] = []
@@ -309,22 +319,24 @@ class _Run:
 
     def _bring_by_cache(self, base_url: str | None) -> None:
         """Take what the cache has, and download the rest into it."""
-        from opendata_pkg.cache import FileCache  # noqa: PLC0415 - a sync that finds all in place needs none of it
+        from opendata_pkg.cache import CacheChangedError, FileCache  # noqa: PLC0415 - a sync that finds all in place needs none of it
         from opendata_pkg.download import Got  # noqa: PLC0415
         from opendata_pkg.transport import Transport  # noqa: PLC0415
 
+        cache = FileCache.open()
         items = [self.lock.cache_item(self.wanted[place], base_url=base_url) for place in self.missing]
-        put = self._link if self.link else partial(self._copy, hashed=False)
+        put = partial(self._link, cache) if self.link else partial(self._copy, hashed=False)
         with Transport.create(connections=self.jobs, offline=self.offline) as transport:
-            for outcome in FileCache.open().bring(items, transport=transport, jobs=self.jobs, reporter=self.reporter):
+            for outcome in cache.bring(items, transport=transport, jobs=self.jobs, reporter=self.reporter):
                 place = outcome.wanted.name
                 if not isinstance(outcome, Got):
                     self._fail(place, outcome.error)
+                    continue
+                count = "downloaded" if outcome.url else "from_cache"
+                if not self._put(place, count, partial(put, outcome.path)):
+                    self._fail(place, CacheChangedError(f"{outcome.path} changed while it was copied: run this again"))
                 elif outcome.url:
-                    self._put(place, "downloaded", partial(put, outcome.path))
                     self.count["downloaded_bytes"] += outcome.size_bytes
-                else:
-                    self._put(place, "from_cache", partial(put, outcome.path))
 
     def _put(self, place: str, count: str, put: Callable[[str], os.stat_result | None]) -> bool:
         """Put a file at its place; whether that is settled now, be it because something is in the way."""
@@ -344,9 +356,12 @@ class _Run:
         fits = partial(_fits, self.wanted[place], hashed=hashed)
         return self.target.copy(source, place, check=fits, replace=self.missing[place])
 
-    def _link(self, source: Path, place: str) -> os.stat_result | None:
+    def _link(self, cache: FileCache, source: Path, place: str) -> os.stat_result | None:
+        """Give a file of the cache another name."""
+        file = self.wanted[place]
         try:
-            return self.target.link(source, place, replace=self.missing[place])
+            with cache.while_linking(self.lock.selections[file.selection].snapshot, file.path):
+                return self.target.link(source, place, replace=self.missing[place])
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise

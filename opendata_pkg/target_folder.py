@@ -28,6 +28,7 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # "ioctl_ficlone": Linux shares the blocks of two files until one of them is written to.
 _FICLONE = 0x40049409
 _BLOCK_BYTES = 1 << 20
+_WRITE = 0o222
 
 
 class BusyFolderError(SourceError):
@@ -88,6 +89,7 @@ class TargetFolder:
             part = self._enter(PART)
             for name in os.listdir(part):  # noqa: PTH208 - a path would be looked up anew
                 os.unlink(name, dir_fd=part)
+            self._forget(PART)
             os.rmdir(PART, dir_fd=self._top)
 
     def _close(self) -> None:
@@ -160,12 +162,14 @@ class TargetFolder:
         """
 
         def write(part: int, name: str) -> bool:
-            with os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=part), "r+b", buffering=0) as target:
-                with source.open("rb", buffering=0) as stream:
+            # Buffered: a raw file may take less than it is given, and say nothing of it.
+            with os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=part), "r+b") as target:
+                with source.open("rb") as stream:
                     try:
                         fcntl.ioctl(target, _FICLONE, stream.fileno())
                     except OSError:
                         shutil.copyfileobj(stream, target, _BLOCK_BYTES)
+                target.flush()
                 target.seek(0)
                 return check(target.fileno())
 
@@ -179,7 +183,8 @@ class TargetFolder:
         """
 
         def write(part: int, name: str) -> bool:
-            source.chmod(source.stat().st_mode & 0o555)
+            if (mode := stat.S_IMODE(source.stat().st_mode)) & _WRITE:
+                source.chmod(mode & ~_WRITE)
             os.link(source, name, dst_dir_fd=part, follow_symlinks=False)
             return True
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.citation.model import Covers
-from opendata_pkg.citation.text import human_size, licence_words, proofs
+from opendata_pkg.citation.text import licence_words, proofs
+from opendata_pkg.text import human_bytes
 
 if TYPE_CHECKING:
     from opendata_pkg.citation.model import Agent, Citation
@@ -55,4 +56,4 @@ def _dimensions(citation: Citation) -> str | None:
     if citation.files is None or citation.size_bytes is None:
         return None
     part = "of the dataset's files" if citation.covers is Covers.SELECTION and citation.version else "files"
-    return f"{citation.files} {part}, {human_size(citation.size_bytes)}"
+    return f"{citation.files} {part}, {human_bytes(citation.size_bytes)}"

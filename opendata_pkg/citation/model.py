@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from opendata_pkg.branch import License
+from opendata_pkg.branch import License, default_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,7 +155,7 @@ class Citation:
     @property
     def license_names(self) -> tuple[str, ...]:
         """Each licence by its id, else its title, else its URL."""
-        return tuple(dict.fromkeys(x.name or x.title or x.path or "" for x in self.licenses))
+        return tuple(dict.fromkeys(filter(None, (x.name or x.title or x.path for x in self.licenses))))
 
     def reference(self) -> dict[str, Any]:
         """What a lock keeps of a citation beside its text, as JSON values (schemas/internal/lock.json)."""
@@ -177,11 +177,15 @@ class Citation:
 
 
 def fields_of_reference(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The inverse of `Citation.reference`: arguments of `Citation`."""
+    """The inverse of `Citation.reference`: arguments of `Citation`. Somebody may have edited it: nothing is raw."""
     return {
         **document,
+        "name": default_name(document["name"]) or "files",
+        "title": one_line(document["title"]),
         "authors": tuple(Agent(**agent) for agent in document["authors"]),
         "licenses": tuple(License(**terms) for terms in document.get("licenses", ())),
+        "url": public_url(document.get("url")),
+        "doi": doi_of(f"doi:{document.get('doi', '')}"),
     }
 
 

@@ -32,21 +32,20 @@ class Format(StrEnum):
 def render(citations: Sequence[Citation], form: Format, *, lock: str | None = None) -> str:
     """The text of a file of that format. `lock` is the name of the lock that they are of, None if they are of none.
 
-    What stands in a lock more than once is cited once. The text for a lock is a paragraph on the availability of the
-    data; DataCite's is one record, for a lock a list of them.
+    The text for a lock is a paragraph on the availability of the data; DataCite's is one record, for a lock a list.
 
     Raises:
         UndatedError: DataCite wants a year, and there is none.
     """
-    each = list(dict.fromkeys(citations))
     if form is Format.TEXT:
-        return f"{to_text(each[0])}\n" if lock is None else availability(each, lock=lock)
+        return f"{to_text(citations[0])}\n" if lock is None else availability(citations, lock=lock)
     if form in {Format.BIBTEX, Format.BIBLATEX}:
         write = to_bibtex if form is Format.BIBTEX else to_biblatex
-        return "\n".join(map(write, each))
+        return "\n".join(map(write, citations))
     if form is Format.CFF:
-        return to_cff(each[0]) if len(each) == 1 else collection_to_cff(each, title=f"The data of {lock}")
+        several = len(citations) > 1
+        return collection_to_cff(citations, title=f"The data of {lock}") if several else to_cff(citations[0])
     if form is Format.CSL:
-        return dump_json(list(map(to_csl, each)))
-    records = list(map(to_datacite, each))
+        return dump_json(list(map(to_csl, citations)))
+    records = list(map(to_datacite, citations))
     return dump_json(records[0] if lock is None else records)

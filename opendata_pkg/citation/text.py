@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opendata_pkg.citation.model import Citation, Covers, one_line
+from opendata_pkg.text import human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
-_STEP = 1000
 
 
 def to_text(citation: Citation) -> str:
@@ -22,12 +20,12 @@ def to_text(citation: Citation) -> str:
     said = [
         f"{authors_text(citation)} ({citation.year or 'n.d.'}).",
         f"{citation.title}{_which(citation)} [Data set].",
-        f"{citation.publisher}." if citation.publisher else "",
+        citation.publisher and f"{citation.publisher.removesuffix('.')}.",
         f"{citation.link}." if citation.link else "",
         f"{first_upper(proof)}." if proof else "",
         f"{licence_words(citation.license_names)}.",
     ]
-    return one_line(" ".join(said))
+    return one_line(" ".join(filter(None, said)))
 
 
 def authors_text(citation: Citation) -> str:
@@ -69,7 +67,7 @@ def availability(citations: Sequence[Citation], *, lock: str) -> str:
     """
     parts = [
         f"{amount(citation)} of {citation.title}{_version(citation)}"
-        + (f" ({'; '.join(proofs(citation))})" if proofs(citation) else "")
+        + (f" ({citation.fixity.words})" if citation.fixity else "")
         + f", {_terms(citation)} [{number}]"
         for number, citation in enumerate(citations, 1)
     ]
@@ -77,7 +75,7 @@ def availability(citations: Sequence[Citation], *, lock: str) -> str:
     gap = sum(citation.fixity.incomplete for citation in citations if citation.fixity)
     again = f"`opendata sync --lock {lock}` brings exactly these files again and checks each against its digest."
     sentences = [
-        f"The data of this work are {_join(parts)}.",
+        f"This work uses {_join(parts)}.",
         f"{licence_words(names)}.",
         f"The file {lock} names each of these files with its size, digest and addresses; {again}",
         f"Of {gap} of them no digest is known: they can be fetched, not checked." if gap else "",
@@ -85,14 +83,6 @@ def availability(citations: Sequence[Citation], *, lock: str) -> str:
     paragraph = one_line(" ".join(sentences))
     references = [f"[{number}] {to_text(citation)}" for number, citation in enumerate(citations, 1)]
     return "\n".join([paragraph, "", *references]) + "\n"
-
-
-def human_size(size_bytes: int) -> str:
-    """A size in units of 1000: `1.5 MB`."""
-    size, unit = float(size_bytes), 0
-    while round(size, 1) >= _STEP and unit < len(_UNITS) - 1:
-        size, unit = size / _STEP, unit + 1
-    return f"{size_bytes} bytes" if unit == 0 else f"{size:.1f} {_UNITS[unit]}"
 
 
 def _which(citation: Citation) -> str:
@@ -113,7 +103,7 @@ def _version(citation: Citation) -> str:
 def amount(citation: Citation) -> str:
     """How many files and bytes are cited: `12 files, 3.4 MB`."""
     files = "1 file" if citation.files == 1 else f"{citation.files} files"
-    return files if citation.size_bytes is None else f"{files}, {human_size(citation.size_bytes)}"
+    return files if citation.size_bytes is None else f"{files}, {human_bytes(citation.size_bytes)}"
 
 
 def _terms(citation: Citation) -> str:

@@ -64,6 +64,7 @@ SmallerOption = Annotated[
 OfflineOption = Annotated[
     bool, typer.Option("--offline", help="Use only what was read before; never touch the network.")
 ]
+LockOption = Annotated[Path, typer.Option("--lock", metavar="FILE", help="The lock.")]
 EndpointUrlOption = Annotated[
     str | None,
     typer.Option("--endpoint-url", metavar="URL", help="An S3 server other than Amazon's."),
@@ -71,4 +72,8 @@ EndpointUrlOption = Annotated[
 ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", metavar="NAME", help="Sign requests as this AWS profile; by default nothing is signed."),
+]
+MaxSizeOption = Annotated[
+    int | None,
+    typer.Option("--max-size", metavar="SIZE", parser=_size, help="Keep at most this, such as 50GB."),
 ]
