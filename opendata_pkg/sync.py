@@ -12,7 +12,7 @@ import re
 import stat
 import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum, auto
 from functools import partial
 from pathlib import Path
@@ -88,9 +88,14 @@ class SyncResult:
 
     def to_dict(self) -> dict[str, Any]:
         """The result as JSON values."""
-        failed = [{"path": failure.place, "error": str(failure.error)} for failure in self.failed]
-        lists = {"removed": list(self.removed), "left": list(self.left), "failed": failed}
-        return asdict(self) | {"folder": str(self.folder), "files": self.files} | lists
+        return {
+            "folder": str(self.folder),
+            "files": self.files,
+            **{name: getattr(self, name) for name in _COUNTS},
+            "removed": list(self.removed),
+            "left": list(self.left),
+            "failed": [{"path": failure.place, "error": str(failure.error)} for failure in self.failed],
+        }
 
 
 def sync(

@@ -94,6 +94,11 @@ class Target(ABC):
         """How messages name it."""
 
     @property
+    def prefix(self) -> str:
+        """The folder that paths in rules are relative to, with its slash; empty for all."""
+        return self._prefix
+
+    @property
     @abstractmethod
     def _prefix(self) -> str:
         """The folder that paths in rules are relative to, with its slash; empty for all."""

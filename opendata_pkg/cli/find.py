@@ -50,7 +50,8 @@ def find(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="[BRANCH][@VERSION][:PATH], s3://bucket/prefix, or a snapshot (….parquet)."
+            metavar="DATASET",
+            help="BRANCH or BRANCH@VERSION, with :PATH a part of it; s3://bucket/prefix; or a snapshot (….parquet).",
         ),
     ],
     *,
@@ -58,7 +59,10 @@ def find(
     exclude: ExcludeOption = None,
     larger: LargerOption = None,
     smaller: SmallerOption = None,
-    grade: Annotated[Grade | None, typer.Option("--grade", help="Only files of this grade.")] = None,
+    grade: Annotated[
+        Grade | None,
+        typer.Option("--grade", metavar="GRADE", help="Only fixed, verifiable, versioned or mutable files."),
+    ] = None,
     sort: Annotated[_Sort, typer.Option("--sort", help="By path, or the largest first.")] = _Sort.PATH,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Print so many at most; all are counted.")
@@ -74,7 +78,7 @@ def find(
     jsonl: JsonLinesOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List files by their paths and sizes: path, size, grade, digest and URL of each; nothing is fetched."""
+    """List the files of a dataset, bucket or snapshot: size, grade, digest, path, URL; nothing is fetched."""
     from opendata_pkg import find as finding
     from opendata_pkg.info import describe_file
     from opendata_pkg.selection import Rules

@@ -12,16 +12,19 @@ from typer.core import TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
+from opendata_pkg.cli.cache import cache
 from opendata_pkg.cli.cite import cite
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
 from opendata_pkg.cli.diff import diff
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.fetch import fetch
 from opendata_pkg.cli.find import find
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
 from opendata_pkg.cli.pin import pin
+from opendata_pkg.cli.registry import registry
 from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
 from opendata_pkg.cli.sync import sync
@@ -91,8 +94,9 @@ def _opendata(
 
 _COMMANDS = {
     "Look around": (tree, info, versions, find, diff),
+    "Get files": (fetch, registry, cache),
+    "Pin and cite": (pin, unpin, sync, verify, cite),
     "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
-    "Use exact files": (pin, unpin, sync, verify, cite),
     "See it all": (demo,),
 }
 _SECTIONS = {title: [command.__name__ for command in commands] for title, commands in _COMMANDS.items()}

@@ -73,3 +73,7 @@ ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", metavar="NAME", help="Sign requests as this AWS profile; by default nothing is signed."),
 ]
+MaxSizeOption = Annotated[
+    int | None,
+    typer.Option("--max-size", metavar="SIZE", parser=_size, help="Keep at most this, such as 50GB."),
+]
