@@ -13,16 +13,14 @@ from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg.annex import key_of
 from opendata_pkg.citation import of_tree, to_cff
 from opendata_pkg.descriptor import README_RESOURCE, SCHEMA_PATH
 from opendata_pkg.file_checks import Subject, check_files
 from opendata_pkg.file_digests import DEFAULT_JOBS
 from opendata_pkg.git.objects import hex_id, object_id, tag_body
 from opendata_pkg.git.repository import BrokenRepositoryError, GitError
-from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
+from opendata_pkg.model import InputError, NotFoundError, ObjectKey, VersionId, best_digest
 from opendata_pkg.parallel import map_unordered
-from opendata_pkg.plan import PlannedFile
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import INDEX
 from opendata_pkg.registry import registry_line
@@ -348,15 +346,8 @@ def _registry(folder: Path, shards: list[dict[str, Any]], base_url: str) -> Iter
     for shard in shards:
         with (folder / shard["path"]).open(encoding="utf-8", newline="") as stream:
             for row in csv.DictReader(stream):
-                entry = S3Object(
-                    key=ObjectKey(unescape_line(row["key"])),
-                    version_id=VersionId(row["version_id"]) if row["version_id"] else None,
-                    size_bytes=int(row["bytes"]) if row["bytes"] else None,
-                    etag=ETag(row["etag"]) if row["etag"] else None,
-                    sha256=Sha256(row["sha256"]) if row["sha256"] else None,
-                    md5=Md5(row["md5"]) if row["md5"] else None,
-                )
-                url = object_url(base_url, entry.key, entry.version_id)
-                file = PlannedFile(path=row["path"], entry=entry, annex_key=key_of(entry, url), url=url)
-                if (line := registry_line(file)) is not None:
+                version_id = VersionId(row["version_id"]) if row["version_id"] else None
+                url = object_url(base_url, ObjectKey(unescape_line(row["key"])), version_id)
+                digest = best_digest(row["sha256"] or None, row["md5"] or None)
+                if (line := registry_line(row["path"], digest, url)) is not None:
                     yield line.encode()
