@@ -384,7 +384,8 @@ def test_a_result_is_told_in_one_line_a_finding_whatever_names_hold():
         "checked 2 files of data against opendata.lock, 1,234 bytes as recorded: 1 as recorded, 1 missing"
     )
     drawn = result._repr_html_()
-    assert "<td>new%0Aline%1B[31m &lt;b&gt;&amp;</td>" in drawn
+    assert ">new%0Aline%1B[31m &lt;b&gt;&amp;</td>" in drawn
+    assert "not as recorded: checked 2 files" in drawn
     assert "a &lt;note&gt;" in drawn
     document = result.to_dict()
     assert document["ok"] is False
@@ -397,7 +398,7 @@ def test_a_result_is_told_in_one_line_a_finding_whatever_names_hold():
 def test_a_notebook_draws_a_small_table_however_much_was_found():
     """Fifty rows, then a count; none at all if there is nothing to tell."""
     tally = Tally()
-    assert "<table>" not in tally.result(target="t", against="a")._repr_html_()
+    assert "<tr>" not in tally.result(target="t", against="a")._repr_html_()
     for number in range(1060):
         tally.add(Finding(status=Status.EXTRA, path=f"{number:04}", note="nobody recorded it"))
     drawn = tally.result(target="t", against="a")._repr_html_()
