@@ -37,7 +37,7 @@ def verify(
         typer.Option(
             "--against",
             metavar="DATASET",
-            help="Against [BRANCH][@VERSION][:PATH] of a store, s3://bucket/prefix or a snapshot file.",
+            help="Against BRANCH, BRANCH@VERSION, or with :PATH, of a store; s3://bucket/prefix; or a snapshot file.",
         ),
     ] = None,
     # Without the environment's store: `opendata verify` in a folder with a lock means the lock, whatever is set there.
