@@ -61,8 +61,8 @@ def git_environment() -> dict[str, str]:
     return environment
 
 
-def call_git(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
-    """Run git in `cwd` and return its stdout.
+def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
+    """Run git in `cwd` and return its stdout; in `git_environment()` unless another one is given.
 
     Raises:
         BrokenRepositoryError: there is no such folder.
@@ -72,7 +72,12 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
         raise BrokenRepositoryError(f"expected a repository at {cwd}, found none: restore the store from a copy")
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=cwd, input=data, capture_output=True, check=False, env=git_environment()
+            ["git", *arguments],
+            cwd=cwd,
+            input=data,
+            capture_output=True,
+            check=False,
+            env=git_environment() if environment is None else environment,
         )
     except FileNotFoundError as error:
         raise GitError("expected git on PATH, found none: install git 2.30 or later") from error
