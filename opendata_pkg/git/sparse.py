@@ -1,76 +1,115 @@
 """Sparse checkouts: which patterns give exactly some files, and the hook that guards the others.
 
-git matches every path with every pattern, so that folders are named where that names the same files, and where there
-would still be thousands of patterns, folders of which only a part is wanted.
+git matches every path with every pattern, so that folders are named where that names the same files; where there would
+still be thousands of patterns, all files of a folder are taken of which only some are wanted. Wherever it costs little,
+patterns say what is left out, not what is taken: a person's new files are then part of the checkout too.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections import Counter
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from opendata_pkg.files import write_text
 from opendata_pkg.git.repository import call_git
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 MAX_PATTERNS = 1_000
 """Most patterns: 100,000 files take git 1.5 s with 100 of them, 2.5 s with 1,000, 7.6 s with 5,000."""
 
+# At the top, where people put notes, so many patterns may be spent on leaving out.
+_TOP_PATTERNS = 100
 _SPECIAL = re.compile(r"([\\*?\[])")
 _HOOK = "hooks/pre-commit"
 _ANNEX_HOOK = "hooks/pre-commit.annex"
 
 
 def sparse_patterns(wanted: Iterable[str], others: Iterable[str], *, most: int = MAX_PATTERNS) -> list[str]:
-    """Patterns, in the syntax of gitignore, that match all `wanted` paths and as few as possible of the `others`.
+    """Patterns, in the syntax of gitignore and to be read in order, that match `wanted` paths and none of the `others`.
 
-    They match none of the others if `most` patterns suffice for that. Sorted.
+    If more than `most` patterns were needed, whole folders' files are matched, those with most patterns first.
     """
-    excluded: set[str] = set()
-    for path in others:
-        excluded.update(_folders(path))
-    chosen = {_highest(path, excluded) for path in wanted}
-    while len(chosen) > most:
-        chosen = _coarser(chosen, most)
-    return sorted(_pattern(path) for path in chosen)
+    top = _Folder("")
+    for paths, is_wanted in ((wanted, True), (others, False)):
+        for path in paths:
+            top.add(path, is_wanted=is_wanted)
+    pieces = [(folder.path, patterns) for folder, patterns in top.pieces(included=False)]
+    total = sum(len(patterns) for _, patterns in pieces)
+    if total > most:
+        whole = set()
+        for path, patterns in sorted(pieces, key=lambda piece: (-len(piece[1]), piece[0])):
+            if total <= most:
+                break
+            whole.add(path)
+            total -= len(patterns) - 1
+        top.widen(whole)
+        pieces = [(folder.path, patterns) for folder, patterns in top.pieces(included=False)]
+    return [pattern for _, patterns in pieces for pattern in patterns]
 
 
-def _folders(path: str) -> list[str]:
-    """All folders of a path, with their final slash, the top (empty) first."""
-    parts = path.split("/")
-    return ["".join(f"{part}/" for part in parts[:count]) for count in range(len(parts))]
+class _Folder:
+    """A folder of the tree: its own files, the folders in it, and how many files below it are wanted and not."""
 
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.wanted = self.others = 0
+        self._files: dict[bool, list[str]] = {True: [], False: []}
+        self._folders: dict[str, _Folder] = {}
 
-def _highest(path: str, excluded: set[str]) -> str:
-    """The highest folder of a path that holds nothing else but wanted files; the path itself if there is none."""
-    return next((folder for folder in _folders(path)[1:] if folder not in excluded), path)
+    def add(self, path: str, *, is_wanted: bool) -> None:
+        """Add a file by its whole path."""
+        folder = self
+        while True:
+            folder.wanted += is_wanted
+            folder.others += not is_wanted
+            slash = path.find("/", len(folder.path))
+            if slash < 0:
+                folder._files[is_wanted].append(path)
+                return
+            name = path[: slash + 1]
+            folder = folder._folders.setdefault(name, _Folder(name))
 
+    def pieces(self, *, included: bool) -> Iterator[tuple[_Folder, list[str]]]:
+        """The patterns for the files below each folder that needs some; `included`: without any, they are matched."""
+        if not self.others or not self.wanted:
+            if included == bool(self.others):
+                yield self, [_pattern(self.path) if self.wanted else f"!{_pattern(self.path)}"]
+            return
+        mixed = [folder for folder in self._folders.values() if folder.wanted and folder.others]
+        taken = [*self._files[True], *(path for path, folder in self._folders.items() if not folder.others)]
+        left = [*self._files[False], *(path for path, folder in self._folders.items() if not folder.wanted)]
+        include = len(left) <= max(len(taken), 0 if self.path else _TOP_PATTERNS)
+        patterns = []
+        if include != included:
+            patterns.append(_pattern(self.path) if include else f"!{_pattern(self.path)}")
+        patterns += [f"!{_pattern(path)}" for path in left] if include else [_pattern(path) for path in taken]
+        yield self, patterns
+        for folder in mixed:
+            yield from folder.pieces(included=include)
 
-def _coarser(chosen: set[str], most: int) -> set[str]:
-    """Fewer, larger pieces: the deepest folders give way to themselves as a whole, the fullest first."""
-    parents = Counter(_parent(path) for path in chosen if _parent(path))
-    if not parents:
-        return {""}
-    deepest = max(folder.count("/") for folder in parents)
-    given = len(chosen)
-    replaced = set()
-    for folder, count in sorted(parents.items(), key=lambda item: (-item[1], item[0])):
-        if folder.count("/") == deepest and given > most:
-            replaced.add(folder)
-            given -= count - 1
-    return {path for path in chosen if _parent(path) not in replaced} | replaced
+    def widen(self, whole: set[str]) -> None:
+        """Take all that stands in these folders themselves, and what is in folders below that were left out there."""
+        if self.path in whole:
+            for path in self._files[False]:
+                self._files[True].append(path)
+            self._files[False] = []
+            for folder in self._folders.values():
+                if not folder.wanted:
+                    folder.take_all()
+        for folder in self._folders.values():
+            folder.widen(whole)
+        self.wanted = len(self._files[True]) + sum(folder.wanted for folder in self._folders.values())
+        self.others = len(self._files[False]) + sum(folder.others for folder in self._folders.values())
 
-
-def _parent(path: str) -> str:
-    """The folder that a file or folder is in, with its slash; empty for the top."""
-    folder = str(PurePosixPath(path).parent)
-    return "" if folder == "." else f"{folder}/"
+    def take_all(self) -> None:
+        """Take everything below."""
+        self._files = {True: [*self._files[True], *self._files[False]], False: []}
+        for folder in self._folders.values():
+            folder.take_all()
+        self.wanted, self.others = self.wanted + self.others, 0
 
 
 def _pattern(path: str) -> str:
@@ -100,9 +139,11 @@ if [ -n "$deleted" ] && [ "$(git config --bool core.sparseCheckout)" = true ]; t
     work=$(mktemp -d "${TMPDIR:-/tmp}/opendata-guard.XXXXXX") || exit 1
     trap 'rm -rf "$work"' EXIT
     trap 'exit 130' HUP INT TERM
-    # What is not checked out, as git itself sees it: an index made from the patterns marks it with S.
-    GIT_INDEX_FILE="$work/index" git read-tree -m HEAD || exit 1
     export LC_ALL=C
+    # What is not checked out, as git itself sees it: in an index made from the patterns it is marked with S.
+    mkdir "$work/tree"
+    GIT_INDEX_FILE="$work/index" git read-tree HEAD || exit 1
+    GIT_INDEX_FILE="$work/index" git --work-tree="$work/tree" read-tree -m -u HEAD || exit 1
     GIT_INDEX_FILE="$work/index" git ls-files -t | sed -n 's/^S //p' | sort > "$work/out"
     git diff --cached --name-only --no-renames --diff-filter=D HEAD | sort > "$work/gone"
     comm -12 "$work/out" "$work/gone" > "$work/both"
@@ -127,6 +168,6 @@ def _install_guard(clone: Path) -> None:
     script = _GUARD
     if hook.exists():
         hook.rename(annex_hook)
-        script += f'exec "$(git rev-parse --git-path {shlex.quote(_ANNEX_HOOK)})" "$@"\n'
+        script += f'exec "$(git rev-parse --git-path {_ANNEX_HOOK})" "$@"\n'
     write_text(hook, script)
     hook.chmod(0o755)
