@@ -175,24 +175,32 @@ class Repository:
         Raises:
             BrokenRepositoryError: one is not there, or damaged.
         """
-        wanted = list(ids)
-        with tempfile.TemporaryFile() as names:
-            names.write(b"".join(name + b"\n" for name in wanted))
-            names.seek(0)
-            with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=names.fileno()) as process:
+        for name, body in self.find_objects(ids):
+            if body is None:
+                raise BrokenRepositoryError(
+                    f"{self.path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
+                    "and restore the store from a copy"
+                )
+            yield body
+
+    def find_objects(self, names: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        """(name, body) of objects by any names that git knows, such as `main:README.md`, in order; None: not there."""
+        wanted = list(names)
+        with tempfile.TemporaryFile() as listed:
+            listed.write(b"".join(name + b"\n" for name in wanted))
+            listed.seek(0)
+            with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=listed.fileno()) as process:
                 assert process.stdout is not None  # noqa: S101 - for the type checker
                 for name in wanted:
                     # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more,
                     # where git met an object that is damaged.
-                    fields = process.stdout.readline().split()
-                    size_bytes = int(fields[2]) if len(fields) == 3 else 0  # noqa: PLR2004 - as quoted
-                    body = process.stdout.read(size_bytes + 1) if len(fields) == 3 else b""  # noqa: PLR2004
-                    if len(body) != size_bytes + 1:
-                        raise BrokenRepositoryError(
-                            f"{self.path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
-                            "and restore the store from a copy"
-                        )
-                    yield body[:-1]
+                    line = process.stdout.readline()
+                    if line == name + b" missing\n":
+                        yield name, None
+                        continue
+                    size_bytes = int(line.rpartition(b" ")[2]) if line else 0
+                    body = process.stdout.read(size_bytes + 1) if line else b""
+                    yield name, body[:-1] if len(body) == size_bytes + 1 else None
 
 
 @contextmanager
