@@ -17,6 +17,7 @@ from opendata_pkg.branch import ROOT
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.checksums import cache_folder
 from opendata_pkg.contents import read_files
+from opendata_pkg.html import html_table
 from opendata_pkg.lookup import find_in_releases, parse_dataset
 from opendata_pkg.model import UsageError
 from opendata_pkg.paths import Naming
@@ -60,6 +61,28 @@ class Target(ABC):
             found = select(self._read(None, reporter), rules, prefix=self._prefix, where=self.where)
         return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
 
+    def _repr_html_(self) -> str:
+        """What it is, as notebooks show it."""
+        origin = self.origin
+        title = None
+        if self.catalogue is not None:
+            path = "" if origin.branch == ROOT else origin.branch
+            title = self.catalogue.branches[path].title
+        facts = {
+            "title": title,
+            "source": origin.source,
+            "version": origin.version,
+            "date": origin.date,
+            "commit": origin.commit,
+            "snapshot": origin.snapshot,
+            **self._figures(),
+        }
+        return html_table(self.where, (), [(name, value) for name, value in facts.items() if value is not None])
+
+    @abstractmethod
+    def _figures(self) -> dict[str, int]:
+        """How much it holds."""
+
     @property
     @abstractmethod
     def where(self) -> str:
@@ -92,6 +115,9 @@ class StoreTarget(Target):
     def _prefix(self) -> str:
         return f"{self.entry.branch}/" if self.entry.branch else ""
 
+    def _figures(self) -> dict[str, int]:
+        return {"files": self.entry.subtree_files, "bytes": self.entry.subtree_bytes}
+
     def _read(self, path: str | None, reporter: Reporter) -> pa.Table:
         return read_files(self.store, self.state, self.entry.branch, path=path, reporter=reporter)
 
@@ -111,6 +137,9 @@ class SnapshotTarget(Target):
     @property
     def _prefix(self) -> str:
         return self.folder
+
+    def _figures(self) -> dict[str, int]:
+        return {"files": len(self.snapshot), "bytes": self.snapshot.size_bytes}
 
     def _read(self, path: str | None, reporter: Reporter) -> pa.Table:  # noqa: ARG002 - it is all here
         return self._files

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -26,12 +27,22 @@ from opendata_pkg.cli.validate import validate
 _BARE = {"--allow-undigested": "**"}
 
 
+def _first_sentence(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".")
+
+
 class _Commands(TyperGroup):
     """The commands, all of them under one table of errors."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give the options that may stand without a value theirs: typer has no such options."""
         return super().parse_args(ctx, [f"{word}={_BARE[word]}" if word in _BARE else word for word in args])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is click's
+        """List the commands by who uses them, in the order of their use, each with its whole first sentence."""
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, _first_sentence(self.commands[name].help or "")) for name in names])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the words name; what goes wrong becomes a sentence and a documented exit status."""
@@ -42,7 +53,8 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    # Plain help: drawing it with rich takes longer than all else that `--help` does.
+    rich_markup_mode=None,
     # A defect shows Python's own traceback: short to report, the same in every terminal.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -69,8 +81,13 @@ def _opendata(
     """
 
 
-# In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, demo):
+_COMMANDS = {
+    "Look around": (tree, info),
+    "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
+    "See it all": (demo,),
+}
+_SECTIONS = {title: [command.__name__ for command in commands] for title, commands in _COMMANDS.items()}
+for _command in chain.from_iterable(_COMMANDS.values()):
     app.command()(_command)
 
 
