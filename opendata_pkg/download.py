@@ -271,7 +271,7 @@ def _removed_if_empty(part: Path) -> Iterator[None]:
     """Leave no part behind that holds nothing."""
     try:
         yield
-    except OpenDataError:
+    except (OpenDataError, OSError):
         if part.stat().st_size == 0:
             part.unlink()
         raise

@@ -225,7 +225,7 @@ def _folders(keys: pa.Array) -> set[str]:
     """Every folder, without its last slash, that one of the keys is in."""
     nested = keys.filter(pc.match_substring(keys, "/"))
     found: set[str] = set()
-    for folder in pc.unique(pc.replace_substring_regex(nested, pattern="/[^/]*$", replacement="")).to_pylist():
+    for folder in pc.unique(parents_of(nested)).to_pylist():
         name = folder
         while name not in found:
             found.add(name)
@@ -233,6 +233,13 @@ def _folders(keys: pa.Array) -> set[str]:
                 break
             name = name.rsplit("/", 1)[0]
     return found
+
+
+def parents_of(keys: pa.Array) -> pa.Array:
+    """The folder, without its last slash, that each key is in; empty for those in none."""
+    parts = pc.split_pattern(keys, "/", max_splits=1, reverse=True)
+    # A key without a slash is one part, and that is its name.
+    return pc.if_else(pc.equal(pc.list_value_length(parts), 1), "", pc.list_element(parts, 0))
 
 
 def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges], list[LeftOut]]:

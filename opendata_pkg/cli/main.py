@@ -12,16 +12,23 @@ from typer.core import TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
+from opendata_pkg.cli.cite import cite
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
+from opendata_pkg.cli.diff import diff
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.find import find
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
+from opendata_pkg.cli.pin import pin
 from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
+from opendata_pkg.cli.sync import sync
 from opendata_pkg.cli.tree import tree
+from opendata_pkg.cli.unpin import unpin
 from opendata_pkg.cli.validate import validate
+from opendata_pkg.cli.versions import versions
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
 _BARE = {"--allow-undigested": "**"}
@@ -82,7 +89,8 @@ def _opendata(
 
 
 _COMMANDS = {
-    "Look around": (tree, info),
+    "Look around": (tree, info, versions, find, diff),
+    "Pin and cite": (pin, unpin, sync, cite),
     "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
     "See it all": (demo,),
 }

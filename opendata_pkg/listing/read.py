@@ -19,6 +19,7 @@ from opendata_pkg.listing.bucket import (
     read_conditions,
 )
 from opendata_pkg.model import SourceError
+from opendata_pkg.proxies import pool_manager
 from opendata_pkg.urls import object_url
 
 if TYPE_CHECKING:
@@ -102,7 +103,8 @@ class HttpObjectReader:
             total=5, backoff_factor=0.5, status_forcelist=_RETRY_STATUSES, raise_on_status=False, redirect=5
         )
         timeout = urllib3.Timeout(connect=_CONNECT_TIMEOUT_S, read=_READ_TIMEOUT_S)
-        return cls(base_url=base_url, pool=urllib3.PoolManager(maxsize=connections, retries=retries, timeout=timeout))
+        pool = pool_manager(base_url, connections=connections, retries=retries, timeout=timeout)
+        return cls(base_url=base_url, pool=pool)
 
     def open(self, target: S3Object, start: int = 0) -> Opened:  # noqa: ARG002 - a web server need not resume
         """GET of the object's URL, as it is stored: nothing is decompressed on the way."""
