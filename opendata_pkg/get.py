@@ -58,6 +58,15 @@ class GetResult:
     here: int
     failures: Mapping[str, OpenDataError]
 
+    def to_dict(self) -> dict[str, object]:
+        """The result as JSON values; of what failed, why."""
+        return {
+            "files": self.files,
+            "bytes": self.size_bytes,
+            "here": self.here,
+            "failed": {path: str(error) for path, error in self.failures.items()},
+        }
+
     def check_complete(self) -> None:
         """Raise the error of what could not be had, if there is any."""
         if not self.failures:
