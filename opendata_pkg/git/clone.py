@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from opendata_pkg.git.annexed import adopt_branch, init_annex
 from opendata_pkg.git.bring import Refs, bring, check_complete, is_url
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, person_environment
-from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git, git_environment
+from opendata_pkg.git.repository import BrokenRepositoryError, GitError, Repository, call_git, git_environment
 from opendata_pkg.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
@@ -82,11 +82,17 @@ def _complete(clone: Path, wish: Wish, refs: Refs) -> Refs:
     """The refs, when all that they need is there; else git itself is asked to fetch what is missing."""
     try:
         check_complete(clone, [wish.commit, *refs.values()])
-    except BrokenRepositoryError:
+    except GitError:
         # What is there by neither of the ways that we know, such as objects borrowed from another repository.
         environment = person_environment() if is_url(wish.address) else git_environment()
-        call_git("fetch", "--quiet", "--tags", "origin", cwd=clone, environment=environment)
-        check_complete(clone, [wish.commit])
+        try:
+            call_git("fetch", "--quiet", "--tags", "origin", cwd=clone, environment=environment)
+            check_complete(clone, [wish.commit])
+        except GitError as error:
+            raise BrokenRepositoryError(
+                f"{wish.address} lacks objects that its release needs: ask its steward to restore it from a copy "
+                f"({error})"
+            ) from error
         refs = {_published(name): value for name, value in Repository(clone).refs().items()}
     if "refs/heads/git-annex" not in refs:
         raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
