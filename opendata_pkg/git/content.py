@@ -163,6 +163,8 @@ class AnnexClone:
         uuid = config_value(self.top, "annex.uuid")
         lines = "".join(f"{key} {uuid} 1\n" for key in keys)
         call_annex("setpresentkey", "--batch", "--quiet", cwd=self.top, data=lines.encode(errors="surrogateescape"))
+        # It leaves that in git-annex's journal; any other command commits it.
+        call_annex("merge", "--quiet", cwd=self.top)
 
     def unrecorded(self, keys: Iterable[AnnexKey]) -> list[AnnexKey]:
         """Those of the keys that git-annex does not believe to be here."""
