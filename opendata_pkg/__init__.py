@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from opendata_pkg.fetching import fetch, pooch
+    from opendata_pkg.lock import Lock
+    from opendata_pkg.pinning import pin, unpin
+    from opendata_pkg.syncing import sync
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "fetch", "pooch"]
+__all__ = ["Lock", "__version__", "fetch", "pin", "pooch", "sync", "unpin"]
 
 # Where each verb is. They are imported when they are used: `import opendata_pkg` and `opendata --help` are quick.
-_VERBS = {"fetch": "fetching", "pooch": "fetching"}
+_VERBS = {
+    "Lock": "lock",
+    "fetch": "fetching",
+    "pin": "pinning",
+    "pooch": "fetching",
+    "sync": "syncing",
+    "unpin": "pinning",
+}
 
 
 def __getattr__(name: str) -> Any:
