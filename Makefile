@@ -68,6 +68,7 @@ bench: $(READY)
 	python benchmarks/listing.py
 	python benchmarks/diff.py
 	python benchmarks/verify.py
+	python benchmarks/pin.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-store
