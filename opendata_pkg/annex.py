@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opendata_pkg.model import AnnexKey, S3Object
+from opendata_pkg.model import AnnexKey, InputError, Md5, S3Object, Sha256, parse_md5, parse_sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,6 +39,19 @@ _ALGORITHMS = {
 
 # Annex.Locations.hashDirMixed: 5-bit groups of a word index this alphabet, which has no vowels that could spell words.
 _MIXED = "0123456789zqjxkmvwgpfZQJXKMVWGPF"
+
+_KEY_CHARACTERS = {"%": "/", "&c": ":", "&s": "%", "&a": "&"}
+_ESCAPED = re.compile("|".join(_KEY_CHARACTERS))
+# "BACKEND-sNNNN-mNNNN-SNNNN-CNNNN--NAME": all fields but backend and name may be left out (doc/internals/key_format).
+_KEY = re.compile(
+    r"(?P<backend>[A-Z0-9_]+)(?:-s(?P<size>[0-9]+))?(?:-m[0-9]+)?(?:-S[0-9]+-C[0-9]+)?--(?P<name>.+)", re.DOTALL
+)
+_POINTER = b"/annex/objects/"
+_SHA256_BACKENDS, _MD5_BACKENDS = frozenset({"SHA256", "SHA256E"}), frozenset({"MD5", "MD5E"})
+_UNVERIFIED_BACKENDS = frozenset({"URL", "VURL"})
+
+MAX_POINTER_BYTES = 8192
+"""Larger files are no pointers; git-annex pads none beyond it."""
 
 _MAX_EXTENSION_BYTES = 4  # "long enough for jpeg"
 _MAX_EXTENSIONS = 2
@@ -145,6 +159,73 @@ def what_key_says(key: AnnexKey) -> tuple[int | None, str | None]:
     algorithm = _ALGORITHMS.get(match["backend"].removesuffix("E"))
     name = match["name"].split(".", 1)[0]
     return size, None if algorithm is None or not _HEX.fullmatch(name) else f"{algorithm}:{name}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """What a key says of its content. Without a digest only the size can be checked, if `is_known` at all.
+
+    `is_known` is False for backends of which we do not know how to check content.
+    """
+
+    size_bytes: int | None
+    sha256: Sha256 | None
+    md5: Md5 | None
+    is_known: bool
+
+
+def read_key(key: AnnexKey) -> KeyFacts:
+    """Take a key apart.
+
+    Raises:
+        InputError: it is none.
+    """
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise InputError(f"expected a git-annex key, such as SHA256E-s3--abc….swc, got {key!r}")
+    backend, digest = match["backend"], match["name"].split(".", 1)[0]
+    sha256 = md5 = None
+    try:
+        if backend in _SHA256_BACKENDS:
+            sha256 = parse_sha256(digest)
+        elif backend in _MD5_BACKENDS:
+            md5 = parse_md5(digest)
+    except ValueError as error:
+        raise InputError(f"{key}: {error}") from error
+    return KeyFacts(
+        size_bytes=None if match["size"] is None else int(match["size"]),
+        sha256=sha256,
+        md5=md5,
+        is_known=sha256 is not None or md5 is not None or backend in _UNVERIFIED_BACKENDS,
+    )
+
+
+def key_of_link(target: bytes) -> AnnexKey | None:
+    """The key of a locked file, from where its symlink points; None if that is not into an annex."""
+    folder, _, name = target.replace(b"\\", b"/").rpartition(b"/")
+    if b".git/annex/objects/" not in folder + b"/":
+        return None
+    return _key_of_file(name)
+
+
+def key_of_pointer(content: bytes) -> AnnexKey | None:
+    """The key of an unlocked file, from what git has of it; None if that is no pointer."""
+    if not content.startswith(_POINTER):
+        return None
+    return _key_of_file(content.splitlines()[0].rpartition(b"/")[2])
+
+
+def _key_of_file(name: bytes) -> AnnexKey | None:
+    text = _ESCAPED.sub(lambda match: _KEY_CHARACTERS[match[0]], name.decode(errors="surrogateescape"))
+    return AnnexKey(text) if _KEY.fullmatch(text) else None
+
+
+def key_file(key: AnnexKey) -> str:
+    """The name of the file that holds a key's content."""
+    return key.translate(_KEY_FILE)
+
+
+def object_path(key: AnnexKey) -> str:
+    """Where a repository keeps a key's content, relative to `.git/annex/objects`."""
+    return f"{_hash_dir_mixed(key)}/{key_file(key)}/{key_file(key)}"
 
 
 def log_stem(key: AnnexKey) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 RESERVED_PREFIX = ".opendata."
 """How names begin, at the top of a folder that `sync` fills, that are not files of the lock."""
 
+# Calling the enum takes three times as long, ten thousand times.
+_GRADES = {grade.value: grade for grade in Grade}
 _REMEDY = "take the line as it was from the file's history, or pin again"
 
 
@@ -260,7 +262,7 @@ def _file(row: dict[str, Any]) -> LockedFile:
         md5=row.get("md5"),
         urls=tuple(row["urls"]),
         version_id=row.get("version_id"),
-        grade=Grade(row["grade"]),
+        grade=_GRADES[row["grade"]],
     )
 
 

@@ -284,6 +284,26 @@ def test_synced_file_by_its_bytes(tmp_path):
     assert lock["a/b"] == place
 
 
+def test_a_lock_outlives_its_folder(tmp_path, monkeypatch):
+    """A lock that was opened by a relative path still finds its files when the process has gone elsewhere."""
+    write(tmp_path, lock_of(locked("b")).dump())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "b").write_bytes(content_of("b"))
+    monkeypatch.chdir(tmp_path)
+    lock = Lock("opendata.lock")
+    monkeypatch.chdir("/")
+    assert lock["b"] == tmp_path / "data" / "b"
+
+
+@pytest.mark.parametrize(
+    ("value", "offline"), [("", False), ("0", False), ("false", False), ("1", True), ("yes", True)]
+)
+def test_offline_by_the_environment(tmp_path, monkeypatch, value, offline):
+    """OPENDATA_OFFLINE means what people mean by it."""
+    monkeypatch.setenv("OPENDATA_OFFLINE", value)
+    assert Lock(write(tmp_path, lock_of(locked("b")).dump())).offline is offline
+
+
 def test_ten_thousand_files_import_little(tmp_path):
     """A lock of 10,000 files is read and used without any heavy import."""
     rows = [locked(f"folder {n // 100}/{n}.swc") for n in range(10_000)]

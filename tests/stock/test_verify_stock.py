@@ -12,9 +12,9 @@ import pytest
 from opendata_pkg import annex
 from opendata_pkg.model import InputError
 from opendata_pkg.verification import Status
-from opendata_pkg.verify import verify
 from opendata_pkg.verify_clone import is_clone, verify_clone
 from opendata_pkg.verify_store import verify_store
+from opendata_pkg.verifying import verify
 
 pytestmark = pytest.mark.usefixtures("git_identity")
 

@@ -18,11 +18,11 @@ import pytest
 from opendata_pkg.file_digests import DigestRequest, FileDigest, digest_file, digest_files
 from opendata_pkg.lock import Lock
 from opendata_pkg.model import InputError, NotFoundError, UsageError
-from opendata_pkg.sync import sync
 from opendata_pkg.synced import Known, Record, write_record
+from opendata_pkg.syncing import sync
 from opendata_pkg.verification import Finding, Status, Tally
-from opendata_pkg.verify import verify, verify_lock
 from opendata_pkg.verify_folder import Expected, check_folder
+from opendata_pkg.verifying import verify, verify_lock
 from tests.lock_support import BASE, content_of, lock_of, locked
 
 PATHS = ("Cells/a.swc", "Cells/b.swc", "Cells/empty", "größe 日本.txt", "x y+z%.bin")
