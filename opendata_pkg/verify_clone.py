@@ -14,7 +14,7 @@ from opendata_pkg import annex
 from opendata_pkg.file_checks import Subject, check_files, missing
 from opendata_pkg.file_digests import DEFAULT_JOBS
 from opendata_pkg.git.objects import GITLINK, SYMLINK
-from opendata_pkg.git.repository import Repository, call_git
+from opendata_pkg.git.repository import GitError, Repository, call_git
 from opendata_pkg.model import InputError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.verification import Status, Tally, Verification
@@ -56,8 +56,11 @@ def is_clone(folder: Path) -> bool:
     """Whether a folder is the top of a git repository that git-annex has a part in."""
     if not (folder / ".git").exists():
         return False
-    # A broken `.git` makes git look further up, and find another repository.
-    if call_git("rev-parse", "--show-cdup", cwd=folder).strip():
+    try:
+        # A broken `.git` makes git look further up, and find another repository or none.
+        if call_git("rev-parse", "--show-cdup", cwd=folder).strip():
+            return False
+    except GitError:
         return False
     return bool(call_git("for-each-ref", "refs/heads/git-annex", "refs/remotes/*/git-annex", cwd=folder))
 

@@ -207,6 +207,8 @@ def test_what_is_a_clone(clone, tool, tmp_path):
     plain = tmp_path / "plain"
     tool("git", "init", "--quiet", plain, cwd=tmp_path)
     assert not is_clone(plain)
+    (tmp_path / "broken" / ".git").mkdir(parents=True)
+    assert not is_clone(tmp_path / "broken")
     (clone / "sub" / ".git").mkdir()
     assert not is_clone(clone / "sub")
     with pytest.raises(InputError, match="expected the top of a clone"):
