@@ -70,7 +70,7 @@ def test_fetch_and_pooch_share_their_files(store):
 def test_pin_sync_verify_cite_unpin(store):
     """An author's afternoon."""
     pin("Rat", include=["*.swc"], store=store, name="neurons")
-    assert sync().brought == 1
+    assert sync().files == 1
     lock = Lock("opendata.lock")
     assert [lock[path].read_text() for path in lock] == ["a neuron"]
     assert verify_files().ok
