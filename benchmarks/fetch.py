@@ -17,7 +17,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +44,16 @@ fetcher = pooch.create(path=sys.argv[1], base_url="", registry=None)
 fetcher.load_registry(sys.argv[2])
 for name in fetcher.registry_files:
     fetcher.fetch(name)
+"""
+# A small process starts the one that is measured: a child's peak memory is at least that of its parent's.
+_LAUNCHER = """\
+import os, resource, sys, time
+begun = time.perf_counter()
+child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
+_, status = os.waitpid(child, 0)
+seconds, usage = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
+print(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
+sys.exit(os.waitstatus_to_exitcode(status))
 """
 _LIBRARY = """\
 import sys, time
@@ -91,26 +100,35 @@ class Stage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One run: seconds, and the peak megabytes of the largest of its processes."""
+    """One run: seconds by the clock and of processors, and the peak megabytes of the largest of its processes."""
 
     seconds: float
-    megabytes: float
+    cpu_seconds: float = 0.0
+    megabytes: float = 0.0
+
+    def then(self, other: Figure) -> Figure:
+        """This run, and another after it."""
+        return Figure(
+            seconds=self.seconds + other.seconds,
+            cpu_seconds=self.cpu_seconds + other.cpu_seconds,
+            megabytes=max(self.megabytes, other.megabytes),
+        )
 
 
 def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> Figure:
     """Run a command to its end."""
-    with tempfile.TemporaryFile() as said:
-        begun = time.perf_counter()
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=said, env={**os.environ, **environment}
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode != 0:
-            said.seek(0)
-            raise SystemExit(f"{command} ended with {process.returncode}:\n{said.read().decode()}")
-    return Figure(seconds=seconds, megabytes=usage.ru_maxrss / 1000)
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _LAUNCHER, *command],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{command} failed:\n{done.stderr}")
+    seconds, cpu_seconds, megabytes = map(float, done.stdout.split())
+    return Figure(seconds=seconds, cpu_seconds=cpu_seconds, megabytes=megabytes)
 
 
 def take_turns(rounds: int, runs: Mapping[str, Callable[[], Figure]]) -> dict[str, Figure]:
@@ -125,11 +143,12 @@ def take_turns(rounds: int, runs: Mapping[str, Callable[[], Figure]]) -> dict[st
 
 
 def report(title: str, figures: Mapping[str, Figure], ours: str) -> None:
-    """A table: seconds, peak memory, and how many times as fast we are."""
+    """A table: seconds, processor, peak memory, and how many times as fast we are."""
     print(f"\n{title}")
     for name, figure in figures.items():
         ratio = "" if name == ours else f"   ours is {figure.seconds / figures[ours].seconds:.1f} x as fast"
-        print(f"{name:<44} {figure.seconds:>8.2f} s {figure.megabytes:>7.0f} MB{ratio}")
+        costs = f"{figure.cpu_seconds:>7.2f} s cpu {figure.megabytes:>5.0f} MB" if figure.cpu_seconds else " " * 22
+        print(f"{name:<44} {figure.seconds:>7.2f} s {costs}{ratio}")
 
 
 def opendata(*words: str | Path) -> list[str | Path]:
@@ -167,7 +186,7 @@ def small_files(stage: Stage) -> None:
             capture_output=True,
             text=True,
         )
-        return Figure(seconds=float(done.stdout), megabytes=0)
+        return Figure(seconds=float(done.stdout))
 
     def pooch() -> Figure:
         return run([sys.executable, "-c", _POOCH, stage.fresh("pooch"), registry], stage.work)
@@ -219,8 +238,7 @@ def large_file(stage: Stage) -> None:
     def curl() -> Figure:
         copy = stage.fresh("curl") / "large.bin"
         received = run(["curl", "--silent", "--fail", "--output", copy, f"{stage.url}/large.bin"], stage.work)
-        hashed = run(["openssl", "dgst", "-sha256", copy], stage.work)
-        return Figure(seconds=received.seconds + hashed.seconds, megabytes=max(received.megabytes, hashed.megabytes))
+        return received.then(run(["openssl", "dgst", "-sha256", copy], stage.work))
 
     figures = take_turns(stage.rounds, {"opendata fetch": ours, "curl, then openssl dgst -sha256": curl})
     report(f"one file of {stage.large_bytes / 1e9:.1f} GB", figures, "opendata fetch")

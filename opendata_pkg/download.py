@@ -187,8 +187,6 @@ def download(
     """
     part = target.with_name(f".{wanted.part_name}") if part is None else part
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.parent.mkdir(parents=True, exist_ok=True)
         with lock_open(part) as descriptor:
             # Somebody else may have brought it while this process waited.
             if (there := _already(wanted, target)) is not None:
@@ -272,7 +270,7 @@ def _rename(part: Path, target: Path) -> None:
     try:
         part.replace(target)
     except FileNotFoundError:
-        # Somebody tidied the empty folder away meanwhile.
+        # Folders are made when they turn out to be missing: one system call less for each of many files.
         target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)
 

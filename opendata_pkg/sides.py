@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.diff import Diff, Side, diff_tables
+from opendata_pkg.differences import Diff, Side, diff_tables
 from opendata_pkg.lock import Lock
 from opendata_pkg.model import UsageError
 from opendata_pkg.parallel import map_unordered

@@ -168,7 +168,9 @@ class TargetFolder:
                     try:
                         fcntl.ioctl(target, _FICLONE, stream.fileno())
                     except OSError:
-                        shutil.copyfileobj(stream, target, _BLOCK_BYTES)
+                        # No more than there is: a small file would pay for a large block.
+                        block_bytes = min(_BLOCK_BYTES, os.fstat(stream.fileno()).st_size + 1)
+                        shutil.copyfileobj(stream, target, block_bytes)
                 target.flush()
                 target.seek(0)
                 return check(target.fileno())

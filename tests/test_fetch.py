@@ -3,7 +3,10 @@
 import io
 import json
 import random
+import re
 import zipfile
+from functools import partial
+from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pooch as plain_pooch
@@ -317,3 +320,18 @@ def test_thousands(web, tmp_path):
     result = fetch(str(tmp_path / "many.parquet"), jobs=8)
     assert {path: local.read_text() for path, local in result.paths.items()} == keys
     assert len(web.asked) == len(set(keys.values()))
+
+
+def test_the_page(store, web, monkeypatch, capsys, tmp_path):
+    """The Python of docs/how-to/fetch-files.md does what the text says."""
+    page = (Path(__file__).parents[1] / "docs" / "how-to" / "fetch-files.md").read_text()
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    code = "\n".join(blocks).replace("Experimental_Data", "Rat").replace('"registry.txt"', repr(str(tmp_path / "r")))
+    (tmp_path / "r").write_text(opendata("registry", "Rat", "--store", store)[1])
+    monkeypatch.setattr(opendata_pkg, "fetch", partial(fetch, store=store), raising=False)
+    monkeypatch.setattr(opendata_pkg, "pooch", partial(pooch, store=store), raising=False)
+    names = {}
+    exec(code, names)  # noqa: S102 - our own page
+    assert list(names["fetcher"].registry) == ["Rat/Cortex/c #1'.swc", "Rat/Cortex/d.txt", "Rat/a b.swc"]
+    assert len(capsys.readouterr().out.splitlines()) == 4
+    assert len(web.asked) == 2

@@ -45,8 +45,10 @@ class IncompleteSyncError(OpenDataError):
     def __init__(self, failed: tuple[SyncFailure, ...], files: int) -> None:
         self.failed = failed
         self.exit_status = max(failure.error.exit_status for failure in failed)
-        shown = "".join(f"\n  {failure.error}" for failure in failed[:_SHOWN_MAX])
-        more = f"\n  and {len(failed) - _SHOWN_MAX} more" if len(failed) > _SHOWN_MAX else ""
+        # One folder that cannot be entered is one sentence, however many files belong in it.
+        sentences = list(dict.fromkeys(str(failure.error) for failure in failed))
+        shown = "".join(f"\n  {sentence}" for sentence in sentences[:_SHOWN_MAX])
+        more = f"\n  and {len(sentences) - _SHOWN_MAX} more" if len(sentences) > _SHOWN_MAX else ""
         super().__init__(f"{len(failed)} of {files} files are not there:{shown}{more}")
 
 
