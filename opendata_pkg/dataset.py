@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg import annex, descriptor
 from opendata_pkg.changes import Change, compare
+from opendata_pkg.citation import of_tree, to_cff
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.inventory import ContentDigest, InventoryWriter, Shard, Totals, content_digest, totals_of
@@ -145,7 +146,7 @@ class _FilesWriter:
         self.candidates.setdefault(file.annex_key, []).append(candidate)
         self.root_names.add(fold(file.path.partition("/")[0]))
         self._add_shard(self._inventory.add(file))
-        line = registry_line(file)
+        line = registry_line(file.path, file.entry.digest, file.url)
         if line is not None:
             self._registry.append(line)
 
@@ -195,7 +196,7 @@ def _add_metadata(
         readme = dataset_readme(branch, totals=totals, digest=digest, children=below)
         texts["README.md"] = readme.encode()
     if "citation.cff" not in files.root_names:
-        texts["CITATION.cff"] = descriptor.citation(branch, digest=digest).encode()
+        texts["CITATION.cff"] = to_cff(of_tree(branch, digest=digest)).encode()
     if files.shards:
         texts[descriptor.SCHEMA_PATH] = descriptor.table_schema()
     if mounts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.globs import match_globs
+from opendata_pkg.html import html_table
 from opendata_pkg.model import (
     ETag,
     Grade,
@@ -58,6 +59,7 @@ root), then as in a snapshot, and the URL that the percent-encoded key is append
 _BATCH_ROWS = 65_536
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NEAR = 3
+_SHOWN = 10
 
 
 class EmptySelectionError(NotFoundError):
@@ -184,6 +186,17 @@ class Selection:
             return ()
         known = [terms for path in self.branches for terms in self.catalogue.branches[path].licenses]
         return tuple(dict.fromkeys(known))
+
+    def _repr_html_(self) -> str:
+        """What it holds, as notebooks show it: totals, then its first files."""
+        origin, size = self.origin, self.size_bytes / 1e6
+        version = "" if origin.version is None else f"@{origin.version}"
+        caption = f"{origin.branch}{version} of {origin.source}: {len(self):,} files, {size:,.1f} MB, {self.digest}"
+        first = replace(self, table=self.table.slice(0, _SHOWN)).files()
+        rows = [(file.path, file.size_bytes, file.grade.value, file.digest) for file in first]
+        if len(self) > _SHOWN:
+            rows.append((f"and {len(self) - _SHOWN:,} more", None, "", None))
+        return html_table(caption, ("path", "bytes", "grade", "digest"), rows)
 
     def files(self) -> Iterator[SelectedFile]:
         """The files, in byte order of their paths."""

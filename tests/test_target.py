@@ -227,3 +227,13 @@ def test_versions_that_are_not_there_name_the_last(store):
     """As everywhere."""
     with pytest.raises(NotFoundError, match=r"no version 9\.9\.9 in .*: the last ones are 1\.0\.0, 1\.1\.0"):
         open_target("Rat@9.9.9", store=store)
+
+
+def test_notebooks_show_what_it_is(store):
+    """A dataset and a selection as small tables, every text escaped."""
+    shown = open_target("Rat", store=store)._repr_html_()
+    assert "<caption>Rat@1.1.0</caption>" in shown
+    assert '<td style="text-align: right">3</td>' in shown
+    selection = open_target(".", store=store).select(Rules(include=("y#z", "a.swc")))._repr_html_()
+    assert "Mouse/y#z" in selection
+    assert "2 files" in selection
