@@ -67,6 +67,9 @@ bench: $(READY)
 	python benchmarks/inventory.py
 	python benchmarks/listing.py
 	python benchmarks/fetch.py
+	python benchmarks/diff.py
+	python benchmarks/verify.py
+	python benchmarks/pin.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-store

@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 DEFAULT_JOBS = max(2, os.cpu_count() or 2)
 
 # Large enough for few calls, small enough to stay in a core's own cache between the kernel's copy and the hash.
-_BUFFER_BYTES = 256 * 1024
+_BUFFER_BYTES = 512 * 1024
 # Files below this are handed to threads many at a time: handing over costs as much as hashing one.
 _SMALL_BYTES = 1024 * 1024
 _BATCH_BYTES = 8 * _SMALL_BYTES
 _BATCH_FILES = 64
 # How often progress is told: at every block, telling would take a part of the time.
-_TOLD_BYTES = 32 * _BUFFER_BYTES
+_TOLD_BYTES = 16 * _BUFFER_BYTES
 
 _own = threading.local()
 

@@ -44,7 +44,7 @@ class NoLockError(NotFoundError):
     """There is no lock."""
 
 
-class ChangedLockError(InputError):
+class ChangedLockError(BrokenLockError):
     """The rows of a lock are not those that were pinned."""
 
 
@@ -126,10 +126,8 @@ class Lock:
             if found != entry.digest:
                 wrong.append(f"selection {name} has the digest {found} by its files and rules, but says {entry.digest}")
         if wrong:
-            raise ChangedLockError(
-                f"{self.path}: {'; '.join(wrong)}: rows were changed by hand; take the file from its history, or pin "
-                "again with --update"
-            )
+            remedy = "rows were changed by hand: take the file from its history, or pin again with --update"
+            raise ChangedLockError(str(self.path), None, "; ".join(wrong), remedy)
 
     def place_of(self, file: LockedFile) -> str:
         """Where a file of this lock is put, relative to the folder that is synced."""

@@ -91,7 +91,7 @@ class Naming:
 
         from opendata_pkg.arrays import replace_where  # noqa: PLC0415
 
-        relative = pc.utf8_slice_codeunits(keys, start=len(self.prefix))
+        relative = pc.utf8_slice_codeunits(keys, start=len(self.prefix)) if self.prefix else keys
         if self.renamed_folders:
             plain = pa.repeat(pa.scalar(value=False), len(keys))
         else:

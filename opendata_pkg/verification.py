@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+
+from opendata_pkg.html import html_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -139,17 +140,15 @@ class Verification:
 
     def _repr_html_(self) -> str:
         """A small table for notebooks; the whole is in `findings`."""
-        rows = "".join(
-            f"<tr><td>{html.escape(finding.status.value)}</td>"
-            f"<td>{html.escape(_one_line(finding.path))}</td><td>{html.escape(_one_line(finding.note))}</td></tr>"
+        rows = [
+            (finding.status.value, _one_line(finding.path), _one_line(finding.note))
             for finding in self.findings[:_SHOWN_ROWS]
-        )
+        ]
         if len(self.findings) > _SHOWN_ROWS:
-            rows += f"<tr><td></td><td>and {len(self.findings) - _SHOWN_ROWS:,} more</td><td></td></tr>"
-        table = f"<table><tr><th>status</th><th>path</th><th>what</th></tr>{rows}</table>" if rows else ""
-        notes = "".join(f"<p>{html.escape(_one_line(note))}</p>" for note in self.notes)
+            rows.append(("", f"and {len(self.findings) - _SHOWN_ROWS:,} more", ""))
         verdict = "as recorded" if self.ok else "not as recorded"
-        return f"<p><b>{verdict}</b>: {html.escape(self.summary())}</p>{notes}{table}"
+        caption = "; ".join([f"{verdict}: {self.summary()}", *map(_one_line, self.notes)])
+        return html_table(caption, ("status", "path", "what") if rows else (), rows)
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from opendata_pkg import annex
 from opendata_pkg.file_checks import Subject, check_files, missing
 from opendata_pkg.file_digests import DEFAULT_JOBS
 from opendata_pkg.git.objects import GITLINK, SYMLINK
-from opendata_pkg.git.repository import Repository, call_git
+from opendata_pkg.git.repository import GitError, Repository, call_git
 from opendata_pkg.model import InputError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.verification import Status, Tally, Verification
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from opendata_pkg.model import AnnexKey
 
-# "git-annex's pointer files are at most 32 KiB" (Annex.Link.maxPointerSz): what is larger is content.
-_MAX_POINTER_BYTES = 32 * 1024
 _POINTER = b"/annex/objects/"
 _KEYS = "the keys of its files"
 
@@ -58,8 +56,11 @@ def is_clone(folder: Path) -> bool:
     """Whether a folder is the top of a git repository that git-annex has a part in."""
     if not (folder / ".git").exists():
         return False
-    # A broken `.git` makes git look further up, and find another repository.
-    if call_git("rev-parse", "--show-cdup", cwd=folder).strip():
+    try:
+        # A broken `.git` makes git look further up, and find another repository or none.
+        if call_git("rev-parse", "--show-cdup", cwd=folder).strip():
+            return False
+    except GitError:
         return False
     return bool(call_git("for-each-ref", "refs/heads/git-annex", "refs/remotes/*/git-annex", cwd=folder))
 
@@ -139,20 +140,20 @@ def _keys(folder: Path, entries: list[_Entry]) -> dict[bytes, AnnexKey]:
     wanted = sorted(links | small)
     keys = {}
     for name, body in zip(wanted, Repository(folder).read_objects(wanted), strict=True):
-        if name in links or body.startswith(_POINTER):
-            key = annex.key_of_target(os.fsdecode(body))
-            if key is not None:
-                keys[name] = key
+        key = annex.key_of_link(body) if name in links else annex.key_of_pointer(body)
+        if key is not None:
+            keys[name] = key
     return keys
 
 
 def _is_large(size: bytes) -> bool:
-    return size.isdigit() and int(size) > _MAX_POINTER_BYTES
+    return size.isdigit() and int(size) > annex.MAX_POINTER_BYTES
 
 
 def _take(folder: Path, git_folder: Path, prefix: str, entry: _Entry, key: AnnexKey, found: _Found) -> None:
     """Decide what is to be read for an annexed file, if anything is."""
-    size_bytes, digest = annex.what_key_says(key)
+    facts = annex.read_key(key)
+    size_bytes, digest = facts.size_bytes, facts.digest
     note = "" if digest is not None else f"its key ({key.split('-', 1)[0]}) holds no digest"
     if note and size_bytes is not None:
         note += "; it has the recorded size"
@@ -171,14 +172,15 @@ def _take(folder: Path, git_folder: Path, prefix: str, entry: _Entry, key: Annex
 def _content(folder: Path, git_folder: Path, entry: _Entry, key: AnnexKey) -> Path | None:
     """The file that holds an annexed file's content, None if it is not here."""
     if entry.sparse:
-        return next((git_folder / path for path in annex.object_paths(key) if (git_folder / path).is_file()), None)
+        objects = git_folder / "annex" / "objects"
+        return next((objects / path for path in annex.object_paths(key) if (objects / path).is_file()), None)
     path = folder / entry.path
     try:
         status = path.lstat()
         if stat.S_ISLNK(status.st_mode):
             # A link of somebody's own that leads nowhere is no content to be fetched.
-            return path if path.exists() or annex.key_of_target(os.fsdecode(path.readlink())) is None else None
-        if stat.S_ISREG(status.st_mode) and status.st_size <= _MAX_POINTER_BYTES:
+            return path if path.exists() or annex.key_of_link(os.fsencode(path.readlink())) is None else None
+        if stat.S_ISREG(status.st_mode) and status.st_size <= annex.MAX_POINTER_BYTES:
             with path.open("rb") as stream:
                 if stream.read(len(_POINTER)) == _POINTER:
                     return None

@@ -17,6 +17,7 @@ from opendata_pkg.lock_format import LockContent, parse_lock
 from opendata_pkg.model import Grade
 from opendata_pkg.selection import Rules, selection_digest
 from opendata_pkg.synced import BrokenRecordError, Known, Record, read_record, write_record
+from opendata_pkg.validate import validate
 from tests.lock_support import content_of, lock_of, locked, selected
 
 REFERENCE = {
@@ -368,3 +369,19 @@ def test_a_row_that_was_changed(tmp_path):
         write(tmp_path, lock_of(*edit, selections=tuple(right.selections.values())).dump())
         with pytest.raises(ChangedLockError, match=r"selection cells has the digest sha256:\w+ by its files"):
             Lock(path).check()
+
+
+@pytest.mark.parametrize(
+    ("edit", "line", "message"),
+    [
+        (lambda text: text, None, "selection cells has the digest sha256:"),
+        (lambda text: text.replace('"path": "b"', '"path": "a/b"'), 19, "'a/b' is in 'a', which is a file of the lock"),
+    ],
+)
+def test_validate_sees_what_the_schema_cannot_say(tmp_path, edit, line, message):
+    """`opendata validate` names rows that were changed, and places that clash, as it names faults of the schema."""
+    path = write(tmp_path, edit(lock_of(locked("a"), locked("b")).dump()))
+    (fault,) = validate([path]).faults
+    assert (fault.file, fault.line) == (str(path), line)
+    assert message in fault.message
+    assert "history" in fault.remedy

@@ -8,7 +8,7 @@ import pytest
 
 from opendata_pkg.selection import Rules
 from opendata_pkg.verification import Status
-from opendata_pkg.verify import verify
+from opendata_pkg.verifying import verify
 from tests.core_support import entry_of, opendata, publish, snapshot_of
 from tests.lock_support import BASE, lock_of, locked
 

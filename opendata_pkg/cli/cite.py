@@ -69,8 +69,8 @@ def cite(
     `--json` is CSL-JSON.
     """
     from opendata_pkg.citation import Format, render, to_csl
-    from opendata_pkg.cite import cite as cite_target
-    from opendata_pkg.cite import cite_lock
+    from opendata_pkg.citing import cite as cite_target
+    from opendata_pkg.citing import cite_lock
     from opendata_pkg.cli.reading import rules_of
 
     out = Output(json=json, quiet=quiet)

@@ -27,7 +27,7 @@ from opendata_pkg.model import Grade
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opendata_pkg.find import Found
+    from opendata_pkg.finding import Found
     from opendata_pkg.selection import SelectedFile
 
 # `sha256:` and as much of it as people compare.
@@ -79,7 +79,7 @@ def find(
     quiet: QuietOption = False,
 ) -> None:
     """List the files of a dataset, bucket or snapshot: size, grade, digest, path, URL; nothing is fetched."""
-    from opendata_pkg import find as finding
+    from opendata_pkg import finding
     from opendata_pkg.info import describe_file
     from opendata_pkg.selection import Rules
 

@@ -14,6 +14,7 @@ from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
 from opendata_pkg.cli.cache import cache
 from opendata_pkg.cli.cite import cite
+from opendata_pkg.cli.clone import clone
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
 from opendata_pkg.cli.diff import diff
@@ -21,6 +22,7 @@ from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
 from opendata_pkg.cli.fetch import fetch
 from opendata_pkg.cli.find import find
+from opendata_pkg.cli.get import get
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
 from opendata_pkg.cli.pin import pin
@@ -95,6 +97,7 @@ def _opendata(
 _COMMANDS = {
     "Look around": (tree, info, versions, find, diff),
     "Get files": (fetch, registry, cache),
+    "Clone": (clone, get),
     "Pin and cite": (pin, unpin, sync, verify, cite),
     "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
     "See it all": (demo,),

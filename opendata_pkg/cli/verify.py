@@ -37,7 +37,7 @@ def verify(
         typer.Option(
             "--against",
             metavar="DATASET",
-            help="Against [BRANCH][@VERSION][:PATH] of a store, s3://bucket/prefix or a snapshot file.",
+            help="Against BRANCH, BRANCH@VERSION, or with :PATH, of a store; s3://bucket/prefix; or a snapshot file.",
         ),
     ] = None,
     # Without the environment's store: `opendata verify` in a folder with a lock means the lock, whatever is set there.
@@ -77,7 +77,7 @@ def verify(
     --store verifies a store itself. Status 1 if anything is missing, changed or unreadable. Nothing is written.
     """
     from opendata_pkg.file_digests import DEFAULT_JOBS
-    from opendata_pkg.verify import verify as verify_bytes
+    from opendata_pkg.verifying import verify as verify_bytes
 
     out = Output(json=json, quiet=quiet)
     rules = None

@@ -61,8 +61,8 @@ def git_environment() -> dict[str, str]:
     return environment
 
 
-def call_git(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
-    """Run git in `cwd` and return its stdout.
+def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
+    """Run git in `cwd` and return its stdout; in `git_environment()` unless another one is given.
 
     Raises:
         BrokenRepositoryError: there is no such folder.
@@ -72,7 +72,12 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
         raise BrokenRepositoryError(f"expected a repository at {cwd}, found none: restore the store from a copy")
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=cwd, input=data, capture_output=True, check=False, env=git_environment()
+            ["git", *arguments],
+            cwd=cwd,
+            input=data,
+            capture_output=True,
+            check=False,
+            env=git_environment() if environment is None else environment,
         )
     except FileNotFoundError as error:
         raise GitError("expected git on PATH, found none: install git 2.30 or later") from error
@@ -179,24 +184,32 @@ class Repository:
         Raises:
             BrokenRepositoryError: one is not there, or damaged.
         """
-        wanted = list(ids)
-        with tempfile.TemporaryFile() as names:
-            names.write(b"".join(name + b"\n" for name in wanted))
-            names.seek(0)
-            with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=names.fileno()) as process:
+        for name, body in self.find_objects(ids):
+            if body is None:
+                raise BrokenRepositoryError(
+                    f"{self.path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
+                    "and restore the store from a copy"
+                )
+            yield body
+
+    def find_objects(self, names: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        """(name, body) of objects by any names that git knows, such as `main:README.md`, in order; None: not there."""
+        wanted = list(names)
+        with tempfile.TemporaryFile() as listed:
+            listed.write(b"".join(name + b"\n" for name in wanted))
+            listed.seek(0)
+            with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=listed.fileno()) as process:
                 assert process.stdout is not None  # noqa: S101 - for the type checker
                 for name in wanted:
                     # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more,
                     # where git met an object that is damaged.
-                    fields = process.stdout.readline().split()
-                    size_bytes = int(fields[2]) if len(fields) == 3 else 0  # noqa: PLR2004 - as quoted
-                    body = process.stdout.read(size_bytes + 1) if len(fields) == 3 else b""  # noqa: PLR2004
-                    if len(body) != size_bytes + 1:
-                        raise BrokenRepositoryError(
-                            f"{self.path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
-                            "and restore the store from a copy"
-                        )
-                    yield body[:-1]
+                    line = process.stdout.readline()
+                    if line == name + b" missing\n":
+                        yield name, None
+                        continue
+                    size_bytes = int(line.rpartition(b" ")[2]) if line else 0
+                    body = process.stdout.read(size_bytes + 1) if line else b""
+                    yield name, body[:-1] if len(body) == size_bytes + 1 else None
 
 
 @contextmanager

@@ -12,9 +12,9 @@ import pytest
 from opendata_pkg import annex
 from opendata_pkg.model import InputError
 from opendata_pkg.verification import Status
-from opendata_pkg.verify import verify
 from opendata_pkg.verify_clone import is_clone, verify_clone
 from opendata_pkg.verify_store import verify_store
+from opendata_pkg.verifying import verify
 
 pytestmark = pytest.mark.usefixtures("git_identity")
 
@@ -207,6 +207,8 @@ def test_what_is_a_clone(clone, tool, tmp_path):
     plain = tmp_path / "plain"
     tool("git", "init", "--quiet", plain, cwd=tmp_path)
     assert not is_clone(plain)
+    (tmp_path / "broken" / ".git").mkdir(parents=True)
+    assert not is_clone(tmp_path / "broken")
     (clone / "sub" / ".git").mkdir()
     assert not is_clone(clone / "sub")
     with pytest.raises(InputError, match="expected the top of a clone"):
@@ -227,27 +229,30 @@ def test_keys_are_read_as_git_annex_writes_them(clone, tool):
     """From symlinks and pointers back to the very key, odd characters and all; its size and digest out of it."""
     for path in tool("git", "annex", "find", "--print0", cwd=clone).split("\0")[:-1]:
         key = tool("git", "annex", "lookupkey", "--", path, cwd=clone).removesuffix("\n")
-        target = str((clone / path).readlink())
-        assert annex.key_of_target(target) == key
-        assert target.endswith(annex.object_paths(key)[0])
-        size, digest = annex.what_key_says(key)
-        assert size == (clone / path).stat().st_size
-        assert digest.partition(":")[2] in key
+        target = os.fsencode((clone / path).readlink())
+        assert annex.key_of_link(target) == key
+        assert target.endswith(annex.object_paths(key)[0].encode())
+        facts = annex.read_key(key)
+        assert facts.size_bytes == (clone / path).stat().st_size
+        assert facts.digest.partition(":")[2] in key
 
 
 @pytest.mark.parametrize("key", ["URL-s5-m1--http&c%%x", "WORM-s3-m1--a/b:c%d&e", "SHA256E-s1--x&y.%z"])
 def test_any_key_comes_back_from_its_symlink(key):
     """Whatever characters are in it."""
-    assert annex.key_of_target(annex.symlink_target(key, 3)) == key
+    assert annex.key_of_link(annex.symlink_target(key, 3).encode()) == key
 
 
 def test_what_binds_no_content():
     """Keys of other backends, chunks, and texts that are no keys; links that are nobody's annex."""
-    assert annex.what_key_says("URL-s5-m1700000000--http&c%x") == (5, None)
-    assert annex.what_key_says("SHA256E--0123") == (None, None)
-    assert annex.what_key_says("nonsense") == (None, None)
-    assert annex.key_of_target("../elsewhere/file") is None
-    assert annex.key_of_target("/annex/objects/") is None
+    url = annex.read_key("URL-s5-m1700000000--http&c%x")
+    assert (url.size_bytes, url.digest, url.is_known) == (5, None, True)
+    short = annex.read_key("SHA256E--0123")
+    assert (short.size_bytes, short.digest, short.is_known) == (None, None, False)
+    with pytest.raises(InputError, match="expected a git-annex key"):
+        annex.read_key("nonsense")
+    assert annex.key_of_link(b"../elsewhere/file") is None
+    assert annex.key_of_pointer(b"/annex/objects/") is None
 
 
 @pytest.mark.s3

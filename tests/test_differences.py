@@ -6,11 +6,11 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.changes import Change, compare
-from opendata_pkg.diff import CHANGES, Diff, Kind, Known, Side, diff_tables
+from opendata_pkg.differences import CHANGES, Diff, Kind, Known, Side, diff_tables
 from opendata_pkg.model import Grade, Sha256
 from opendata_pkg.target import files_of_snapshot
 from tests.core_support import catalogue_of, entry_of, snapshot_of
@@ -132,6 +132,7 @@ ENTRIES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ENTRIES, ENTRIES)
 def test_a_diff_adds_up(before, after):
     """From the files before, the changes lead to those after; nothing that moved could have been told otherwise."""
@@ -210,7 +211,7 @@ def test_changes_come_in_batches_and_up_to_a_limit():
     """All rows, whatever the size of a batch."""
     found = diff_of([], [f"{number:02}" for number in range(20)])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("opendata_pkg.diff._BATCH_ROWS", 3)
+        patch.setattr("opendata_pkg.differences._BATCH_ROWS", 3)
         assert [change.path for change in found.changes()] == [f"{number:02}" for number in range(20)]
         assert len(list(found.changes(7))) == 7
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from opendata_pkg.find import NoneOfGradeError, find, grades_of
+from opendata_pkg.finding import NoneOfGradeError, find, grades_of
 from opendata_pkg.model import Grade
 from opendata_pkg.selection import EmptySelectionError, Rules
 from tests.core_support import entry_of, publish, snapshot_of

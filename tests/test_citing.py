@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.citation import Covers, Format, of_selection, render, to_text
-from opendata_pkg.cite import NoReferenceError, cite, cite_lock
+from opendata_pkg.citing import NoReferenceError, cite, cite_lock
 from opendata_pkg.cli.cite import FormatChoice
 from opendata_pkg.lock import Lock
 from opendata_pkg.lock_format import LockContent
-from opendata_pkg.pin import pin
+from opendata_pkg.pinning import pin
 from opendata_pkg.selection import EmptySelectionError, Rules
 from opendata_pkg.target import open_target
 from tests.core_support import catalogue_of, dataset, entry_of, opendata, publish, snapshot_of
@@ -217,7 +217,7 @@ def test_the_formats_of_the_command_are_those_of_the_library():
 EVERY_FORMAT = """
 import sys
 from opendata_pkg.citation import Format, render
-from opendata_pkg.cite import cite, cite_lock
+from opendata_pkg.citing import cite, cite_lock
 from opendata_pkg.lock import Lock
 from opendata_pkg.target import open_target
 

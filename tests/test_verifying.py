@@ -11,6 +11,7 @@ import sys
 import time
 import unicodedata
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,10 @@ from opendata_pkg.file_digests import DigestRequest, FileDigest, digest_file, di
 from opendata_pkg.lock import Lock
 from opendata_pkg.model import InputError, NotFoundError, UsageError
 from opendata_pkg.synced import Known, Record, write_record
+from opendata_pkg.syncing import sync
 from opendata_pkg.verification import Finding, Status, Tally
-from opendata_pkg.verify import verify, verify_lock
 from opendata_pkg.verify_folder import Expected, check_folder
+from opendata_pkg.verifying import verify, verify_lock
 from tests.lock_support import BASE, content_of, lock_of, locked
 
 PATHS = ("Cells/a.swc", "Cells/b.swc", "Cells/empty", "größe 日本.txt", "x y+z%.bin")
@@ -328,6 +330,15 @@ def test_stamps_are_trusted_only_if_they_fit(lock, tmp_path, contents):
     assert "3 files were not read" in str(result)
 
 
+def test_what_sync_brought_is_trusted(lock, tmp_path):
+    """Its own record fits: nothing is read; a check without --fast reads it all and agrees."""
+    (tmp_path / "data").rename(tmp_path / "copies")
+    sync(lock, from_=tmp_path / "copies", offline=True).check_complete()
+    fast = verify_lock(lock, fast=True)
+    assert (fast.counts, fast.read_bytes, fast.findings) == ({Status.OK: 5}, 0, ())
+    assert verify_lock(lock).counts == {Status.OK: 5}
+
+
 def test_fast_without_a_record_reads_everything_and_says_so(lock, contents):
     """There is nothing to trust."""
     result = verify_lock(lock, fast=True)
@@ -373,7 +384,8 @@ def test_a_result_is_told_in_one_line_a_finding_whatever_names_hold():
         "checked 2 files of data against opendata.lock, 1,234 bytes as recorded: 1 as recorded, 1 missing"
     )
     drawn = result._repr_html_()
-    assert "<td>new%0Aline%1B[31m &lt;b&gt;&amp;</td>" in drawn
+    assert ">new%0Aline%1B[31m &lt;b&gt;&amp;</td>" in drawn
+    assert "not as recorded: checked 2 files" in drawn
     assert "a &lt;note&gt;" in drawn
     document = result.to_dict()
     assert document["ok"] is False
@@ -386,7 +398,7 @@ def test_a_result_is_told_in_one_line_a_finding_whatever_names_hold():
 def test_a_notebook_draws_a_small_table_however_much_was_found():
     """Fifty rows, then a count; none at all if there is nothing to tell."""
     tally = Tally()
-    assert "<table>" not in tally.result(target="t", against="a")._repr_html_()
+    assert "<tr>" not in tally.result(target="t", against="a")._repr_html_()
     for number in range(1060):
         tally.add(Finding(status=Status.EXTRA, path=f"{number:04}", note="nobody recorded it"))
     drawn = tally.result(target="t", against="a")._repr_html_()
@@ -449,7 +461,11 @@ def test_interrupting_takes_no_time(lock, tmp_path):
             stream.truncate(1 << 32)
     words = [sys.executable, "-m", "opendata_pkg", "verify", "--lock", lock.path]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        time.sleep(1.5)
+        # As soon as it reads: before that, Python itself has not begun.
+        files = Path(f"/proc/{process.pid}/fd")
+        while not any(os.path.realpath(handle).endswith("large-0") for handle in list(files.iterdir())):
+            assert process.poll() is None
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
         process.wait(timeout=20)
