@@ -136,9 +136,8 @@ def pin_ten(objects: int, store: Path) -> None:
         if (found := json.loads(out)["files"]) != 10:
             raise SystemExit(f"expected 10 files of {word} with {glob}, got {found}")
         megabytes = counter.bytes / _MEGABYTE
-        print(
-            f"{name:<34} {counter.requests:>9} {megabytes:>9.2f} {seconds:>9.2f} {busy:>9.2f} {megabytes / _GOAL_MB:>8.0%}"
-        )
+        share = f"{megabytes / _GOAL_MB:>8.0%}"
+        print(f"{name:<34} {counter.requests:>9} {megabytes:>9.2f} {seconds:>9.2f} {busy:>9.2f} {share}")
 
 
 def sync_many(files: int, folder: Path) -> None:
