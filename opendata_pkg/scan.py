@@ -212,7 +212,9 @@ def _disk_in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise SourceError(f"cannot write to {folder} ({error.strerror}): check the disk and permissions") from error
+        raise SourceError(
+            f"cannot write to {folder} ({error.strerror or error}): check the disk and permissions"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

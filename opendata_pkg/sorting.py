@@ -82,7 +82,7 @@ class SortedRows:
             return
         file = self._files.enter_context(_nameless(self.folder))
         options = pa.ipc.IpcWriteOptions(compression="lz4")
-        with pa.ipc.new_stream(pa.PythonFile(file), self._schema, options=options) as writer:
+        with pa.ipc.new_stream(pa.PythonFile(file, mode="w"), self._schema, options=options) as writer:
             writer.write_table(table, max_chunksize=_BATCH_ROWS)
         file.flush()
         self._runs.append(file)
@@ -96,7 +96,7 @@ class SortedRows:
                 yield run.slice(start, _BATCH_ROWS)
             return
         run.seek(0)
-        with pa.ipc.open_stream(pa.PythonFile(run)) as reader:
+        with pa.ipc.open_stream(pa.PythonFile(run, mode="r")) as reader:
             for batch in reader:
                 yield pa.Table.from_batches([batch])
 

@@ -10,16 +10,13 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import opendata_pkg
 from opendata_pkg.documents import NewerFormatError, internal_validator
 from opendata_pkg.lock import AmbiguousPathError, BrokenLockError, ChangedLockError, Lock, NoLockError, NotLockedError
 from opendata_pkg.lock_check import is_lock
 from opendata_pkg.lock_format import LockContent, parse_lock
 from opendata_pkg.model import Grade
-from opendata_pkg.pinning import pin, unpin
 from opendata_pkg.selection import Rules, selection_digest
 from opendata_pkg.synced import BrokenRecordError, Known, Record, read_record, write_record
-from opendata_pkg.syncing import sync
 from opendata_pkg.validate import validate
 from tests.lock_support import content_of, lock_of, locked, selected
 
@@ -388,8 +385,3 @@ def test_validate_sees_what_the_schema_cannot_say(tmp_path, edit, line, message)
     assert (fault.file, fault.line) == (str(path), line)
     assert message in fault.message
     assert "history" in fault.remedy
-
-
-def test_verbs_of_the_package():
-    """What people type in notebooks is at the top of the package."""
-    assert (opendata_pkg.Lock, opendata_pkg.pin, opendata_pkg.unpin, opendata_pkg.sync) == (Lock, pin, unpin, sync)

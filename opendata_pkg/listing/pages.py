@@ -29,7 +29,8 @@ _ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVe
 _FIELDS = ("Key", "VersionId", "Size", "ETag", "LastModified", "StorageClass", "IsLatest")
 _ROOT_WITHIN_BYTES = 1000
 _TAGS = {"Contents", "Version", "DeleteMarker"}
-_OK_STATUS, _BAD_REQUEST = 200, 400
+_OK_STATUS, _BAD_REQUEST, _BROKEN_STATUS = 200, 400, 500
+_BROKEN = b"<Error><Code>IncompleteBody</Code><Message>the connection broke while it was sent</Message></Error>"
 # What a page calls the place where it ends, and how the next one is asked for.
 _MARKERS = {
     False: {"NextContinuationToken": "ContinuationToken"},
@@ -133,6 +134,10 @@ def _root_check(bucket: Bucket) -> Callable[..., None]:
 def _entry_taker(bucket: Bucket) -> Callable[..., None]:
     def take_entries(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
         if response_dict["status_code"] != _OK_STATUS:
+            return
+        if len(response_dict["body"]) < int(response_dict["headers"].get("Content-Length", 0)):
+            # An answer that broke off, which botocore takes for a list of nothing if it did so at once: ask again.
+            response_dict.update(status_code=_BROKEN_STATUS, body=_BROKEN)
             return
         try:
             # The same parser as botocore's, on the same bytes.
