@@ -227,6 +227,27 @@ def location_log(time: int, *, present: bool) -> bytes:
     return f"{time}s {int(present)} {WEB_UUID}\n".encode()
 
 
+def location_in(log: bytes, uuid: bytes) -> tuple[float, bool] | None:
+    """When a location log last says of a repository whether it has the content, and what; None: it does not."""
+    newest: tuple[float, bool] | None = None
+    for line in log.splitlines():
+        time, status, place = line.split(b" ", 2)
+        if place == uuid:
+            state = (float(time.removesuffix(b"s")), status == b"1")
+            newest = state if newest is None else max(newest, state)
+    return newest
+
+
+def location_log_with(log: bytes, uuid: bytes, time: float) -> bytes:
+    """A location log that says, from `time` (seconds) or later on, that a repository has the content."""
+    before = location_in(log, uuid)
+    if before is not None:
+        # Of two lines the newest counts, whatever the clocks of machines say.
+        time = max(time, before[0] + 1)
+    kept = [line for line in log.splitlines() if line.split(b" ", 2)[2] != uuid]
+    return b"".join(line + b"\n" for line in [*kept, b"%.6fs 1 %s" % (time, uuid)])
+
+
 def web_log(lines: Iterable[tuple[str, int, bool]]) -> bytes:
     """The URL log of a key: (URL, time in seconds, whether it still serves the content), sorted by URL."""
     return b"".join(f"{time}s {int(present)} {url}\n".encode() for url, time, present in sorted(lines))
