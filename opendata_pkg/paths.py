@@ -14,6 +14,11 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opendata_pkg.arrays import replace_where
+
 MAX_PART_BYTES = 255
 """Longest name in the usual file systems."""
 
@@ -23,7 +28,9 @@ RESERVED = frozenset({"datapackage.json", "_opendata", ".noannex"})
 _EMPTY, _FILE, _FOLDER, _MORE = "%empty", "%file", "%dir", "%more"
 
 # Keys of only these parts are their own paths: most keys of most buckets are. What follows decides the rest.
-_PLAIN = re.compile(r"(?![.])[ !#-$&-.0-;=@-\[\]-}]+(?:/(?![.])[ !#-$&-.0-;=@-\[\]-}]+)*")
+# (Read by Arrow's RE2 too, which knows no lookahead: hence the two classes, the first one without a dot.)
+_PART = r"[ !#-$&-\-0-;=@-\[\]-}][ !#-$&-.0-;=@-\[\]-}]*"
+_PLAIN = re.compile(rf"{_PART}(?:/{_PART})*")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029%\\]")
 
@@ -76,6 +83,20 @@ class Naming:
         ):
             return relative
         return "/".join(self._parts(relative))
+
+    def paths_of(self, keys: pa.Array) -> pa.Array:
+        """`path_of` of every key, in bulk where a key is its own path."""
+        relative = pc.utf8_slice_codeunits(keys, start=len(self.prefix))
+        if self.renamed_folders:
+            plain = pa.repeat(pa.scalar(value=False), len(keys))
+        else:
+            ours = "|".join(map(re.escape, sorted(self._first_names)))
+            plain = pc.match_substring_regex(relative, f"^{_PLAIN.pattern}$")
+            plain = pc.and_not(plain, pc.match_substring_regex(relative, f"(?i)^(?:{ours})(?:/|$)"))
+            plain = pc.and_(plain, pc.less_equal(pc.binary_length(relative), MAX_PART_BYTES))
+            if self.renamed_files:
+                plain = pc.and_not(plain, pc.is_in(keys, pa.array(sorted(self.renamed_files), pa.string())))
+        return replace_where(relative, pc.invert(plain), lambda name: self.path_of(self.prefix + name))
 
     def mount_path(self, mount: str) -> str:
         """The path at which a child is mounted: escaped as its own names demand, never for clashing with itself."""

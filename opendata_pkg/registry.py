@@ -5,6 +5,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opendata_pkg.arrays import joined
+
 if TYPE_CHECKING:
     from opendata_pkg.plan import PlannedFile
 
@@ -17,3 +22,17 @@ def registry_line(file: PlannedFile) -> str | None:
     if (digest := file.entry.digest) is None:
         return None
     return f"{shlex.quote(file.path)} {digest} {shlex.quote(file.url)}\n"
+
+
+def registry_lines(batch: pa.RecordBatch) -> pa.Array:
+    """`registry_line` of every row of a batch of `Plan.batches`; those without a digest are left out."""
+    digests = pc.coalesce(joined("sha256:", batch["sha256"]), joined("md5:", batch["md5"]))
+    lines = pc.binary_join_element_wise(_quoted(batch["path"]), digests, _quoted(batch["url"]), " ")
+    return joined(lines, "\n").drop_null()
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    # shlex.quote: 'use single quotes, and put single quotes into double quotes; the string $'b is then quoted as
+    # '$'"'"'b''.
+    odd = pc.match_substring_regex(texts, r"[^A-Za-z0-9_@%+=:,./-]")
+    return pc.if_else(odd, joined("'", pc.replace_substring(texts, "'", "'\"'\"'"), "'"), texts)

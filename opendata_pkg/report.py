@@ -30,7 +30,7 @@ def write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tupl
             rows.writerow(("left out", None, escape_line(row.key), None, entry.reason))
     for plan in chosen:
         prefix = plan.branch.prefix
-        paths = plan.paths()
+        paths = plan.paths.to_pylist()
         for key, path in zip(plan.table["key"].to_pylist(), paths, strict=True):
             if path != key[len(prefix) :]:
                 renamed += 1

@@ -1,0 +1,31 @@
+"""Columns of text at once: the few rows that need thought one by one, all others in bulk."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def replace_where(values: pa.Array, odd: pa.Array, function: Callable[[str], str]) -> pa.Array:
+    """`values` with those where `odd` is true replaced by `function` of them; neither may hold nulls."""
+    if not odd.true_count:
+        return values
+    found = [function(value) for value in values.filter(odd).to_pylist()]
+    return pc.replace_with_mask(values, odd, pa.array(found, pa.string()))
+
+
+def bytes_of(texts: pa.Array) -> memoryview:
+    """The texts of an array one behind the other, without a copy; none may be null."""
+    _, offsets, data = texts.buffers()
+    bounds = memoryview(offsets).cast("i")
+    return memoryview(data)[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
+
+
+def joined(*parts: pa.Array | str) -> pa.Array:
+    """Texts put together row by row; null where a part is."""
+    return pc.binary_join_element_wise(*parts, "")
