@@ -111,15 +111,21 @@ def validate(document: Any, schema_name: str, *, where: str) -> None:
         raise InvalidDocumentError(where, fault.json_path, fault.message)
 
 
-def read_json(path: Path, schema_name: str) -> Any:
-    """Read and check a JSON document.
+def parse_json(data: bytes, schema_name: str, *, where: str) -> Any:
+    """A JSON document from its bytes, checked against its schema; `where` names it in errors.
 
     Raises:
         InvalidDocumentError: it is no JSON (cut short, edited), or does not follow its schema.
+        NewerFormatError: this package is too old for it.
     """
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(data)
     except ValueError as error:
-        raise InvalidDocumentError(str(path), "$", f"expected a JSON document: {error}") from error
-    validate(document, schema_name, where=str(path))
+        raise InvalidDocumentError(where, "$", f"expected a JSON document: {error}") from error
+    validate(document, schema_name, where=where)
     return document
+
+
+def read_json(path: Path, schema_name: str) -> Any:
+    """Read and check a JSON document; raises as `parse_json` does."""
+    return parse_json(path.read_bytes(), schema_name, where=str(path))

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.descriptor import branch_properties
+from opendata_pkg.snapshot import format_time
 
 if TYPE_CHECKING:
     from opendata_pkg.branch import Branch
     from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.published import PublishedStore
+    from opendata_pkg.selection import SelectedFile, Selection
     from opendata_pkg.state import DatasetEntry, State
-    from opendata_pkg.store import Store
 
 
 def describe_branch(catalogue: Catalogue, branch: Branch) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def describe_branch(catalogue: Catalogue, branch: Branch) -> dict[str, Any]:
     }
 
 
-def describe_dataset(store: Store, state: State, entry: DatasetEntry) -> dict[str, Any]:
+def describe_dataset(store: PublishedStore, state: State, entry: DatasetEntry) -> dict[str, Any]:
     """A dataset as it is in one release, and in which releases it has been; `changed` tells those with a new commit."""
     versions = []
     dates = {release["version"]: release["date"] for release in store.index()["releases"]}
@@ -69,6 +71,38 @@ def figures(entry: DatasetEntry) -> dict[str, Any]:
         "grades": dict(totals.grades),
         "subtree_files": entry.subtree_files,
         "subtree_bytes": entry.subtree_bytes,
+    }
+
+
+def describe_selection(selection: Selection) -> dict[str, Any]:
+    """Where a selection is from, how much it holds, and its digest; of a single file, all that is known of it."""
+    origin = selection.origin
+    document = {
+        "branch": origin.branch,
+        "version": origin.version,
+        "source": origin.source,
+        "rules": selection.rules.to_dict(),
+        "files": len(selection),
+        "bytes": selection.size_bytes,
+        "digest": selection.digest,
+    }
+    return document | describe_file(next(selection.files())) if len(selection) == 1 else document
+
+
+def describe_file(file: SelectedFile) -> dict[str, Any]:
+    """One file of a selection as JSON values; what is not known is None."""
+    return {
+        "path": file.path,
+        "branch": file.branch or ROOT,
+        "key": file.key,
+        "bytes": file.size_bytes,
+        "sha256": file.sha256,
+        "md5": file.md5,
+        "etag": file.etag,
+        "version_id": file.version_id,
+        "last_modified": None if file.last_modified is None else format_time(file.last_modified),
+        "grade": file.grade.value,
+        "url": file.url,
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,11 +12,9 @@ from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.paths import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.published import PublishedStore
     from opendata_pkg.state import DatasetEntry, State
-    from opendata_pkg.store import Store
 
 _NEAREST_MAX = 3
 _WORD = re.compile(r"(?P<branch>[^@:]*)(?:@(?P<version>[^@:]+))?(?::(?P<path>.+))?", re.DOTALL)
@@ -44,10 +41,6 @@ class NoObjectsError(NotFoundError):
         super().__init__(f"branch {branch} has no objects in version {version}{had}{others}")
 
 
-class NoFileError(NotFoundError):
-    """A dataset has no file at a path."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetWord:
     """`[BRANCH][@VERSION][:PATH]`: a branch (the root if it is empty), a version (None: the last), a path below it."""
@@ -69,7 +62,7 @@ def parse_dataset(text: str) -> DatasetWord:
     return DatasetWord(branch=match["branch"] or ROOT, version=match["version"], path=match["path"])
 
 
-def last_release(store: Store) -> State:
+def last_release(store: PublishedStore) -> State:
     """The last release of a store.
 
     Raises:
@@ -78,12 +71,12 @@ def last_release(store: Store) -> State:
     state = store.latest()
     if state is None:
         raise NoReleaseError(
-            f"no release in {store.path} yet: publish its draft with opendata release VERSION --store {store.path}"
+            f"no release in {store.where} yet: publish its draft with opendata release VERSION --store {store.where}"
         )
     return state
 
 
-def find_dataset(store: Store, state: State, catalogue: Catalogue, branch: str) -> DatasetEntry:
+def find_dataset(store: PublishedStore, state: State, catalogue: Catalogue, branch: str) -> DatasetEntry:
     """The dataset of a branch in a release; `catalogue` is the release's own.
 
     Raises:
@@ -100,7 +93,7 @@ def find_dataset(store: Store, state: State, catalogue: Catalogue, branch: str) 
     return found
 
 
-def find_in_releases(store: Store, word: DatasetWord) -> tuple[State, Catalogue, DatasetEntry]:
+def find_in_releases(store: PublishedStore, word: DatasetWord) -> tuple[State, Catalogue, DatasetEntry]:
     """The release that a word means, its catalogue, and the dataset; a branch that is gone is told of with its last.
 
     Raises:
@@ -137,25 +130,3 @@ def nearest_with_objects(path: str, state: State) -> tuple[str, ...]:
     having = [other for other, entry in state.datasets.items() if entry.subtree_files and other != path]
     inner = [other for other in having if other]
     return tuple(other or ROOT for other in sorted(inner or having, key=distance)[:_NEAREST_MAX])
-
-
-def find_file(store: Store, state: State, catalogue: Catalogue, branch: str, path: str) -> Mapping[str, str]:
-    """The inventory's row of a file, its path relative to `branch`, in whichever dataset below holds it.
-
-    Raises:
-        NoFileError: there is none.
-    """
-    prefix = catalogue.branches[branch].prefix
-    whole = f"{prefix}{path}"
-    holders = [entry for other, entry in state.datasets.items() if not other or whole.startswith(f"{other}/")]
-    holder = max(holders, key=lambda entry: len(entry.branch))
-    own = whole.removeprefix(f"{holder.branch}/" if holder.branch else "")
-    for shard in sorted((store.path / holder.artefacts / "files").glob("*.csv")):
-        with shard.open(encoding="utf-8", newline="") as stream:
-            for row in csv.DictReader(stream):
-                if row["path"] == own:
-                    return {"dataset": holder.name, "branch": holder.branch or ROOT, **row}
-    raise NoFileError(
-        f"no file {path!r} in branch {branch or ROOT} of version {state.version}: paths are relative to the branch, "
-        "without a slash at the end"
-    )

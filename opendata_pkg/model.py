@@ -91,6 +91,13 @@ def is_real_version(version_id: VersionId | None) -> bool:
     return version_id is not None and version_id != "null"
 
 
+def best_digest(sha256: str | None, md5: str | None) -> str | None:
+    """`sha256:HEX`, else `md5:HEX`, else None."""
+    if sha256 is not None:
+        return f"sha256:{sha256}"
+    return None if md5 is None else f"md5:{md5}"
+
+
 class Grade(StrEnum):
     """What is known of a file's bytes, best first."""
 
@@ -98,6 +105,14 @@ class Grade(StrEnum):
     VERIFIABLE = "verifiable"
     VERSIONED = "versioned"
     MUTABLE = "mutable"
+
+
+def grade_of(digest: str | None, version_id: VersionId | None) -> Grade:
+    """The pin grade of what is known by a digest, a version, both or neither (docs/explanation/identity.md)."""
+    real = is_real_version(version_id)
+    if digest is not None:
+        return Grade.FIXED if real else Grade.VERIFIABLE
+    return Grade.VERSIONED if real else Grade.MUTABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,14 +134,9 @@ class S3Object:
     @property
     def digest(self) -> str | None:
         """`sha256:HEX`, else `md5:HEX`, else None: the best digest that is known."""
-        if self.sha256 is not None:
-            return f"sha256:{self.sha256}"
-        return f"md5:{self.md5}" if self.md5 is not None else None
+        return best_digest(self.sha256, self.md5)
 
     @property
     def grade(self) -> Grade:
         """The pin grade of this object (docs/explanation/identity.md)."""
-        real = is_real_version(self.version_id)
-        if self.digest is not None:
-            return Grade.FIXED if real else Grade.VERIFIABLE
-        return Grade.VERSIONED if real else Grade.MUTABLE
+        return grade_of(self.digest, self.version_id)

@@ -14,9 +14,10 @@ from opendata_pkg.files import write_text
 from opendata_pkg.git.objects import tag_body
 from opendata_pkg.model import Grade, InputError, ObjectId
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.published import INDEX
 from opendata_pkg.snapshot import format_time
 from opendata_pkg.state import DatasetEntry, State, with_version
-from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, INDEX, MAIN, REPORT, Store, VersionError, parse_version
+from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, MAIN, REPORT, Store, VersionError, parse_version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
+from opendata_pkg.places import NoStoreError, StoreFolder
+from opendata_pkg.published import INDEX, NotAStoreError, PublishedStore
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-INDEX = "index.json"
+    from opendata_pkg.catalogue import Catalogue
+
 REPORT = "report.csv"
 DRAFT_MAIN, DRAFT_ANNEX = "refs/opendata/draft/main", "refs/opendata/draft/git-annex"
 MAIN, ANNEX = "refs/heads/main", "refs/heads/git-annex"
@@ -36,14 +37,6 @@ _READABLE = 0o055
 
 # "SemVer without a pre-release part": three numbers without leading zeros.
 _VERSION = re.compile(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)")
-
-
-class NotAStoreError(InputError):
-    """A folder that holds other things than a store."""
-
-
-class NoStoreError(NotFoundError):
-    """There is no store."""
 
 
 class NoDraftError(NotFoundError):
@@ -58,30 +51,26 @@ class VersionError(InputError):
     """A version that cannot be released: not SemVer, not above the last, or released already."""
 
 
-class BrokenStoreError(InputError):
-    """A file of the store is not the one that the index was made with."""
-
-
-class Store:
-    """A store's folder. Only `build` and `release` write to it, under `locked`."""
+class Store(PublishedStore):
+    """A store's folder, for its steward. Only `build` and `release` write to it, under `locked`."""
 
     def __init__(self, path: Path) -> None:
         """Take the folder as it is; `open` or `open_or_create` check it."""
+        super().__init__(StoreFolder(path))
         self.path = path
 
     @classmethod
-    def open(cls, path: Path) -> Store:
-        """An existing store.
+    def open(cls, where: str | Path, **_: object) -> Store:
+        """An existing store in a folder.
 
         Raises:
             NoStoreError: there is no such folder.
             NotAStoreError: the folder is no store.
             InputError: its index is broken, or of a newer format.
         """
+        path = Path(where)
         if not path.exists():
             raise NoStoreError(f"no store at {path}: make one with: opendata build SNAPSHOT --store {path}")
-        if not (path / INDEX).is_file():
-            raise NotAStoreError(f"expected a store at {path}, but it has no {INDEX}: name the folder that holds it")
         store = cls(path)
         store.index()
         return store
@@ -131,42 +120,9 @@ class Store:
             finally:
                 os.umask(private)
 
-    def index(self) -> dict[str, Any]:
-        """`index.json`: the releases, oldest first."""
-        document: dict[str, Any] = read_json(self.path / INDEX, "store-index")
-        return document
-
     def exists(self) -> bool:
         """Whether there is a store yet."""
         return (self.path / INDEX).is_file()
-
-    def versions(self) -> list[str]:
-        """The released versions, oldest first."""
-        return [release["version"] for release in self.index()["releases"]]
-
-    def release(self, version: str) -> State:
-        """A released state.
-
-        Raises:
-            NotFoundError: there is no such version; names the last.
-            BrokenStoreError: its index is not the one that was released.
-        """
-        releases = {release["version"]: release for release in self.index()["releases"]}
-        if version not in releases:
-            known = ", ".join([*releases][-5:]) or "none yet"
-            raise NotFoundError(f"no version {version} in {self.path}: the last ones are {known}")
-        path = self.path / releases[version]["index"]
-        data = path.read_bytes()
-        if hashlib.sha256(data).hexdigest() != releases[version]["sha256"]:
-            raise BrokenStoreError(f"{path} is not as it was released: restore it from a copy of the store")
-        document = json.loads(data)
-        validate(document, "release-index", where=str(path))
-        return State.from_dict(document)
-
-    def latest(self) -> State | None:
-        """The last release, None before the first."""
-        versions = self.versions()
-        return self.release(versions[-1]) if versions else None
 
     def has_draft(self) -> bool:
         """Whether a build has made a draft that is not released yet."""
@@ -246,18 +202,6 @@ class Store:
     def read_snapshot(self, snapshot_id: str) -> Snapshot:
         """A snapshot of a release."""
         return Snapshot.read(self.snapshot_path(snapshot_id))
-
-    def read_catalogue(self, sha256: str) -> Catalogue:
-        """A catalogue of a release.
-
-        Raises:
-            BrokenStoreError: it is not the one that was built from.
-        """
-        path = self.path / "catalogues" / f"{sha256}.yaml"
-        catalogue = Catalogue.load(path)
-        if catalogue.sha256 != sha256:
-            raise BrokenStoreError(f"{path} is not as it was released: restore it from a copy of the store")
-        return catalogue
 
 
 def is_empty(folder: Path) -> bool:

@@ -22,9 +22,9 @@ from opendata_pkg.faults import Fault, json_path, listed
 from opendata_pkg.hand_edits import Origin, origin_of
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.published import INDEX
 from opendata_pkg.schema_faults import schema_faults
 from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.store import INDEX
 from opendata_pkg.table_check import TableChecker
 from opendata_pkg.table_schema import TableSchema, UnusableTableSchemaError
 

@@ -74,7 +74,7 @@ def test_info_as_json(run_opendata, folder):
 def test_info_of_a_file(run_opendata, folder):
     """One row of the inventory, wherever below the branch the file is."""
     row = json.loads(run_opendata("info", "Rat:Cortex/b", "--store", "store", "--json").stdout)
-    assert (row["branch"], row["key"], row["bytes"], row["version"]) == ("Rat/Cortex", "Rat/Cortex/b", "12", "1.1.0")
+    assert (row["branch"], row["key"], row["bytes"], row["version"]) == ("Rat/Cortex", "Rat/Cortex/b", 12, "1.1.0")
     assert "grade: verifiable\n" in run_opendata("info", ":Rat/a.abf", "--store", "store").stdout
 
 
@@ -99,8 +99,8 @@ def test_info_of_a_file(run_opendata, folder):
         ),
         (("info", "Rat@", "--store", "store"), 3, ("expected [BRANCH][@VERSION][:PATH], such as Model_Data@2026.1.0, "
          "got 'Rat@'")),
-        (("tree", "Rat", "--store", "nowhere"), 4, ("no store at nowhere: make one with: opendata build SNAPSHOT "
-         "--store nowhere")),
+        (("tree", "Rat", "--store", "nowhere"), 4, ("no store at nowhere: check the path; a steward makes one with "
+         "opendata build")),
     ],
 )  # fmt: skip
 def test_what_is_not_there_is_told(run_opendata, folder, words, status, sentence):

@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from opendata_pkg.catalogue import UnknownBranchError
 from opendata_pkg.lookup import (
     DatasetWord,
-    NoFileError,
     NoObjectsError,
     NoReleaseError,
     NotADatasetWordError,
     find_dataset,
-    find_file,
     find_in_releases,
     last_release,
     nearest_with_objects,
     parse_dataset,
 )
+from opendata_pkg.selection import EmptySelectionError
 from opendata_pkg.store import Store
+from opendata_pkg.target import open_target
 from tests.core_support import catalogue_of, publish, snapshot_of
 
 TREE = """\
@@ -124,10 +124,9 @@ def test_a_store_without_release_says_what_to_do(tmp_path):
 
 def test_files_are_found_across_dataset_borders(store):
     """A path is relative to the branch; whichever dataset below holds the file."""
-    state = store.release("1.0.0")
-    catalogue = store.read_catalogue(state.catalogue)
-    for branch, path in (("", "Rat/Cortex/b/c"), ("Rat", "Cortex/b/c"), ("Rat/Cortex", "b/c")):
-        row = find_file(store, state, catalogue, branch, path)
-        assert (row["branch"], row["path"], row["grade"]) == ("Rat/Cortex", "b/c", "verifiable")
-    with pytest.raises(NoFileError, match=r"no file 'b' in branch Rat/Cortex of version 1.0.0"):
-        find_file(store, state, catalogue, "Rat/Cortex", "b")
+    for word in (".@1.0.0:Rat/Cortex/b/c", "Rat@1.0.0:Cortex/b/c", "Rat/Cortex@1.0.0:b/c"):
+        [file] = open_target(word, store=store.where).select().files()
+        assert (file.branch, file.path, file.grade) == ("Rat/Cortex", "Rat/Cortex/b/c", "verifiable")
+    target = open_target("Rat/Cortex@1.0.0:bb", store=store.where)
+    with pytest.raises(EmptySelectionError, match=r"no file or folder 'bb' in Rat/Cortex@1\.0\.0.*did you mean b\?"):
+        target.select()

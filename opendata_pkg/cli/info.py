@@ -39,8 +39,8 @@ def info(
     With a store: files, bytes, grades and commit in its last release, or in VERSION, and all its versions.
     """
     from opendata_pkg.cli.reading import look_at
-    from opendata_pkg.info import describe_branch, describe_dataset
-    from opendata_pkg.lookup import find_file, find_in_releases, parse_dataset
+    from opendata_pkg.info import describe_branch, describe_dataset, describe_selection
+    from opendata_pkg.lookup import find_in_releases, parse_dataset
 
     out = Output(json=json, quiet=quiet)
     word = parse_dataset(dataset)
@@ -51,14 +51,16 @@ def info(
         document = describe_branch(look.catalogue, look.branch)
         out.result(document, None if json else _draw(document))
         return
-    from opendata_pkg.cli.reading import open_store
-
-    opened = open_store(store)
-    state, known, entry = find_in_releases(opened, word)
     if word.path is not None:
-        row = dict(find_file(opened, state, known, entry.branch, word.path)) | {"version": state.version}
-        out.result(row, "\n".join(f"{name}: {value}" for name, value in row.items() if value))
+        from opendata_pkg.target import open_target
+
+        found = describe_selection(open_target(dataset, store=store, reporter=out).select(reporter=out))
+        out.result(found, "\n".join(f"{name}: {value}" for name, value in found.items() if value))
         return
+    from opendata_pkg.published import PublishedStore
+
+    opened = PublishedStore.open(store)
+    state, known, entry = find_in_releases(opened, word)
     document = describe_branch(known, known.branches[entry.branch])
     document["release"] = describe_dataset(opened, state, entry)
     out.result(document, None if json else _draw(document))

@@ -12,26 +12,11 @@ from opendata_pkg.model import UsageError
 if TYPE_CHECKING:
     from opendata_pkg.branch import Branch
     from opendata_pkg.lookup import DatasetWord
+    from opendata_pkg.published import PublishedStore
     from opendata_pkg.state import State
-    from opendata_pkg.store import Store
 
 
-def open_store(store: str) -> Store:
-    """The store in a folder.
-
-    Raises:
-        UsageError: it is somewhere on the web.
-        NotFoundError, InputError: as `Store.open` says.
-    """
-    # git's and Arrow's imports are not for those who only want a catalogue.
-    from opendata_pkg.store import Store
-
-    if "://" in store:
-        raise UsageError(f"expected the folder of a store, got {store}: this command reads stores on this machine")
-    return Store.open(Path(store))
-
-
-def catalogue_of(store: Store | None, file: Path | None) -> Catalogue:
+def catalogue_of(store: PublishedStore | None, file: Path | None) -> Catalogue:
     """The catalogue in a file, else that of a store's last release, else the one shipped.
 
     Raises:
@@ -52,7 +37,7 @@ class Look:
 
     catalogue: Catalogue
     branch: Branch
-    store: Store | None
+    store: PublishedStore | None
     state: State | None
 
 
@@ -70,7 +55,10 @@ def look_at(word: DatasetWord, store: str | None, file: Path | None) -> Look:
         return Look(catalogue=known, branch=known.resolve(word.branch), store=None, state=None)
     from opendata_pkg.lookup import last_release
 
-    opened = open_store(store)
+    # git's and Arrow's imports are not for those who only want a catalogue.
+    from opendata_pkg.published import PublishedStore
+
+    opened = PublishedStore.open(store)
     state = last_release(opened) if word.version is None else opened.release(word.version)
     known = opened.read_catalogue(state.catalogue) if file is None else Catalogue.load(file)
     return Look(catalogue=known, branch=known.resolve(word.branch), store=opened, state=state)

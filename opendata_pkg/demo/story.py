@@ -27,7 +27,8 @@ FIRST, SECOND = "2026.1.0", "2026.1.1"
 """The two versions that the demo releases."""
 
 _ROOT = "."
-_BUCKET = "demo-bucket"
+BUCKET = "demo-bucket"
+"""Its only bucket."""
 _PROGRAMS = ("git", "git-annex", "datalad")
 
 _CORTEX = "Experimental_Data/Reconstructed_morphologies/Categorized/Neurons/Mouse/Cortex"
@@ -197,16 +198,16 @@ def _all_parts(scene: Scene) -> tuple[Released, ...]:
 def _fill_bucket(scene: Scene) -> None:
     stage, first = scene.stage, scene.samples.first
     stage.title(f"A bucket: SeaweedFS, an S3 server, on {scene.server.endpoint_url}")
-    scene.server.make_bucket(_BUCKET)
+    scene.server.make_bucket(BUCKET)
     _upload(scene, first)
     size = sum(map(len, first.values()))
-    stage.say(f"  uploaded {len(first)} objects, {size:,} bytes, to s3://{_BUCKET} (versioned, readable by everybody)")
+    stage.say(f"  uploaded {len(first)} objects, {size:,} bytes, to s3://{BUCKET} (versioned, readable by everybody)")
 
 
 def _upload(scene: Scene, objects: Mapping[ObjectKey, bytes]) -> None:
     client = scene.server.client()
     for key, body in objects.items():
-        client.put_object(Bucket=_BUCKET, Key=key, Body=body)
+        client.put_object(Bucket=BUCKET, Key=key, Body=body)
 
 
 def _publish(scene: Scene, version: str, state: Mapping[ObjectKey, bytes]) -> Released:
@@ -214,7 +215,7 @@ def _publish(scene: Scene, version: str, state: Mapping[ObjectKey, bytes]) -> Re
     snapshot = f"{SNAPSHOTS}/{version}.parquet"
     stage.title(f"The steward: scan, hash, build, release {version}")
     (stage.folder / SNAPSHOTS).mkdir(exist_ok=True)
-    stage.opendata("scan", f"s3://{_BUCKET}", "--endpoint-url", scene.server.endpoint_url, "--out", snapshot)
+    stage.opendata("scan", f"s3://{BUCKET}", "--endpoint-url", scene.server.endpoint_url, "--out", snapshot)
     stage.opendata("hash", snapshot)
     built = json.loads(stage.opendata("build", snapshot, "--store", STORE, "--json", lines=0))
     _show_datasets(stage, built)
@@ -324,7 +325,7 @@ def _edit_bucket(scene: Scene) -> None:
     _upload(scene, {**edits.overwritten, **edits.added})
     client = scene.server.client()
     for key in edits.deleted:
-        client.delete_object(Bucket=_BUCKET, Key=key)
+        client.delete_object(Bucket=BUCKET, Key=key)
 
 
 def _update_clone(scene: Scene) -> None:

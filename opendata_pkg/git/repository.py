@@ -10,7 +10,7 @@ import os
 import subprocess
 import tempfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,9 @@ class BrokenRepositoryError(InputError):
 
 Heads = tuple[ObjectId | None, ObjectId | None]
 """Where `main` and `git-annex` of a repository are; None: nowhere yet."""
+
+# So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
+_IDS_AT_ONCE = 256
 
 # A bare repository as `git init --bare` makes it, less templates and whatever the user's own settings would add.
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
@@ -152,48 +155,69 @@ class Repository:
                     "move their work to another repository and set the ref back"
                 )
 
-    def tree_of(self, commit: ObjectId) -> ObjectId:
-        """The tree of a commit."""
-        return ObjectId(call_git("rev-parse", "--verify", f"{commit}^{{tree}}", cwd=self.path).decode().strip())
+    @contextmanager
+    def reader(self) -> Iterator[ObjectReader]:
+        """A reader of objects by id, through one `git cat-file` that ends with the block."""
+        command = ["git", "cat-file", "--batch"]
+        with _running(command, cwd=self.path) as process:
+            yield ObjectReader(process, self.path)
 
     def files_of(self, commit: ObjectId) -> Iterator[tuple[bytes, bytes]]:
         """(path, content) of every file in a commit's tree, in path order, streamed."""
         listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=self.path)
         entries = [line.split(b"\t", 1) for line in listing.split(b"\0") if line]
-        ids = [meta.split(b" ")[2] for meta, _ in entries]
-        for (_, path), body in zip(entries, self.read_objects(ids), strict=True):
-            yield path, body
+        ids = [bytes.fromhex(meta.split(b" ")[2].decode()) for meta, _ in entries]
+        with self.reader() as reader:
+            for (_, path), body in zip(entries, reader.read(ids), strict=True):
+                yield path, body
 
-    def read_objects(self, ids: Iterable[bytes]) -> Iterator[bytes]:
-        """The bodies of objects named by hex ids, in order, through one `git cat-file`.
+
+class ObjectReader:
+    """Reads objects through a running `git cat-file --batch`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        assert process.stdout is not None  # noqa: S101 - for the type checker
+        self._stdin, self._stdout, self._path = process.stdin, process.stdout, path
+
+    def read(self, ids: Iterable[bytes]) -> Iterator[bytes]:
+        """The bodies of objects of 20-byte ids, in order.
 
         Raises:
             BrokenRepositoryError: one is not there, or damaged.
         """
         wanted = list(ids)
-        with tempfile.TemporaryFile() as names:
-            names.write(b"".join(name + b"\n" for name in wanted))
-            names.seek(0)
-            with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=names.fileno()) as process:
-                assert process.stdout is not None  # noqa: S101 - for the type checker
-                for name in wanted:
-                    # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more,
-                    # where git met an object that is damaged.
-                    fields = process.stdout.readline().split()
-                    size_bytes = int(fields[2]) if len(fields) == 3 else 0  # noqa: PLR2004 - as quoted
-                    body = process.stdout.read(size_bytes + 1) if len(fields) == 3 else b""  # noqa: PLR2004
-                    if len(body) != size_bytes + 1:
-                        raise BrokenRepositoryError(
-                            f"{self.path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
-                            "and restore the store from a copy"
-                        )
-                    yield body[:-1]
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            names = [raw_id.hex().encode() for raw_id in wanted[start : start + _IDS_AT_ONCE]]
+            # It ends at an object that is damaged: told when that is read.
+            with suppress(BrokenPipeError):
+                os.write(self._stdin.fileno(), b"".join(name + b"\n" for name in names))
+            yield from map(self._read_one, names)
+
+    def tree_of(self, commit: ObjectId) -> bytes:
+        """The 20-byte id of a commit's tree: "tree SP <id> LF" is what a commit begins with."""
+        (body,) = self.read([bytes.fromhex(commit)])
+        return bytes.fromhex(body[5:45].decode())
+
+    def _read_one(self, name: bytes) -> bytes:
+        # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more, where git met an
+        # object that is damaged.
+        fields = self._stdout.readline().split()
+        size_bytes = int(fields[2]) if len(fields) == 3 else 0  # noqa: PLR2004 - as quoted
+        body = self._stdout.read(size_bytes + 1) if len(fields) == 3 else b""  # noqa: PLR2004
+        if len(body) != size_bytes + 1:
+            raise BrokenRepositoryError(
+                f"{self._path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
+                "and restore the store from a copy"
+            )
+        return body[:-1]
 
 
 @contextmanager
-def _running(command: list[str], *, cwd: Path, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
-    """A process whose stdout is read, and which is gone when the block ends, however it ends."""
-    with subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, env=git_environment()) as process:
+def _running(command: list[str], *, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that is written to and read from, and which is gone when the block ends, however it ends."""
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=cwd, stdin=pipe, stdout=pipe, env=git_environment()) as process:
         try:
             yield process
         finally:

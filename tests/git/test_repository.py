@@ -137,7 +137,8 @@ def test_files_of_a_commit(repository):
     commit = commit_of(repository, files)
     assert list(repository.files_of(commit)) == sorted(files.items())
     assert list(repository.files_of(commit_of(repository, {}))) == []
-    assert repository.tree_of(commit) == git_text(repository.path, "rev-parse", f"{commit}^{{tree}}")
+    with repository.reader() as reader:
+        assert reader.tree_of(commit).hex() == git_text(repository.path, "rev-parse", f"{commit}^{{tree}}")
 
 
 def test_many_files_do_not_jam(repository):
@@ -160,10 +161,9 @@ def test_what_is_read_in_part_is_ended(repository):
 
 def test_a_missing_object_is_named(repository):
     """A sentence with the object and what to do, not a wrong tree."""
-    with pytest.raises(
-        BrokenRepositoryError, match=rf"lacks the object {'1' * 40}, or it is damaged: check it with git fsck"
-    ):
-        list(repository.read_objects([b"1" * 40]))
+    says = rf"lacks the object {'1' * 40}, or it is damaged: check it with git fsck"
+    with repository.reader() as reader, pytest.raises(BrokenRepositoryError, match=says):
+        list(reader.read([b"\x11" * 20]))
 
 
 def test_a_damaged_pack_is_a_sentence(repository):

@@ -1,0 +1,299 @@
+"""The file cache: verified files of snapshots, in folders that plain pooch reads and fills as well.
+
+`<cache>/files/<first 16 digits of the snapshot's id>/<path>`, read-only; beside it `parts/`, where downloads are
+resumed, and `stamps/`, which saves hashing what has not changed. Any number of processes may use it at once; one that
+may only read it reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opendata_pkg.checksums import cache_folder
+from opendata_pkg.download import Failure, Got, Wanted, download, each_apart, hash_file
+from opendata_pkg.model import InputError, Md5, Sha256, SourceError
+from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.stamps import Stamp, StampLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from opendata_pkg.transport import Transport
+
+FILES, PARTS, STAMPS = "files", "parts", "stamps"
+ID_DIGITS = 16
+READ_ONLY = 0o444
+LARGE_BYTES = 1_000_000_000
+"""A transfer above this is announced."""
+
+
+class UnsafePathError(InputError):
+    """A path would lead out of the folder it is meant for."""
+
+
+class CacheChangedError(SourceError):
+    """Somebody changes the cache's files while they are used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheItem:
+    """A file of a snapshot: its id, the path in the catalogue's tree, and what is wanted there."""
+
+    snapshot: str
+    path: str
+    wanted: Wanted
+
+
+def check_path(path: str) -> str:
+    """A path below a folder, as it was given.
+
+    Raises:
+        UnsafePathError: it is absolute, or has an empty, `.` or `..` component, or a NUL.
+    """
+    if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+        raise UnsafePathError(f"expected a path below a folder, such as Model_Data/cell.swc, got {path!r}")
+    return path
+
+
+class FileCache:
+    """Files of snapshots on this machine's disk. Made by `FileCache.open`; usable from any thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._root = f"{folder}/{FILES}/"
+        self._lock = threading.RLock()
+        self._logs: dict[str, StampLog] = {}
+        self._places: dict[str, list[_Place]] | None = None
+
+    @classmethod
+    def open(cls, folder: Path | None = None) -> FileCache:
+        """The cache in `folder`, by default that of `checksums.cache_folder`. Nothing is made until it is needed."""
+        return cls((cache_folder() if folder is None else folder).absolute())
+
+    def snapshot_folder(self, snapshot: str) -> Path:
+        """Where a snapshot's files are: the `path` of a pooch."""
+        return Path(self._root + check_path(snapshot[:ID_DIGITS]))
+
+    def path_of(self, snapshot: str, path: str) -> Path:
+        """Where a file is or would be; UnsafePathError if that were elsewhere."""
+        return Path(self._name(snapshot, path))
+
+    def find(self, snapshot: str, path: str, *, sha256: Sha256 | None, md5: Md5 | None) -> Path | None:
+        """A file that is there with these digests, by its stamp or by hashing it; None otherwise.
+
+        Without any digest, only a file that has not changed since it was fetched is found.
+        """
+        found = self._find(snapshot, path, sha256, md5, may_hash=True)
+        return None if found is None else Path(self._name(snapshot, path))
+
+    def bring(
+        self,
+        wanted: Iterable[CacheItem],
+        *,
+        transport: Transport,
+        jobs: int,
+        reporter: Reporter = SILENT,
+    ) -> Iterator[Got | Failure]:
+        """Each item, from the cache or else downloaded into it, `jobs` at a time, as they become ready.
+
+        Files that are there come first. Content that is there under another name is linked, not fetched. A transfer
+        above a gigabyte is announced. Errors of single files are Failures; DiskFullError is raised.
+        """
+        missing: dict[str, list[CacheItem]] = {}
+        for item in wanted:
+            file = item.wanted
+            stamp = self._find(item.snapshot, item.path, file.sha256, file.md5, may_hash=False)
+            if stamp is not None:
+                yield self._got(item, stamp)
+            else:
+                missing.setdefault(file.part_name, []).append(item)
+        if not missing:
+            return
+        announce([items[0].wanted for items in missing.values()], reporter)
+
+        def bring_one(item: CacheItem, on_bytes: Callable[[int], None]) -> Got:
+            return self._bring_one(item, transport, on_bytes)
+
+        firsts = (items[0] for items in missing.values())
+        try:
+            for outcome in each_apart(
+                bring_one, firsts, wanted_of=lambda item: item.wanted, jobs=jobs, reporter=reporter
+            ):
+                yield outcome
+                first, *others = missing[outcome.wanted.part_name]
+                for other in others:
+                    if isinstance(outcome, Failure):
+                        yield Failure(wanted=other.wanted, error=outcome.error)
+                    else:
+                        yield self._share(first, other, outcome)
+        finally:
+            reporter.finish()
+
+    def _bring_one(self, item: CacheItem, transport: Transport, on_bytes: Callable[[int], None]) -> Got:
+        wanted = item.wanted
+        if (stamp := self._find(item.snapshot, item.path, wanted.sha256, wanted.md5, may_hash=True)) is not None:
+            on_bytes(stamp.size_bytes)
+            return self._got(item, stamp)
+        for place in self._places_of(wanted):
+            if (stamp := self._find(*place, wanted.sha256, wanted.md5, may_hash=True)) is not None:
+                on_bytes(stamp.size_bytes)
+                return self._got(item, self._link(place, stamp, (item.snapshot, item.path)))
+        got = download(
+            wanted,
+            self.path_of(item.snapshot, item.path),
+            transport=transport,
+            part=self.folder / PARTS / wanted.part_name,
+            mode=READ_ONLY,
+            on_bytes=on_bytes,
+        )
+        self._stamp((item.snapshot, item.path), got.sha256, wanted.md5 if wanted.sha256 is None else None)
+        return got
+
+    def _share(self, first: CacheItem, other: CacheItem, got: Got) -> Got:
+        """The same content under another name of the same run."""
+        place, target = (first.snapshot, first.path), (other.snapshot, other.path)
+        if self._name(*place) != self._name(*target):
+            stamp = self._find(*place, got.sha256, None, may_hash=True)
+            if stamp is None:
+                raise CacheChangedError(f"{got.path} changed while it was in use: run the same command again")
+            self._link(place, stamp, target)
+        return Got(
+            wanted=other.wanted,
+            path=self.path_of(*target),
+            size_bytes=got.size_bytes,
+            sha256=got.sha256,
+            url=got.url,
+        )
+
+    def _got(self, item: CacheItem, stamp: Stamp) -> Got:
+        path = self.path_of(item.snapshot, item.path)
+        return Got(wanted=item.wanted, path=path, size_bytes=stamp.size_bytes, sha256=stamp.sha256, url="")
+
+    def _find(
+        self, snapshot: str, path: str, sha256: Sha256 | None, md5: Md5 | None, *, may_hash: bool
+    ) -> Stamp | None:
+        """The stamp of a file that is there and right."""
+        name = self._name(snapshot, path)
+        state = _state_of(name)
+        if state is None:
+            return None
+        stamp = self._known(snapshot, path, state)
+        agrees = None if stamp is None else _agrees(stamp, sha256, md5)
+        if agrees is not None:
+            return stamp if agrees else None
+        if not may_hash or (sha256 is None and md5 is None):
+            return None
+        wanted = Wanted(name=path, urls=(), size_bytes=None, sha256=sha256, md5=md5)
+        hashes = hash_file(Path(name), wanted)
+        if hashes.fault is not None:
+            return None
+        return self._stamp((snapshot, path), hashes.sha256, md5 if sha256 is None else None)
+
+    def _known(self, snapshot: str, path: str, state: os.stat_result) -> Stamp | None:
+        """The stamp of a file in this state, if anybody made one."""
+        log = self._log(snapshot)
+        stamp = log.get(path)
+        if (stamp is None or not stamp.fits(state)) and log.refresh():
+            stamp = log.get(path)
+        return stamp if stamp is not None and stamp.fits(state) else None
+
+    def _stamp(self, place: _Place, sha256: Sha256, md5: Md5 | None) -> Stamp:
+        """Note that a file, as it is now, has these digests."""
+        stamp = Stamp.of(os.lstat(self._name(*place)), sha256, md5)
+        self._log(place[0]).add(place[1], stamp)
+        with self._lock:
+            if self._places is not None:
+                _note(self._places, (place[0][:ID_DIGITS], place[1]), stamp)
+        return stamp
+
+    def _places_of(self, wanted: Wanted) -> list[_Place]:
+        """Where content with the wanted digest is, as far as stamps tell."""
+        if not wanted.is_checkable:
+            return []
+        with self._lock:
+            if self._places is None:
+                self._places = {}
+                for file in (self.folder / STAMPS).glob("*.log"):
+                    for path, stamp in self._log(file.stem).items():
+                        _note(self._places, (file.stem, path), stamp)
+            return list(self._places.get(wanted.expected, ()))
+
+    def _link(self, place: _Place, stamp: Stamp, target: _Place) -> Stamp:
+        """Give a file another name, or copy it where links are refused."""
+        source, there = self._name(*place), self.path_of(*target)
+        state = os.lstat(source)
+        new = self.folder / PARTS / f"{stamp.sha256}.{os.getpid()}.{threading.get_ident()}.part"
+        there.parent.mkdir(parents=True, exist_ok=True)
+        new.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            try:
+                os.link(source, new)
+            except OSError:
+                shutil.copyfile(source, new)
+                new.chmod(READ_ONLY)
+            new.replace(there)
+        finally:
+            # Renaming a name of a file to another name of it does nothing.
+            new.unlink(missing_ok=True)
+        # A link changes the ctime that all names of a file share: what was true of it still is.
+        with self._lock:
+            names = [] if self._places is None else list(self._places.get(f"sha256:{stamp.sha256}", ()))
+        for name in {*names, place}:
+            known = self._log(name[0]).get(name[1])
+            if known is not None and known.fits(state):
+                self._stamp(name, known.sha256, known.md5)
+        return self._stamp(target, stamp.sha256, stamp.md5)
+
+    def _log(self, snapshot: str) -> StampLog:
+        name = check_path(snapshot[:ID_DIGITS])
+        log = self._logs.get(name)
+        if log is None:
+            with self._lock:
+                log = self._logs.setdefault(name, StampLog(self.folder / STAMPS / f"{name}.log"))
+        return log
+
+    def _name(self, snapshot: str, path: str) -> str:
+        return f"{self._root}{check_path(snapshot[:ID_DIGITS])}/{check_path(path)}"
+
+
+_Place = tuple[str, str]
+"""A snapshot's id, whole or its first digits, and a path."""
+
+
+def _state_of(name: str) -> os.stat_result | None:
+    try:
+        state = os.lstat(name)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return state if stat.S_ISREG(state.st_mode) else None
+
+
+def _agrees(stamp: Stamp, sha256: Sha256 | None, md5: Md5 | None) -> bool | None:
+    """Whether stamped bytes are the wanted ones; None if only hashing can tell."""
+    if sha256 is not None:
+        return stamp.sha256 == sha256
+    if md5 is None:
+        return True
+    return None if stamp.md5 is None else stamp.md5 == md5
+
+
+def _note(places: dict[str, list[_Place]], place: _Place, stamp: Stamp) -> None:
+    digests = [f"sha256:{stamp.sha256}", *([] if stamp.md5 is None else [f"md5:{stamp.md5}"])]
+    for digest in digests:
+        known = places.setdefault(digest, [])
+        if place not in known:
+            known.append(place)
+
+
+def announce(wanted: list[Wanted], reporter: Reporter) -> None:
+    """Say how much is to come, if it is much, and start the progress in bytes."""
+    total = sum(file.size_bytes or 0 for file in wanted)
+    if total > LARGE_BYTES:
+        reporter.message(f"to fetch: {len(wanted):,} files, {total / 1e9:,.1f} GB")
+    reporter.start("fetching", total or None, unit="bytes")

@@ -1,0 +1,472 @@
+"""One file from the web to its name on disk: streamed, resumed, checked, then renamed.
+
+The final name never holds wrong or partial bytes. Nothing is synced to the disk: what a power cut could lose of a file
+is noticed by its size and digest wherever it is used, and it can be fetched again.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import queue
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from opendata_pkg.files import lock_open
+from opendata_pkg.model import ETag, Md5, MismatchError, OpenDataError, Sha256, SourceError
+from opendata_pkg.parallel import map_unordered
+from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.transport import BrokenTransferError, RefusedError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from opendata_pkg.transport import Response, Transport
+
+_Item = TypeVar("_Item")
+
+BLOCK_BYTES = 1 << 20
+# From here on a second thread hashes what the first one receives; for less it does not pay to start one.
+_OVERLAP_BYTES = 4 * BLOCK_BYTES
+_BLOCKS = 8
+_BREAKS_IN_A_ROW = 5
+_BAD_RANGE = 416
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class WrongBytesError(MismatchError):
+    """What a server hands out under a name is not what was recorded. `expected` and `got` are digests or sizes."""
+
+    def __init__(self, name: str, expected: str, got: str, url: str) -> None:
+        self.name, self.expected, self.got, self.url = name, expected, got, url
+        super().__init__(
+            f"{name}: expected {expected} as recorded, got {got} from {url}; nothing was kept: it was overwritten "
+            "since, so look for a newer version, or for a copy elsewhere"
+        )
+
+
+class NoUrlError(SourceError):
+    """Nothing says where a file can be had."""
+
+
+class DiskFullError(SourceError):
+    """There is no room for a file."""
+
+
+class LocalFileError(SourceError):
+    """A file cannot be written where it belongs."""
+
+
+class StoppedError(SourceError):
+    """Nobody waits for the file any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A file to be had: where, and what is known of its bytes. `name` is what messages call it."""
+
+    name: str
+    urls: tuple[str, ...]
+    size_bytes: int | None
+    sha256: Sha256 | None = None
+    md5: Md5 | None = None
+    etag: ETag | None = None
+
+    @property
+    def is_checkable(self) -> bool:
+        """Whether a digest is known."""
+        return self.sha256 is not None or self.md5 is not None
+
+    @property
+    def expected(self) -> str:
+        """What its bytes must be, in words."""
+        if self.sha256 is not None:
+            return f"sha256:{self.sha256}"
+        if self.md5 is not None:
+            return f"md5:{self.md5}"
+        return "any bytes" if self.size_bytes is None else f"{self.size_bytes} bytes"
+
+    @property
+    def part_name(self) -> str:
+        """A short file name, the same for the same content wherever it is fetched to."""
+        known = f"{self.expected}\0{self.size_bytes}"
+        if not self.is_checkable:
+            known += f"\0{self.etag}\0{self.name}\0{self.urls}"
+        return f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.part"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Got:
+    """A file that is there: its bytes are as `wanted` says. `url` is where they came from, "" if from this machine."""
+
+    wanted: Wanted
+    path: Path
+    size_bytes: int
+    sha256: Sha256
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A file that could not be had, and why."""
+
+    wanted: Wanted
+    error: OpenDataError
+
+
+class Hashes:
+    """The digests of bytes that come in order. MD5 only where there is nothing better to compare with."""
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.size_bytes = 0
+        self._wanted = wanted
+        self._sha256 = hashlib.sha256()
+        self._md5 = None if wanted.md5 is None or wanted.sha256 is not None else hashlib.md5(usedforsecurity=False)
+
+    def update(self, block: bytes | memoryview) -> None:
+        """Take the next bytes."""
+        self.size_bytes += len(block)
+        self._sha256.update(block)
+        if self._md5 is not None:
+            self._md5.update(block)
+
+    @property
+    def sha256(self) -> Sha256:
+        """The SHA-256 so far."""
+        return Sha256(self._sha256.hexdigest())
+
+    @property
+    def fault(self) -> tuple[str, str] | None:
+        """What was expected and what came instead, None if all that is known agrees."""
+        wanted = self._wanted
+        if wanted.size_bytes not in (None, self.size_bytes):
+            return f"{wanted.size_bytes} bytes", f"{self.size_bytes} bytes"
+        if wanted.sha256 not in (None, self.sha256):
+            return f"sha256:{wanted.sha256}", f"sha256:{self.sha256}"
+        if self._md5 is not None and (md5 := self._md5.hexdigest()) != wanted.md5:
+            return f"md5:{wanted.md5}", f"md5:{md5}"
+        return None
+
+
+def hash_file(path: Path, wanted: Wanted) -> Hashes:
+    """The digests of a whole file; OSError as the system says."""
+    hashes = Hashes(wanted)
+    with path.open("rb", buffering=0) as stream:
+        _hash_stream(stream.fileno(), hashes)
+    return hashes
+
+
+def _ignore(count: int) -> None:
+    """What is called when nobody counts bytes."""
+
+
+def download(
+    wanted: Wanted,
+    target: Path,
+    *,
+    transport: Transport,
+    part: Path | None = None,
+    mode: int = 0o644,
+    on_bytes: Callable[[int], None] = _ignore,
+) -> Got:
+    """Bring a file to `target`, from the first of its URLs that hands out the right bytes.
+
+    What arrives is kept in `part` (by default a hidden file beside the target) and goes on from there another time. A
+    target with the right bytes stays as it is; one with others is replaced. Of several processes that want the same
+    part one downloads, the others wait. `on_bytes` is told how many bytes were added, less than 0 if some were dropped.
+
+    Raises:
+        WrongBytesError: what can be had is not what was recorded.
+        TransportError: it cannot be had.
+        DiskFullError, LocalFileError, NoUrlError: as they say.
+    """
+    part = target.with_name(f".{wanted.part_name}") if part is None else part
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with lock_open(part) as descriptor:
+            # Somebody else may have brought it while this process waited.
+            if (there := _already(wanted, target)) is not None:
+                part.unlink(missing_ok=True)
+                on_bytes(there.size_bytes)
+                return there
+            with _removed_if_empty(part):
+                hashes, url = _fill(_Part(descriptor, wanted, on_bytes), wanted, transport)
+            os.fchmod(descriptor, mode)
+            part.replace(target)
+    except OSError as error:
+        raise _local_error(wanted, target, error) from error
+    return Got(wanted=wanted, path=target, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url=url)
+
+
+def download_all(
+    items: Iterable[tuple[Wanted, Path]], *, transport: Transport, jobs: int, reporter: Reporter = SILENT
+) -> Iterator[Got | Failure]:
+    """Bring files to their targets, `jobs` at a time, as they become ready; `reporter` is advanced by bytes.
+
+    One file that cannot be had stops no other; only a full disk stops them all.
+
+    Raises:
+        DiskFullError: as it says.
+    """
+
+    def bring(item: tuple[Wanted, Path], on_bytes: Callable[[int], None]) -> Got:
+        return download(item[0], item[1], transport=transport, on_bytes=on_bytes)
+
+    yield from each_apart(bring, items, wanted_of=lambda item: item[0], jobs=jobs, reporter=reporter)
+
+
+def each_apart(
+    bring: Callable[[_Item, Callable[[int], None]], Got],
+    items: Iterable[_Item],
+    *,
+    wanted_of: Callable[[_Item], Wanted],
+    jobs: int,
+    reporter: Reporter,
+) -> Iterator[Got | Failure]:
+    """What `bring(item, on_bytes)` gives for each item, `jobs` at a time; its errors become Failures."""
+    stopped = threading.Event()
+
+    def on_bytes(count: int) -> None:
+        if stopped.is_set():
+            raise StoppedError("stopped")
+        reporter.advance(count)
+
+    def one(item: _Item) -> Got | Failure:
+        try:
+            return bring(item, on_bytes)
+        except DiskFullError:
+            raise
+        except OpenDataError as error:
+            return Failure(wanted=wanted_of(item), error=error)
+
+    try:
+        for _, outcome in map_unordered(one, items, jobs=jobs):
+            yield outcome
+    finally:
+        stopped.set()
+
+
+def _already(wanted: Wanted, target: Path) -> Got | None:
+    """The target, if it is there with the right bytes. Without a digest nothing can tell."""
+    if not wanted.is_checkable:
+        return None
+    try:
+        if wanted.size_bytes not in (None, target.stat().st_size):
+            return None
+        hashes = hash_file(target, wanted)
+    except FileNotFoundError:
+        return None
+    if hashes.fault is not None:
+        return None
+    return Got(wanted=wanted, path=target, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url="")
+
+
+@contextmanager
+def _removed_if_empty(part: Path) -> Iterator[None]:
+    """Leave no part behind that holds nothing."""
+    try:
+        yield
+    except OpenDataError:
+        if part.stat().st_size == 0:
+            part.unlink()
+        raise
+
+
+def _fill(part: _Part, wanted: Wanted, transport: Transport) -> tuple[Hashes, str]:
+    """Bring the right bytes into the part; returns their digests and the URL they came from."""
+    if not wanted.urls:
+        raise NoUrlError(f"{wanted.name}: nothing says where it can be had: it has no URL")
+    part.resume()
+    errors: list[TransportError | WrongBytesError] = []
+    for url in wanted.urls:
+        while True:
+            try:
+                _receive_all(part, wanted, url, transport)
+                part.check(url)
+            except WrongBytesError as error:
+                errors.append(error)
+                # What came earlier, or before a break, may be what is wrong: then once more from the beginning.
+                again = part.is_resumed
+                part.drop()
+                if not again:
+                    break
+            except TransportError as error:
+                errors.append(error)
+                break
+            else:
+                return part.hashes, url
+    raise _worst(wanted, errors)
+
+
+def _worst(wanted: Wanted, errors: list[TransportError | WrongBytesError]) -> OpenDataError:
+    """The one error to tell: wrong bytes if there were any, since somebody must look at those."""
+    for error in errors:
+        if isinstance(error, WrongBytesError):
+            return error
+    if len(errors) == 1:
+        return errors[0]
+    return TransportError(wanted.name, "; ".join(str(error) for error in errors))
+
+
+def _receive_all(part: _Part, wanted: Wanted, url: str, transport: Transport) -> None:
+    """Receive what is missing, going on after breaks as long as there is progress."""
+    breaks = 0
+    # An empty file is asked for too: that it is there says something.
+    while part.hashes.size_bytes != wanted.size_bytes or wanted.size_bytes == 0:
+        before = part.hashes.size_bytes
+        try:
+            response = transport.open(url, start=before)
+        except RefusedError as error:
+            if error.status != _BAD_RANGE or before == 0:
+                raise
+            part.drop()
+            continue
+        with response:
+            part.accept(response)
+            try:
+                part.receive(response)
+            except BrokenTransferError:
+                breaks = 1 if part.hashes.size_bytes > before else breaks + 1
+                if breaks == _BREAKS_IN_A_ROW:
+                    raise
+                part.is_resumed = True
+            else:
+                return
+        transport.wait(breaks - 1)
+
+
+class _Part:
+    """A file that fills: its bytes, and the digests of exactly these bytes."""
+
+    def __init__(self, descriptor: int, wanted: Wanted, on_bytes: Callable[[int], None]) -> None:
+        self.hashes = Hashes(wanted)
+        self.is_resumed = False
+        self._descriptor, self._wanted, self._on_bytes = descriptor, wanted, on_bytes
+
+    def resume(self) -> None:
+        """Go on from what is there, if a digest will tell whether it was right to."""
+        size_bytes = os.fstat(self._descriptor).st_size
+        if not size_bytes:
+            return
+        if not self._wanted.is_checkable or size_bytes > (self._wanted.size_bytes or size_bytes):
+            self.drop()
+            return
+        _hash_stream(self._descriptor, self.hashes)
+        self.is_resumed = True
+        self._on_bytes(self.hashes.size_bytes)
+
+    def drop(self) -> None:
+        """Begin again, with nothing."""
+        self._on_bytes(-self.hashes.size_bytes)
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self.hashes = Hashes(self._wanted)
+        self.is_resumed = False
+
+    def accept(self, response: Response) -> None:
+        """Look at an answer's headers before its bytes: a file that has changed need not be received to know it."""
+        wanted = self._wanted
+        if wanted.size_bytes is not None and response.total_bytes not in (None, wanted.size_bytes):
+            raise WrongBytesError(
+                wanted.name, f"{wanted.size_bytes} bytes", f"{response.total_bytes} bytes", response.url
+            )
+        if not wanted.is_checkable and wanted.etag is not None and response.etag not in (None, wanted.etag):
+            raise WrongBytesError(wanted.name, f"ETag {wanted.etag}", f"ETag {response.etag}", response.url)
+        if response.start != self.hashes.size_bytes:
+            # It ignores Range and sends the whole file.
+            self.drop()
+        self._check_room(response)
+
+    def receive(self, response: Response) -> None:
+        """Write and hash a body, in two threads if it is long."""
+        left = None if response.total_bytes is None else response.total_bytes - response.start
+        if left is not None and left < _OVERLAP_BYTES:
+            buffer = memoryview(bytearray(min(left or 1, BLOCK_BYTES)))
+            while count := response.readinto(buffer):
+                self._write(buffer[:count])
+                self.hashes.update(buffer[:count])
+                self._on_bytes(count)
+            return
+        with _hashing_apart(self.hashes) as (take, give):
+            while self._receive_block(response, take(), give):
+                pass
+
+    def _receive_block(self, response: Response, buffer: memoryview, give: Callable[[memoryview], None]) -> bool:
+        """Fill one block, and hand it over to be hashed, also if the connection breaks within."""
+        filled = 0
+        try:
+            while filled < len(buffer) and (count := response.readinto(buffer[filled:])):
+                self._write(buffer[filled : filled + count])
+                filled += count
+                self._on_bytes(count)
+        finally:
+            give(buffer[:filled])
+        return filled > 0
+
+    def check(self, url: str) -> None:
+        """Raise WrongBytesError unless the bytes are the wanted ones."""
+        if (fault := self.hashes.fault) is not None:
+            raise WrongBytesError(self._wanted.name, *fault, url)
+
+    def _write(self, view: memoryview) -> None:
+        written = os.write(self._descriptor, view)
+        while written < len(view):
+            written += os.write(self._descriptor, view[written:])
+
+    def _check_room(self, response: Response) -> None:
+        if response.total_bytes is None or response.total_bytes < BLOCK_BYTES:
+            return
+        room = os.fstatvfs(self._descriptor)
+        needed, free = response.total_bytes - response.start, room.f_bavail * room.f_frsize
+        if needed > free:
+            raise OSError(errno.ENOSPC, f"{needed} bytes are to come, and {free} are free")
+
+
+@contextmanager
+def _hashing_apart(
+    hashes: Hashes,
+) -> Iterator[tuple[Callable[[], memoryview], Callable[[memoryview], None]]]:
+    """Hash in a thread of its own: `take()` gives an empty block, `give(block)` hands over what it was filled with.
+
+    Both threads let go of Python's lock while they receive, write or hash, so that two cores work at once. After the
+    with-block all is hashed.
+    """
+    free: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
+    full: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
+    for _ in range(_BLOCKS):
+        free.put(memoryview(bytearray(BLOCK_BYTES)))
+
+    def work() -> None:
+        while (block := full.get()) is not None:
+            hashes.update(block)
+            free.put(memoryview(block.obj))
+
+    thread = threading.Thread(target=work, name="opendata-hash", daemon=True)
+    thread.start()
+    try:
+        yield free.get, full.put
+    finally:
+        full.put(None)
+        thread.join()
+
+
+def _hash_stream(descriptor: int, hashes: Hashes) -> None:
+    """Hash what is left of an open file, without keeping it in memory."""
+    buffer = memoryview(bytearray(BLOCK_BYTES))
+    while count := os.readv(descriptor, [buffer]):
+        hashes.update(buffer[:count])
+
+
+def _local_error(wanted: Wanted, target: Path, error: OSError) -> OpenDataError:
+    if error.errno in _NO_SPACE:
+        return DiskFullError(
+            f"the disk is full at {target.parent} ({error.strerror}), while fetching {wanted.name}: "
+            "free space, and run the same command again; it goes on from what is there"
+        )
+    reason = error.strerror or str(error)
+    return LocalFileError(f"{wanted.name}: cannot write {target} ({reason}): check the folder and its permissions")
