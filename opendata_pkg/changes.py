@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opendata_pkg.snapshot import SCHEMA
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -28,6 +33,36 @@ class ChangeCounts:
     changed: int = 0
     removed: int = 0
     regraded: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The rows of two tables that are not alike in both: `gone` from the one before, `new` in the one after."""
+
+    gone: pa.Table
+    new: pa.Table
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(len(self.gone) or len(self.new))
+
+
+_RECORDED = [name for name in SCHEMA.names if name != "storage_class"]
+"""What a dataset records of an object. Storage class is no part of it: no byte changes with it."""
+
+
+def difference(before: pa.Table, after: pa.Table) -> Difference:
+    """What is not recorded alike in two tables of a snapshot's columns, each with every key once."""
+    if before.select(_RECORDED).equals(after.select(_RECORDED)):
+        return Difference(gone=before.slice(0, 0), new=after.slice(0, 0))
+    places = pc.index_in(after["key"], before["key"].combine_chunks())
+    same = pc.is_valid(places)
+    matched = before.select(_RECORDED).take(places)
+    for name in _RECORDED[1:]:
+        both_unknown = pc.and_(pc.is_null(after[name]), pc.is_null(matched[name]))
+        same = pc.and_(same, pc.or_(both_unknown, pc.fill_null(pc.equal(after[name], matched[name]), fill_value=False)))
+    kept = after["key"].filter(same).combine_chunks()
+    return Difference(gone=before.filter(pc.invert(pc.is_in(before["key"], kept))), new=after.filter(pc.invert(same)))
 
 
 def compare(before: S3Object, after: S3Object) -> Change:

@@ -18,6 +18,7 @@ from opendata_pkg.arrays import bytes_of
 from opendata_pkg.files import replacing, write_bytes
 from opendata_pkg.git import deflate
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
+from opendata_pkg.git.trees import Edit, edit_tree
 from opendata_pkg.inventory import ContentDigest, InventoryWriter, Shard, Totals, content_digest, totals_of
 from opendata_pkg.logs import LogsMaker, OldLog, write_log_tree
 from opendata_pkg.paths import fold
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.catalogue import Branch
+    from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
     from opendata_pkg.git.repository import Repository
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
@@ -37,6 +39,10 @@ if TYPE_CHECKING:
 
 MAIN_MESSAGE = "State of the branch in its bucket"
 ANNEX_MESSAGE = "update"
+
+# What `_add_metadata` may put at the top of a tree, and where all is ours.
+_OUR_TEXTS = ("datapackage.json", "README.md", "CITATION.cff", ".gitattributes", ".gitmodules")
+_OUR_FOLDERS = (b"_opendata/", b"_opendata/files/", b".datalad/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,45 +76,87 @@ class Written:
     borrowed: int
 
 
-def write_dataset(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A dataset in the last release.
+
+    `difference` is what is new or gone since, where nothing else decides paths and logs; None: all is to be looked at.
+    """
+
+    commits: Commits
+    difference: Difference | None
+
+
+def write_files(
     plan: Plan,
     *,
     children: Sequence[Child],
-    before: Commits | None,
-    epoch: int,
+    past: Past | None,
+    time: int,
     repository: Repository,
+    writer: ObjectWriter,
     staging: Path,
-    current: Callable[[ObjectKey], S3Object | None],
-    released: Callable[[ObjectKey], S3Object | None],
-) -> Written:
-    """Write one dataset's objects; what did not change keeps its commit.
+) -> tuple[ObjectId, Totals, ContentDigest]:
+    """Write the tree of a dataset and its commit, the one before if nothing changed; returns it, totals and digest.
 
     Args:
         plan: the dataset's files.
         children: its subdatasets, already written.
-        before: its commits in the last release, None if it had none.
-        epoch: the time of a dataset that has no dates at all (seconds, UTC).
-        repository: where the objects go; its refs are left alone.
+        past: the dataset in the last release, None if it had none.
+        time: of the commit, in seconds (UTC): `commit_time`.
+        repository: where older objects are.
+        writer: takes the new ones.
         staging: a folder for what the release will publish: inventory, registry, descriptor.
-        current: the snapshot's object of a key, whichever dataset holds it.
-        released: the same of the last release's snapshot; None for every key if there was none.
     """
-    time = commit_time(plan, children, before, epoch)
-    with repository.writer() as writer:
-        files = _FilesWriter(writer, staging)
-        files.write(plan)
-        totals, digest = totals_of(plan.table), content_digest(plan.table, plan.branch.prefix)
-        _add_metadata(files, plan, children, totals, digest, staging)
-        tree = write_tree(writer, sorted(files.entries))
-        logs = LogsMaker(writer, plan, time=time, current=current, released=released)
-        old = {} if before is None else _old_logs(repository, before.annex)
-        annex_tree = write_log_tree(writer, logs.make(plan.batches(), old))
-        main = _commit(writer, repository, tree, None if before is None else before.main, time, MAIN_MESSAGE)
-        annexed = _commit(writer, repository, annex_tree, None if before is None else before.annex, time, ANNEX_MESSAGE)
-    commits = Commits(main=main, annex=annexed, time=time)
-    if before is not None and (main, annexed) == (before.main, before.annex):
-        commits = before
-    return Written(commits=commits, totals=totals, digest=digest, borrowed=logs.borrowed)
+    files = _FilesWriter(writer, staging)
+    files.write(plan, None if past is None else past.difference)
+    totals, digest = totals_of(plan.table), content_digest(plan.table, plan.branch.prefix)
+    _add_metadata(files, plan, children, totals, digest, staging)
+    if past is None:
+        return _commit(writer, write_tree(writer, sorted(files.entries)), None, time, MAIN_MESSAGE), totals, digest
+    with repository.reader() as reader:
+        old = reader.tree_of(past.commits.main)
+        if past.difference is None:
+            tree = write_tree(writer, sorted(files.entries))
+        else:
+            # What was ours and is set no more: the shards and settings, and texts for which there is no reason now.
+            stale = [Edit(name.encode(), FILE, None) for name in _OUR_TEXTS]
+            gone = plan.naming.paths_of(past.difference.gone["key"].combine_chunks()).cast(pa.binary()).to_pylist()
+            edits = [*stale, *(Edit(path, SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
+            tree = edit_tree(reader.read, writer, old, edits, anew=_OUR_FOLDERS)
+    if tree == old:
+        return past.commits.main, totals, digest
+    return _commit(writer, tree, past.commits.main, time, MAIN_MESSAGE), totals, digest
+
+
+def write_logs(
+    plan: Plan,
+    *,
+    past: Past | None,
+    time: int,
+    repository: Repository,
+    writer: ObjectWriter,
+    current: Callable[[ObjectKey], S3Object | None],
+    released: Callable[[ObjectKey], S3Object | None],
+) -> tuple[ObjectId, int]:
+    """Write the git-annex branch of a dataset; returns its commit, and how many URLs on offer are borrowed.
+
+    `current` gives the snapshot's object of a key, whichever dataset holds it, `released` that of the last release's
+    snapshot; the rest is as for `write_files`.
+    """
+    logs = LogsMaker(writer, plan, time=time, current=current, released=released)
+    if past is None:
+        tree = write_log_tree(writer, logs.make(plan.batches(), {}))
+        return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
+    with repository.reader() as reader:
+        old = reader.tree_of(past.commits.annex)
+        if past.difference is None:
+            tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(repository, past.commits.annex)))
+        else:
+            tree = logs.edit(reader.read, old, past.difference)
+    if tree == old:
+        return past.commits.annex, logs.borrowed
+    return _commit(writer, tree, past.commits.annex, time, ANNEX_MESSAGE), logs.borrowed
 
 
 def commit_time(plan: Plan, children: Sequence[Child], before: Commits | None, epoch: int) -> int:
@@ -134,14 +182,19 @@ class _FilesWriter:
         self.shards: list[descriptor.ShardInfo] = []
         self._writer, self._staging = writer, staging
 
-    def write(self, plan: Plan) -> None:
+    def write(self, plan: Plan, difference: Difference | None) -> None:
+        """Write links for all files, or for those that are new; inventory and registry are of all."""
         inventory = InventoryWriter()
         with replacing(self._staging / "registry.txt") as registry:
             for batch in plan.batches():
-                self._add_links(batch["path"], annex_keys(batch, plan))
+                if difference is None:
+                    self._add_links(batch["path"], annex_keys(batch, plan))
                 self._add_shards(inventory.add(batch))
                 registry.write(bytes_of(registry_lines(batch)))
         self._add_shards(inventory.finish())
+        if difference is not None:
+            for batch in plan.batches(difference.new):
+                self._add_links(batch["path"], annex_keys(batch, plan))
 
     def add_text(self, path: str, content: bytes) -> None:
         """A file of ours, in git itself."""
@@ -233,12 +286,7 @@ def _old_logs(repository: Repository, commit: ObjectId) -> dict[bytes, OldLog]:
     return found
 
 
-def _commit(
-    writer: ObjectWriter, repository: Repository, tree: bytes, before: ObjectId | None, time: int, message: str
-) -> ObjectId:
-    """The commit of a tree; the one before, if that has the same tree."""
-    if before is not None and repository.tree_of(before) == hex_id(tree):
-        return before
+def _commit(writer: ObjectWriter, tree: bytes, before: ObjectId | None, time: int, message: str) -> ObjectId:
     parents = () if before is None else (bytes.fromhex(before),)
     commit = Commit(tree=tree, parents=parents, time=time, message=message)
     return hex_id(writer.add(b"commit", commit.body()))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from opendata_pkg import annex
 from opendata_pkg.arrays import joined
 from opendata_pkg.changes import Change, compare
 from opendata_pkg.git.deflate import repeat, store
-from opendata_pkg.git.objects import FOLDER
+from opendata_pkg.git.objects import FILE, FOLDER
+from opendata_pkg.git.trees import Edit, edit_tree, read_files
 from opendata_pkg.model import is_real_version
 from opendata_pkg.plan import annex_keys
 from opendata_pkg.urls import NotAnObjectUrlError, parse_object_url
@@ -20,7 +23,9 @@ from opendata_pkg.weblogs import Candidate, next_web_log
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
+    from opendata_pkg.git.trees import Read
     from opendata_pkg.model import ObjectKey, S3Object, VersionId
     from opendata_pkg.plan import Plan
 
@@ -105,6 +110,31 @@ class LogsMaker:
         logs = map(Log._make, zip(made, locations, webs, strict=True))
         return iter(sorted(logs)) if missing else logs
 
+    def edit(self, read: Read, tree: bytes, difference: Difference) -> bytes:
+        """Write the tree that the last release's becomes when only these files are new or gone; returns its id."""
+        plan = self._plan
+        touched = {
+            stem
+            for rows in (difference.gone, difference.new)
+            for batch in plan.batches(rows)
+            for stem in annex.log_stems(annex_keys(batch, plan))
+        }
+        paths = sorted(stem + kind for stem in touched for kind in (_LOCATION, _WEB))
+        found = read_files(read, tree, paths)
+        old = {stem: (found[stem + _LOCATION], found[stem + _WEB]) for stem in touched if stem + _WEB in found}
+        # All files with one of these keys have the digest of one that is new or gone.
+        alike = plan.batches(_sharing(plan.table, difference))
+        rows = (
+            batch.filter(pa.array([stem in touched for stem in annex.log_stems(annex_keys(batch, plan))], pa.bool_()))
+            for batch in alike
+        )
+        edits = [
+            Edit(log.stem + kind, FILE, blob)
+            for log in self.make(rows, old)
+            for kind, blob in ((_LOCATION, log.location), (_WEB, log.web))
+        ]
+        return edit_tree(read, self._writer, tree, edits)
+
     def _location(self, log: bytes) -> bytes:
         """The id of a location log; most are the same."""
         if log not in self._locations:
@@ -184,6 +214,18 @@ def _pack_leaf(body: bytes) -> bytes:
     first = body.find(b"\0") + 21
     shared = first - 21
     return repeat(body, first, shared, first) if body[first : first + shared] == body[:shared] else store(body)
+
+
+def _sharing(table: pa.Table, difference: Difference) -> pa.Table:
+    """The rows that may have the content of one that is new or gone."""
+    masks = (
+        pc.is_in(
+            table[name],
+            pa.concat_arrays([rows[name].combine_chunks() for rows in (difference.gone, difference.new)]).drop_null(),
+        )
+        for name in ("sha256", "md5", "key")
+    )
+    return table.filter(reduce(pc.or_, masks))
 
 
 def _candidate(key: str, url: str, version_id: VersionId | None) -> Candidate:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from opendata_pkg.catalogue import Branch, Catalogue
+    from opendata_pkg.snapshot import SnapshotHeader
 
 FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as consoles make for a new folder"
 
@@ -72,6 +73,13 @@ class Plan:
     def __len__(self) -> int:
         """How many files of its own it has."""
         return count_rows(self.own)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: the plan with its own rows only, which is all that is written of it."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as stream:
+            stream.write_table(self.table)
+        return _restored, (self.branch, self.children, self.snapshot.header, sink.getvalue(), self.naming)
 
     @cached_property
     def table(self) -> pa.Table:
@@ -124,6 +132,15 @@ class Plans:
     def children_first(self) -> Iterator[Plan]:
         """The plans in an order in which a dataset comes after all of its subdatasets."""
         return reversed(list(self.by_branch.values()))
+
+
+def _restored(
+    branch: Branch, children: tuple[Branch, ...], header: SnapshotHeader, rows: pa.Buffer, naming: Naming
+) -> Plan:
+    table = pa.ipc.open_stream(rows).read_all()
+    every: Ranges = ((0, len(table)),) if len(table) else ()
+    snapshot = Snapshot(table, header)
+    return Plan(branch=branch, children=children, snapshot=snapshot, own=every, subtree=every, naming=naming)
 
 
 def annex_keys(batch: pa.RecordBatch, plan: Plan) -> pa.Array:

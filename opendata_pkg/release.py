@@ -12,6 +12,7 @@ from opendata_pkg.descriptor import citation, released_descriptor
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import write_text
 from opendata_pkg.git.objects import tag_body
+from opendata_pkg.git.upkeep import put_packs_together, refresh_server_info
 from opendata_pkg.model import Grade, InputError, ObjectId
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import INDEX
@@ -194,7 +195,8 @@ def _advance_refs(store: Store, state: State, latest: State | None, version: str
                     DRAFT_ANNEX: None,
                 }
             )
-            repository.refresh_server_info()
+            put_packs_together(repository.path, version)
+            refresh_server_info(repository.path)
         reporter.advance()
     reporter.finish()
 

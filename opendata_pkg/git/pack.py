@@ -64,6 +64,14 @@ class PackedIds:
             mapped.close()
 
 
+def ids_in(index: Path) -> list[bytes]:
+    """The ids of a pack, by its index."""
+    data = index.read_bytes()
+    (count,) = struct.unpack_from(">L", data, _NAMES_START - 4)
+    names = data[_NAMES_START : _NAMES_START + _ID_BYTES * count]
+    return [names[start : start + _ID_BYTES] for start in range(0, len(names), _ID_BYTES)]
+
+
 def _find(index: mmap.mmap, fanout: tuple[int, ...], raw_id: bytes) -> bool:
     """Whether an id is in the index's "table of sorted object names"."""
 

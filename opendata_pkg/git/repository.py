@@ -93,24 +93,26 @@ class Repository:
         self.path = path
 
     def create(self) -> None:
-        """Make it where it is not there yet; its HEAD names `main`."""
+        """Make it where it is not there yet, its HEAD naming `main`; else remove what a killed writer left behind.
+
+        The caller holds the store's lock, and no writer is at work.
+        """
         for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         if not (self.path / "config").exists():
             write_text(self.path / "config", _CONFIG)
         if not (self.path / "HEAD").exists():
             write_text(self.path / "HEAD", "ref: refs/heads/main\n")
+        for stale in (self.path / "objects" / "pack").glob("tmp_*"):
+            stale.unlink()
 
     def exists(self) -> bool:
         """Whether there is a repository."""
         return (self.path / "HEAD").is_file()
 
     def writer(self) -> PackWriter:
-        """A writer of one new pack; what a killed writer left behind is removed: the caller holds the store's lock."""
-        folder = self.path / "objects" / "pack"
-        for stale in folder.glob("tmp_*"):
-            stale.unlink()
-        return PackWriter(folder)
+        """A writer of one new pack."""
+        return PackWriter(self.path / "objects" / "pack")
 
     def write_loose(self, kind: bytes, body: bytes) -> ObjectId:
         """Write one object as a file of its own: for the few that come one at a time, such as tags."""
@@ -132,10 +134,6 @@ class Repository:
             f"delete {name}\0\0" if value is None else f"update {name}\0{value}\0\0" for name, value in changes.items()
         ]
         call_git("update-ref", "-z", "--stdin", cwd=self.path, data="".join(commands).encode())
-
-    def refresh_server_info(self) -> None:
-        """Refresh the two files in which clients over dumb HTTP read what refs and packs there are."""
-        call_git("update-server-info", cwd=self.path)
 
     def check_heads(self, released: Heads, *also: Heads) -> None:
         """Check that the published branches stand where the last release left them, or at one of the other places.
@@ -200,8 +198,8 @@ class ObjectReader:
         return bytes.fromhex(body[5:45].decode())
 
     def _read_one(self, name: bytes) -> bytes:
-        # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more, where git met an
-        # object that is damaged.
+        # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more, where git met
+        # an object that is damaged.
         fields = self._stdout.readline().split()
         size_bytes = int(fields[2]) if len(fields) == 3 else 0  # noqa: PLR2004 - as quoted
         body = self._stdout.read(size_bytes + 1) if len(fields) == 3 else b""  # noqa: PLR2004

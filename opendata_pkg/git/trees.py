@@ -5,19 +5,20 @@ Source: git's Documentation, "Git Internals - Git Objects".
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from opendata_pkg.git.objects import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Mapping
 
     from opendata_pkg.git.objects import ObjectWriter
 
 _Tree = dict[bytes, tuple[bytes, bytes]]
 """Name → (mode, 20-byte id)."""
 
-Read = Callable[[Iterable[bytes]], Iterator[bytes]] if TYPE_CHECKING else object
+Read = Callable[[Iterable[bytes]], Iterator[bytes]]
 """Gives the bodies of objects of 20-byte ids, in order."""
 
 

@@ -17,6 +17,7 @@ from opendata_pkg.git.repository import (
     call_git,
     git_environment,
 )
+from opendata_pkg.git.upkeep import refresh_server_info
 from tests.core_support import git, git_text
 
 ZERO = "0" * 40
@@ -75,7 +76,7 @@ def test_dumb_clients_see_every_change(repository):
     for content in (b"x", b"y"):
         commit = commit_of(repository, {b"a": content})
         repository.update_refs({"refs/heads/main": commit})
-        repository.refresh_server_info()
+        refresh_server_info(repository.path)
         assert (repository.path / "info" / "refs").read_text() == f"{commit}\trefs/heads/main\n"
     packs = (repository.path / "objects" / "info" / "packs").read_text().split()
     assert sorted(packs[1::2]) == sorted(path.name for path in (repository.path / "objects/pack").glob("*.pack"))
