@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.changes import ChangeCounts, count_changes, difference
 from opendata_pkg.crew import Before, write_datasets
-from opendata_pkg.files import replacing
+from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import Totals, totals_of
 from opendata_pkg.model import InputError, ObjectId
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
@@ -153,10 +153,13 @@ def _build(
     assert lock is not None  # noqa: S101 - it is held unless this is a dry run
     entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
     report = store.draft_folder / REPORT
-    with replacing(report) as stream:
+    with replacing(report, sync=False) as stream:
         renamed, troubles = write_report(stream, plans, chosen)
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
     state = _state(plans, ordered, complete=not only)
+    # All that the draft is made of is on disk before there is a draft.
+    sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
+    sync_all(file for plan in chosen for file in store.repository(plan.branch.name).settings())
     store.write_draft(state)
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
@@ -195,13 +198,19 @@ def _released_paths(latest: State | None, catalogue: Catalogue) -> list[str]:
 
 
 def _earlier_keys(store: Store) -> list[pa.Array]:
-    """The keys that each release held, oldest first."""
-    found = []
+    """The keys that the releases held, oldest first; once where they are those of the release before."""
+    found: list[pa.Array] = []
+    last = None
     for version in store.versions():
         state = store.release(version)
+        if last == (last := (state.snapshot, state.catalogue)):
+            continue
         # Two columns only, unchecked: `_read_before` checks the last snapshot whole.
         table = pq.ParquetFile(store.snapshot_path(state.snapshot)).read(columns=["key", "size"])
-        found.append(kept_keys(table, store.read_catalogue(state.catalogue)))
+        keys = kept_keys(table, store.read_catalogue(state.catalogue))
+        # Most updates change objects, not their names.
+        if not found or not keys.equals(found[-1]):
+            found.append(keys)
     return found
 
 

@@ -85,14 +85,15 @@ def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a
     """Write one dataset, or the half of it that is asked for, as one pack."""
     repository = Repository(task.repository)
     wrote_files = wrote_logs = None
-    with repository.writer() as writer:
+    older = nullcontext() if task.past is None else repository.reader()
+    with repository.writer() as writer, older as reader:
         if files:
             wrote_files = write_files(
                 task.plan,
                 children=task.children,
                 past=task.past,
                 time=task.time,
-                repository=repository,
+                reader=reader,
                 writer=writer,
                 staging=task.staging,
             )
@@ -101,7 +102,7 @@ def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a
                 task.plan,
                 past=task.past,
                 time=task.time,
-                repository=repository,
+                reader=reader,
                 writer=writer,
                 current=task.current,
                 released=task.released,

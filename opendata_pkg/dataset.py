@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from opendata_pkg.catalogue import Branch
     from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
-    from opendata_pkg.git.repository import Repository
+    from opendata_pkg.git.repository import ObjectReader
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan
 
@@ -93,7 +93,7 @@ def write_files(
     children: Sequence[Child],
     past: Past | None,
     time: int,
-    repository: Repository,
+    reader: ObjectReader | None,
     writer: ObjectWriter,
     staging: Path,
 ) -> tuple[ObjectId, Totals, ContentDigest]:
@@ -104,26 +104,25 @@ def write_files(
         children: its subdatasets, already written.
         past: the dataset in the last release, None if it had none.
         time: of the commit, in seconds (UTC): `commit_time`.
-        repository: where older objects are.
+        reader: gives older objects; None if there is no past.
         writer: takes the new ones.
-        staging: a folder for what the release will publish: inventory, registry, descriptor.
+        staging: a folder for what the release will publish: inventory, registry, descriptor; yet to be synced.
     """
     files = _FilesWriter(writer, staging)
     files.write(plan, None if past is None else past.difference)
     totals, digest = totals_of(plan.table), content_digest(plan.table, plan.branch.prefix)
     _add_metadata(files, plan, children, totals, digest, staging)
-    if past is None:
+    if past is None or reader is None:
         return _commit(writer, write_tree(writer, sorted(files.entries)), None, time, MAIN_MESSAGE), totals, digest
-    with repository.reader() as reader:
-        old = reader.tree_of(past.commits.main)
-        if past.difference is None:
-            tree = write_tree(writer, sorted(files.entries))
-        else:
-            # What was ours and is set no more: the shards and settings, and texts for which there is no reason now.
-            stale = [Edit(name.encode(), FILE, None) for name in _OUR_TEXTS]
-            gone = plan.naming.paths_of(past.difference.gone["key"].combine_chunks()).cast(pa.binary()).to_pylist()
-            edits = [*stale, *(Edit(path, SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
-            tree = edit_tree(reader.read, writer, old, edits, anew=_OUR_FOLDERS)
+    old = reader.tree_of(past.commits.main)
+    if past.difference is None:
+        tree = write_tree(writer, sorted(files.entries))
+    else:
+        # What was ours and is set no more: the shards and settings, and texts for which there is no reason now.
+        stale = [Edit(name.encode(), FILE, None) for name in _OUR_TEXTS]
+        gone = plan.naming.paths_of(past.difference.gone["key"].combine_chunks()).cast(pa.binary()).to_pylist()
+        edits = [*stale, *(Edit(path, SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
+        tree = edit_tree(reader.read, writer, old, edits, anew=_OUR_FOLDERS)
     if tree == old:
         return past.commits.main, totals, digest
     return _commit(writer, tree, past.commits.main, time, MAIN_MESSAGE), totals, digest
@@ -134,7 +133,7 @@ def write_logs(
     *,
     past: Past | None,
     time: int,
-    repository: Repository,
+    reader: ObjectReader | None,
     writer: ObjectWriter,
     current: Callable[[ObjectKey], S3Object | None],
     released: Callable[[ObjectKey], S3Object | None],
@@ -145,15 +144,14 @@ def write_logs(
     snapshot; the rest is as for `write_files`.
     """
     logs = LogsMaker(writer, plan, time=time, current=current, released=released)
-    if past is None:
+    if past is None or reader is None:
         tree = write_log_tree(writer, logs.make(plan.batches(), {}))
         return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
-    with repository.reader() as reader:
-        old = reader.tree_of(past.commits.annex)
-        if past.difference is None:
-            tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(repository, past.commits.annex)))
-        else:
-            tree = logs.edit(reader.read, old, past.difference)
+    old = reader.tree_of(past.commits.annex)
+    if past.difference is None:
+        tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(reader.files_of(past.commits.annex))))
+    else:
+        tree = logs.edit(reader.read, old, past.difference)
     if tree == old:
         return past.commits.annex, logs.borrowed
     return _commit(writer, tree, past.commits.annex, time, ANNEX_MESSAGE), logs.borrowed
@@ -185,7 +183,7 @@ class _FilesWriter:
     def write(self, plan: Plan, difference: Difference | None) -> None:
         """Write links for all files, or for those that are new; inventory and registry are of all."""
         inventory = InventoryWriter()
-        with replacing(self._staging / "registry.txt") as registry:
+        with replacing(self._staging / "registry.txt", sync=False) as registry:
             for batch in plan.batches():
                 if difference is None:
                     self._add_links(batch["path"], annex_keys(batch, plan))
@@ -209,7 +207,7 @@ class _FilesWriter:
         for shard in shards:
             self.shards.append(descriptor.shard_info(shard.name, shard.data, shard.first_path))
             self.add_text(f"{descriptor.SHARD_FOLDER}{shard.name}", shard.data)
-            write_bytes(self._staging / "files" / shard.name, shard.data)
+            write_bytes(self._staging / "files" / shard.name, shard.data, sync=False)
 
 
 def _pack_link(target: bytes) -> bytes:
@@ -267,16 +265,18 @@ def _add_metadata(
         files.entries.append(TreeEntry(mount.encode(), GITLINK, bytes.fromhex(child.commits.main)))
     for name in ("datapackage.json", "README.md"):
         if name in texts:
-            write_bytes(staging / name, texts[name])
+            write_bytes(staging / name, texts[name], sync=False)
     if files.shards:
-        write_bytes(staging / descriptor.SCHEMA_PATH.removeprefix("_opendata/"), texts[descriptor.SCHEMA_PATH])
+        write_bytes(
+            staging / descriptor.SCHEMA_PATH.removeprefix("_opendata/"), texts[descriptor.SCHEMA_PATH], sync=False
+        )
 
 
-def _old_logs(repository: Repository, commit: ObjectId) -> dict[bytes, OldLog]:
-    """All logs of a git-annex branch, by stem."""
+def _old_logs(files: Iterable[tuple[bytes, bytes]]) -> dict[bytes, OldLog]:
+    """All logs of a git-annex branch, by stem; of its (path, content) in path order."""
     found: dict[bytes, OldLog] = {}
     location = b""
-    for path, body in repository.files_of(commit):
+    for path, body in files:
         # A key's `.log` stands before its `.log.web`, with nothing of another key's between.
         stem, _, kind = path.rpartition(b".log")
         if kind == b"":

@@ -88,13 +88,13 @@ class LogsMaker:
         made: list[bytes] = []
 
         def bodies() -> Iterator[bytes]:
-            here = self._location(annex.location_log(self._time, present=True))
+            here = annex.location_log(self._time, present=True)
             for stem, group in groupby(order, key=stems.__getitem__):
                 numbers = list(group)
                 made.append(stem)
                 if len(numbers) == 1 and stem not in old:
                     # Most keys of a new dataset: what `_update` would say of them.
-                    locations.append(here)
+                    locations.append(self._location(here))
                     yield lines[numbers[0]]
                 else:
                     location, web = self._update(stem, old.get(stem), [_candidate(*rows[number]) for number in numbers])

@@ -67,7 +67,7 @@ def write_all(store, snapshots, **options):
     return every_ref(store, drafts=False)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(CHANGES, min_size=2, max_size=4))
 @example([{"README.md": None}, {"README.md": {"content": "v"}}, {"README.md": None}])
 @example([{"Rat/q": {"content": "v"}}, {"Rat/q": None, "Rat/q/r": {"content": "v"}}, {"Rat/q": {"content": "w"}}])

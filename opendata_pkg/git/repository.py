@@ -7,6 +7,7 @@ and whatever a steward's own `git gc` made of them.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 import zlib
@@ -39,6 +40,7 @@ class BrokenRepositoryError(InputError):
 Heads = tuple[ObjectId | None, ObjectId | None]
 """Where `main` and `git-annex` of a repository are; None: nowhere yet."""
 
+_LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
 # So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
 _IDS_AT_ONCE = 256
 
@@ -95,16 +97,20 @@ class Repository:
     def create(self) -> None:
         """Make it where it is not there yet, its HEAD naming `main`; else remove what a killed writer left behind.
 
-        The caller holds the store's lock, and no writer is at work.
+        The caller holds the store's lock, and no writer is at work. `settings` are yet to be synced.
         """
         for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         if not (self.path / "config").exists():
-            write_text(self.path / "config", _CONFIG)
+            write_text(self.path / "config", _CONFIG, sync=False)
         if not (self.path / "HEAD").exists():
-            write_text(self.path / "HEAD", "ref: refs/heads/main\n")
+            write_text(self.path / "HEAD", "ref: refs/heads/main\n", sync=False)
         for stale in (self.path / "objects" / "pack").glob("tmp_*"):
             stale.unlink()
+
+    def settings(self) -> list[Path]:
+        """The files that `create` writes."""
+        return [path for name in ("config", "HEAD") if (path := self.path / name).exists()]
 
     def exists(self) -> bool:
         """Whether there is a repository."""
@@ -128,6 +134,22 @@ class Repository:
         lines = call_git("for-each-ref", "--format=%(refname) %(objectname)", cwd=self.path).decode().splitlines()
         return {name: ObjectId(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
+    def head(self, name: str) -> ObjectId | None:
+        """Where a ref is.
+
+        gitrepository-layout(5): a ref is a file with an object's name, or a line "<id> SP <ref>" of packed-refs. What
+        is neither, git may know.
+        """
+        try:
+            text = (self.path / name).read_text(encoding="ascii")
+        except (FileNotFoundError, NotADirectoryError):
+            return None if self._is_bare_of_packed_refs() else self.refs().get(name)
+        return ObjectId(text[:40]) if _LOOSE_REF.fullmatch(text) else self.refs().get(name)
+
+    def _is_bare_of_packed_refs(self) -> bool:
+        """Whether all refs are files of their own, as they are until somebody runs `git gc` or `git refs migrate`."""
+        return not (self.path / "packed-refs").exists() and not (self.path / "reftable").exists()
+
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""
         commands = [
@@ -141,8 +163,7 @@ class Repository:
         Raises:
             ForeignCommitError: somebody else has moved them; their work is left as it is.
         """
-        refs = self.refs()
-        heads = refs.get("refs/heads/main"), refs.get("refs/heads/git-annex")
+        heads = self.head("refs/heads/main"), self.head("refs/heads/git-annex")
         if heads == released or heads in also:
             return
         for name, expected, found in zip(("main", "git-annex"), released, heads, strict=True):
@@ -161,13 +182,9 @@ class Repository:
             yield ObjectReader(process, self.path)
 
     def files_of(self, commit: ObjectId) -> Iterator[tuple[bytes, bytes]]:
-        """(path, content) of every file in a commit's tree, in path order, streamed."""
-        listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=self.path)
-        entries = [line.split(b"\t", 1) for line in listing.split(b"\0") if line]
-        ids = [bytes.fromhex(meta.split(b" ")[2].decode()) for meta, _ in entries]
+        """`ObjectReader.files_of`, by a reader that ends with it."""
         with self.reader() as reader:
-            for (_, path), body in zip(entries, reader.read(ids), strict=True):
-                yield path, body
+            yield from reader.files_of(commit)
 
 
 class ObjectReader:
@@ -196,6 +213,14 @@ class ObjectReader:
         """The 20-byte id of a commit's tree: "tree SP <id> LF" is what a commit begins with."""
         (body,) = self.read([bytes.fromhex(commit)])
         return bytes.fromhex(body[5:45].decode())
+
+    def files_of(self, commit: ObjectId) -> Iterator[tuple[bytes, bytes]]:
+        """(path, content) of every file in a commit's tree, in path order, streamed."""
+        listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=self._path)
+        entries = [line.split(b"\t", 1) for line in listing.split(b"\0") if line]
+        ids = [bytes.fromhex(meta.split(b" ")[2].decode()) for meta, _ in entries]
+        for (_, path), body in zip(entries, self.read(ids), strict=True):
+            yield path, body
 
     def _read_one(self, name: bytes) -> bytes:
         # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more, where git met
