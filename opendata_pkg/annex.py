@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.arrays import joined
-from opendata_pkg.model import AnnexKey, S3Object
+from opendata_pkg.model import AnnexKey, InputError, Md5, S3Object, Sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,11 +26,34 @@ WEB_UUID = "00000000-0000-0000-0000-000000000001"
 # "KEY to file name escapes" (doc/internals/key_format): a key becomes one path component.
 _KEY_FILE = str.maketrans({"&": "&a", "%": "&s", ":": "&c", "/": "%"})
 
+_HEX = re.compile(r"[0-9a-f]+")
+
+# git-annex's backends that hash content → hashlib's names.
+_ALGORITHMS = {
+    "MD5": "md5",
+    "SHA1": "sha1",
+    **{f"SHA{bits}": f"sha{bits}" for bits in (224, 256, 384, 512)},
+    **{f"SHA3_{bits}": f"sha3_{bits}" for bits in (224, 256, 384, 512)},
+    "BLAKE2B512": "blake2b",
+    "BLAKE2S256": "blake2s",
+}
+
 # Annex.Locations.hashDirMixed: 5-bit groups of a word index this alphabet, which has no vowels that could spell words.
 _MIXED = "0123456789zqjxkmvwgpfZQJXKMVWGPF"
 
 # "Its 6-bit groups' low 5 bits index the alphabet, characters paired 2 and 2 with each pair swapped": by 12 bits.
 _PAIRS = [(_MIXED[bits >> 6 & 31] + _MIXED[bits & 31]).encode() for bits in range(1 << 12)]
+_KEY_CHARACTERS = {"%": "/", "&c": ":", "&s": "%", "&a": "&"}
+_ESCAPED = re.compile("|".join(_KEY_CHARACTERS))
+# "BACKEND-sNNNN-mNNNN-SNNNN-CNNNN--NAME": all fields but backend and name may be left out (doc/internals/key_format).
+_KEY = re.compile(
+    r"(?P<backend>[A-Z0-9_]+)(?:-s(?P<size>[0-9]+))?(?:-m[0-9]+)?(?:-S[0-9]+-C[0-9]+)?--(?P<name>.+)", re.DOTALL
+)
+_POINTER = b"/annex/objects/"
+_UNVERIFIED_BACKENDS = frozenset({"URL", "VURL"})
+
+MAX_POINTER_BYTES = 32 * 1024
+"""Larger files are no pointers (Annex.Link.maxValidPointerSz)."""
 
 _MAX_EXTENSION_BYTES = 4  # "long enough for jpeg"
 _MAX_EXTENSIONS = 2
@@ -149,6 +173,91 @@ def symlink_target(key: AnnexKey, depth: int) -> str:
     """Where the symlink of a locked file points, for a file `depth` folders below the top of its tree."""
     file = key.translate(_KEY_FILE)
     return f"{'../' * depth}.git/annex/objects/{_hash_dir_mixed(key)}/{file}/{file}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFacts:
+    """What a key binds of its content: `size_bytes`, and `digest` as `ALGORITHM:HEX` by hashlib's names.
+
+    `is_known` is False for backends of which we do not know how to check content; URL keys bind the size at most.
+    """
+
+    size_bytes: int | None
+    digest: str | None
+    is_known: bool
+
+    @property
+    def sha256(self) -> Sha256 | None:
+        """The SHA-256, if that is the digest."""
+        return Sha256(self._hex) if self._algorithm == "sha256" else None
+
+    @property
+    def md5(self) -> Md5 | None:
+        """The MD5, if that is the digest."""
+        return Md5(self._hex) if self._algorithm == "md5" else None
+
+    @property
+    def _algorithm(self) -> str:
+        return (self.digest or "").partition(":")[0]
+
+    @property
+    def _hex(self) -> str:
+        return (self.digest or "").partition(":")[2]
+
+
+def read_key(key: AnnexKey) -> KeyFacts:
+    """Take a key apart.
+
+    Raises:
+        InputError: it is none.
+    """
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise InputError(f"expected a git-annex key, such as SHA256E-s3--abc….swc, got {key!r}")
+    backend, name = match["backend"], match["name"].split(".", 1)[0]
+    algorithm = _ALGORITHMS.get(backend.removesuffix("E"))
+    fits = algorithm is not None and _HEX.fullmatch(name) and len(name) == 2 * hashlib.new(algorithm).digest_size
+    return KeyFacts(
+        size_bytes=None if match["size"] is None else int(match["size"]),
+        digest=f"{algorithm}:{name}" if fits else None,
+        is_known=bool(fits) or backend in _UNVERIFIED_BACKENDS,
+    )
+
+
+def key_of_link(target: bytes) -> AnnexKey | None:
+    """The key of a locked file, from where its symlink points; None if that is not into an annex."""
+    folder, _, name = target.replace(b"\\", b"/").rpartition(b"/")
+    if b".git/annex/objects/" not in folder + b"/":
+        return None
+    return _key_of_file(name)
+
+
+def key_of_pointer(content: bytes) -> AnnexKey | None:
+    """The key of an unlocked file, from what git has of it; None if that is no pointer."""
+    if not content.startswith(_POINTER):
+        return None
+    return _key_of_file(content.splitlines()[0].rpartition(b"/")[2])
+
+
+def _key_of_file(name: bytes) -> AnnexKey | None:
+    text = _ESCAPED.sub(lambda match: _KEY_CHARACTERS[match[0]], name.decode(errors="surrogateescape"))
+    return AnnexKey(text) if _KEY.fullmatch(text) else None
+
+
+def key_file(key: AnnexKey) -> str:
+    """The name of the file that holds a key's content."""
+    return key.translate(_KEY_FILE)
+
+
+def object_path(key: AnnexKey) -> str:
+    """Where a repository keeps a key's content, relative to `.git/annex/objects`."""
+    return f"{_hash_dir_mixed(key)}/{key_file(key)}/{key_file(key)}"
+
+
+def object_paths(key: AnnexKey) -> tuple[str, str]:
+    """Where it may be: as ordinary repositories have it, and as bare ones; relative to `.git/annex/objects`."""
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return object_path(key), f"{digest[:3]}/{digest[3:6]}/{key_file(key)}/{key_file(key)}"
 
 
 def log_stem(key: AnnexKey) -> str:

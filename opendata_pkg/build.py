@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
-from opendata_pkg.changes import ChangeCounts, count_changes, difference
+from opendata_pkg.changes import ChangeCounts, difference
 from opendata_pkg.crew import Before, write_datasets
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import Totals, totals_of
@@ -21,7 +21,6 @@ from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_digests, check_scope, check_snapshot
 from opendata_pkg.report import write_report
-from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import REPORT, Store, is_empty
 
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
+
+    from opendata_pkg.snapshot import Snapshot
 
 
 class UnfinishedReleaseError(InputError):
@@ -215,12 +216,9 @@ def _earlier_keys(store: Store) -> list[pa.Array]:
 
 
 def _changes(plan: Plan, before: Before | None) -> ChangeCounts:
-    if before is None or (old := before.plan_of(plan)) is None:
+    if before is None or plan.branch.path not in before.differences:
         return ChangeCounts(added=len(plan))
-    found = before.differences[plan.branch.path]
-    return count_changes(
-        Snapshot(found.gone, old.snapshot.header).objects(), Snapshot(found.new, plan.snapshot.header).objects()
-    )
+    return before.differences[plan.branch.path].counts
 
 
 def _state(plans: Plans, entries: Mapping[str, DatasetEntry], *, complete: bool) -> State:

@@ -11,6 +11,7 @@ import os
 import shutil
 import stat
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -241,14 +242,26 @@ class FileCache:
         finally:
             # Renaming a name of a file to another name of it does nothing.
             new.unlink(missing_ok=True)
-        # A link changes the ctime that all names of a file share: what was true of it still is.
-        with self._lock:
-            names = [] if self._places is None else list(self._places.get(f"sha256:{stamp.sha256}", ()))
-        for name in {*names, place}:
-            known = self._log(name[0]).get(name[1])
-            if known is not None and known.fits(state):
-                self._stamp(name, known.sha256, known.md5)
+        self._stamp_again(place, state)
         return self._stamp(target, stamp.sha256, stamp.md5)
+
+    @contextmanager
+    def while_linking(self, snapshot: str, path: str) -> Iterator[Path]:
+        """A file that is given a name outside of the cache in this block; its stamp stays true."""
+        name = self._name(snapshot, path)
+        state = os.lstat(name)
+        yield Path(name)
+        self._stamp_again((snapshot, path), state)
+
+    def _stamp_again(self, place: _Place, before: os.stat_result) -> None:
+        """A link changes the ctime that all names of a file share: what was true of it still is."""
+        stamp = self._log(place[0]).get(place[1])
+        with self._lock:
+            names = list((self._places or {}).get("" if stamp is None else f"sha256:{stamp.sha256}", ()))
+        for name in {*names, place}:
+            noted = self._log(name[0]).get(name[1])
+            if noted is not None and noted.fits(before):
+                self._stamp(name, noted.sha256, noted.md5)
 
     def _log(self, snapshot: str) -> StampLog:
         name = check_path(snapshot[:ID_DIGITS])

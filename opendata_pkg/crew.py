@@ -102,6 +102,7 @@ def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a
                 task.plan,
                 past=task.past,
                 time=task.time,
+                repository=repository,
                 reader=reader,
                 writer=writer,
                 current=task.current,

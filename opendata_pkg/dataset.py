@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg import annex, descriptor
 from opendata_pkg.arrays import bytes_of
+from opendata_pkg.citation import of_tree, to_cff
 from opendata_pkg.files import replacing, write_bytes
 from opendata_pkg.git import deflate
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from opendata_pkg.catalogue import Branch
     from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
-    from opendata_pkg.git.repository import ObjectReader
+    from opendata_pkg.git.repository import ObjectReader, Repository
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan
 
@@ -133,6 +134,7 @@ def write_logs(
     *,
     past: Past | None,
     time: int,
+    repository: Repository,
     reader: ObjectReader | None,
     writer: ObjectWriter,
     current: Callable[[ObjectKey], S3Object | None],
@@ -149,7 +151,7 @@ def write_logs(
         return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
     old = reader.tree_of(past.commits.annex)
     if past.difference is None:
-        tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(reader.files_of(past.commits.annex))))
+        tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.commits.annex))))
     else:
         tree = logs.edit(reader.read, old, past.difference)
     if tree == old:
@@ -254,7 +256,7 @@ def _add_metadata(
         readme = dataset_readme(branch, totals=totals, digest=digest, children=below)
         texts["README.md"] = readme.encode()
     if "citation.cff" not in root_names:
-        texts["CITATION.cff"] = descriptor.citation(branch, digest=digest).encode()
+        texts["CITATION.cff"] = to_cff(of_tree(branch, digest=digest)).encode()
     if files.shards:
         texts[descriptor.SCHEMA_PATH] = descriptor.table_schema()
     if mounts:

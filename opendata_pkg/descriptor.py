@@ -1,13 +1,12 @@
-"""What a dataset says of itself: Frictionless descriptor, CITATION.cff and DataLad's files. Pure: text out.
+"""What a dataset says of itself: Frictionless descriptor and DataLad's files. Pure: text out.
 
 Nothing that goes into a dataset's tree depends on the version, on the snapshot, or on other datasets' objects; what
-does is added by `released_descriptor` and `citation` for the release's folder.
+does is added by `released_descriptor` for the release's folder.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -156,50 +155,6 @@ def contributor(entry: Any) -> dict[str, Any]:
     )
 
 
-def citation(branch: Branch, *, digest: ContentDigest, version: str | None = None, date: str | None = None) -> str:
-    """A CITATION.cff (1.2.0). Without version and date: the one in the tree, which no release changes by itself.
-
-    YAML is written as JSON scalars, which are YAML too, so that no name can be misread.
-    """
-    note = f"; {digest.incomplete} files have no digest" if digest.incomplete else ""
-    lines = [
-        "cff-version: 1.2.0",
-        "type: dataset",
-        "message: If you use these data, please cite them as below.",
-        f"title: {_scalar(branch.title)}",
-        "authors:",
-    ]
-    creators = [x for x in branch.contributors if "creator" in x.roles] or list(branch.contributors)
-    for entry in creators:
-        if entry.family_name:
-            lines.append(f"  - family-names: {_scalar(entry.family_name)}")
-            if entry.given_name:
-                lines.append(f"    given-names: {_scalar(entry.given_name)}")
-        else:
-            lines.append(f"  - name: {_scalar(entry.title)}")
-    if not creators:
-        # CFF wants an author; nobody is named, and none is invented.
-        lines.append("  - name: Anonymous")
-    lines += [
-        "identifiers:",
-        "  - type: other",
-        f"    value: {_scalar(f'urn:uuid:{branch.dataset_id}')}",
-        "    description: The dataset, in all its versions",
-        "  - type: other",
-        f"    value: {_scalar(f'sha256:{digest.sha256}')}",
-        f"    description: {_scalar(f'Content digest of the files of this version{note}')}",
-    ]
-    spdx = [x.name for x in branch.licenses if x.name]
-    if spdx:
-        lines.append("license:")
-        lines += [f"  - {_scalar(name)}" for name in spdx]
-    if version:
-        lines.append(f"version: {_scalar(version)}")
-    if date:
-        lines.append(f"date-released: {_scalar(date)}")
-    return "\n".join(lines) + "\n"
-
-
 def datalad_config(branch: Branch) -> str:
     """`.datalad/config`: what makes the repository a DataLad dataset."""
     return f'[datalad "dataset"]\n\tid = {branch.dataset_id}\n'
@@ -238,10 +193,6 @@ def _present(**fields: Any) -> dict[str, Any]:
 
 def _terms(terms: Iterable[Term]) -> list[dict[str, Any]]:
     return [_present(id=term.id, label=term.label) for term in terms]
-
-
-def _scalar(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _config_value(text: str) -> str:

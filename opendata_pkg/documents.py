@@ -48,6 +48,11 @@ def dump_json(document: object) -> str:
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+def dump_json_line(document: object) -> str:
+    """JSON on one line: a piece of a stream."""
+    return json.dumps(document, ensure_ascii=False, allow_nan=False)
+
+
 @cache
 def internal_validator(schema_name: str) -> Validator:
     """A validator of `schemas/internal/<schema_name>.json`; formats such as `uri` are checked, nothing is fetched."""

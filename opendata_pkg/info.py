@@ -9,6 +9,8 @@ from opendata_pkg.descriptor import branch_properties
 from opendata_pkg.snapshot import format_time
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opendata_pkg.branch import Branch
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.published import PublishedStore
@@ -31,24 +33,9 @@ def describe_branch(catalogue: Catalogue, branch: Branch) -> dict[str, Any]:
 
 def describe_dataset(store: PublishedStore, state: State, entry: DatasetEntry) -> dict[str, Any]:
     """A dataset as it is in one release, and in which releases it has been; `changed` tells those with a new commit."""
-    versions = []
-    dates = {release["version"]: release["date"] for release in store.index()["releases"]}
-    for version, date in dates.items():
-        found = by_id(store.release(version)).get(entry.dataset_id)
-        if found is not None:
-            versions.append(
-                {
-                    "version": version,
-                    "date": date,
-                    "branch": found.branch or ROOT,
-                    "changed": found.changed,
-                    "commit": found.written.commits.main,
-                    **figures(found),
-                }
-            )
     return {
         "version": state.version,
-        "date": dates.get(state.version or ""),
+        "date": None if state.version is None else store.date_of(state.version),
         "snapshot": state.snapshot,
         "commit": entry.written.commits.main,
         "content_digest": f"sha256:{entry.written.digest.sha256}",
@@ -57,8 +44,24 @@ def describe_dataset(store: PublishedStore, state: State, entry: DatasetEntry) -
         "subtree_undigested": entry.subtree_digest.incomplete,
         "artefacts": entry.artefacts,
         **figures(entry),
-        "versions": versions,
+        "versions": list(describe_versions(store, entry.dataset_id)),
     }
+
+
+def describe_versions(store: PublishedStore, dataset_id: str) -> Iterator[dict[str, Any]]:
+    """The releases that a dataset has been in, oldest first; `branch` is what it was called then (`.`: the root)."""
+    for release in store.index()["releases"]:
+        version = release["version"]
+        found = by_id(store.release(version)).get(dataset_id)
+        if found is not None:
+            yield {
+                "version": version,
+                "date": release["date"],
+                "branch": found.branch or ROOT,
+                "changed": found.changed,
+                "commit": found.written.commits.main,
+                **figures(found),
+            }
 
 
 def figures(entry: DatasetEntry) -> dict[str, Any]:

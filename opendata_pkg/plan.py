@@ -262,8 +262,11 @@ def _common(keys: pa.Array, names: set[str]) -> list[str]:
 def _folders(keys: pa.Array) -> set[str]:
     """Every folder, without its last slash, that one of the keys is in."""
     nested = keys.filter(pc.match_substring(keys, "/"))
+    # In pieces, whose memory is used again and again: many times quicker than all at once.
+    pieces = [nested.slice(start, _BATCH_ROWS) for start in range(0, len(nested), _BATCH_ROWS)]
+    unique = pa.chunked_array([pc.unique(parents_of(piece)) for piece in pieces], pa.string()).unique()
     found: set[str] = set()
-    for folder in pc.unique(pc.replace_substring_regex(nested, pattern="/[^/]*$", replacement="")).to_pylist():
+    for folder in unique.to_pylist():
         name = folder
         while name not in found:
             found.add(name)
@@ -271,6 +274,13 @@ def _folders(keys: pa.Array) -> set[str]:
                 break
             name = name.rsplit("/", 1)[0]
     return found
+
+
+def parents_of(keys: pa.Array) -> pa.Array:
+    """The folder, without its last slash, that each key is in; empty for those in none."""
+    parts = pc.split_pattern(keys, "/", max_splits=1, reverse=True)
+    # A key without a slash is one part, and that is its name.
+    return pc.if_else(pc.equal(pc.list_value_length(parts), 1), "", pc.list_element(parts, 0))
 
 
 def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges], list[LeftOut]]:

@@ -20,8 +20,10 @@ from opendata_pkg.model import InputError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-_DEFAULT_PORT = 80
+_PORTS = {"http": 80, "https": 443}
+_DEFAULT_PORT = _PORTS["http"]
 
 
 class CertificateError(InputError):

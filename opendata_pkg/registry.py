@@ -5,34 +5,36 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from opendata_pkg.arrays import joined
 
 if TYPE_CHECKING:
-    from opendata_pkg.plan import PlannedFile
+    import pyarrow as pa
 
 
-def registry_line(file: PlannedFile) -> str | None:
+def registry_line(path: str, digest: str | None, url: str | None) -> str | None:
     """`NAME ALGORITHM:HEX URL` and a newline; None for a file without a digest, which pooch has no line for.
 
     pooch splits lines as a shell does and passes over those that begin with `#`: so names are quoted as for a shell.
+    Without a URL, pooch appends the name to its base URL.
     """
-    if (digest := file.entry.digest) is None:
+    if digest is None:
         return None
-    return f"{shlex.quote(file.path)} {digest} {shlex.quote(file.url)}\n"
+    words = (path, digest) if url is None else (path, digest, url)
+    return " ".join(map(shlex.quote, words)) + "\n"
 
 
 def registry_lines(batch: pa.RecordBatch) -> pa.Array:
     """`registry_line` of every row of a batch of `Plan.batches`; those without a digest are left out."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - readers' commands need a line, and no Arrow
+
     digests = pc.coalesce(joined("sha256:", batch["sha256"]), joined("md5:", batch["md5"]))
     lines = pc.binary_join_element_wise(_quoted(batch["path"]), digests, _quoted(batch["url"]), " ")
     return joined(lines, "\n").drop_null()
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
-    # shlex.quote: 'use single quotes, and put single quotes into double quotes; the string $'b is then quoted as
-    # '$'"'"'b''.
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    # shlex.quote: "use single quotes, and put single quotes into double quotes".
     odd = pc.match_substring_regex(texts, r"[^A-Za-z0-9_@%+=:,./-]")
     return pc.if_else(odd, joined("'", pc.replace_substring(texts, "'", "'\"'\"'"), "'"), texts)

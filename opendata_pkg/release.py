@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from opendata_pkg.descriptor import citation, released_descriptor
+from opendata_pkg.citation import of_tree, to_cff
+from opendata_pkg.descriptor import released_descriptor
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import sync_all, write_text
 from opendata_pkg.git.objects import tag_body
@@ -159,8 +160,8 @@ def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: 
         branch = catalogue.branches[entry.branch]
         sha256 = hashlib.sha256((target / "datapackage.json").read_bytes()).hexdigest()
         datasets[path] = replace(entry, descriptor=sha256)
-        text = citation(branch, digest=entry.written.digest, version=version, date=_date(entry)[:10])
-        write_text(target / "CITATION.cff", text, sync=False)
+        cited = of_tree(branch, digest=entry.written.digest, version=version, date=_date(entry)[:10])
+        write_text(target / "CITATION.cff", to_cff(cited), sync=False)
         written += [target / "datapackage.json", target / "CITATION.cff"]
     sync_all(written)
     _move(store.draft_folder / REPORT, folder / REPORT)

@@ -22,7 +22,7 @@ from opendata_pkg.lookup import find_in_releases, parse_dataset
 from opendata_pkg.model import UsageError
 from opendata_pkg.paths import Naming
 from opendata_pkg.places import NoStoreError, NotInCacheError
-from opendata_pkg.plan import find_clashes, is_marker
+from opendata_pkg.plan import find_clashes, is_marker, parents_of
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import PublishedStore
 from opendata_pkg.selection import FILES, EmptySelectionError, Origin, Rules, Selection, select
@@ -55,10 +55,10 @@ class Target(ABC):
             rules = replace(rules, path=self.path)
         rules = rules.normal()
         try:
-            found = select(self._read(rules.path, reporter), rules, prefix=self._prefix, where=self.where)
+            found = select(self._read(rules.path, reporter), rules, prefix=self.prefix, where=self.where)
         except EmptySelectionError:
             # To name what is near, all must be looked through.
-            found = select(self._read(None, reporter), rules, prefix=self._prefix, where=self.where)
+            found = select(self._read(None, reporter), rules, prefix=self.prefix, where=self.where)
         return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
 
     def _repr_html_(self) -> str:
@@ -90,7 +90,7 @@ class Target(ABC):
 
     @property
     @abstractmethod
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
         """The folder that paths in rules are relative to, with its slash; empty for all."""
 
     @abstractmethod
@@ -112,7 +112,8 @@ class StoreTarget(Target):
         return f"{self.origin.branch}@{self.origin.version}"
 
     @property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """The branch's folder."""
         return f"{self.entry.branch}/" if self.entry.branch else ""
 
     def _figures(self) -> dict[str, int]:
@@ -135,7 +136,8 @@ class SnapshotTarget(Target):
         return self.origin.source
 
     @property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """The folder of the source."""
         return self.folder
 
     def _figures(self) -> dict[str, int]:
@@ -175,7 +177,7 @@ def open_target(
         known = None if catalogue is None else Catalogue.load(catalogue)
         return _snapshot_target(snapshot, source=word, catalogue=known)
     parsed = parse_dataset(word)
-    opened = PublishedStore.open(_store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
+    opened = PublishedStore.open(store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
     state, known, entry = find_in_releases(opened, parsed)
     assert state.version is not None  # noqa: S101 - releases have one
     origin = Origin(
@@ -189,7 +191,12 @@ def open_target(
     return StoreTarget(origin=origin, catalogue=known, path=parsed.path, store=opened, state=state, entry=entry)
 
 
-def _store_of(store: str | Path | None, catalogue: Path | None) -> str | Path:
+def store_of(store: str | Path | None, catalogue: Path | None) -> str | Path:
+    """The store that was named, else the one that the catalogue names.
+
+    Raises:
+        NoStoreError: neither is; says how to name one.
+    """
     if store is not None:
         return store
     known = shipped_catalogue() if catalogue is None else Catalogue.load(catalogue)
@@ -257,29 +264,32 @@ def _snapshot_target(snapshot: Snapshot, *, source: str, catalogue: Catalogue | 
 
 def files_of_snapshot(snapshot: Snapshot, catalogue: Catalogue | None) -> pa.Table:
     """A snapshot's objects in `FILES`: keys as paths, as a dataset without subdatasets would have them."""
-    table = snapshot.table.filter(pc.invert(is_marker(snapshot.table)))
+    markers = is_marker(snapshot.table)
+    table = snapshot.table.filter(pc.invert(markers)) if pc.any(markers).as_py() else snapshot.table
     keys = table["key"].combine_chunks()
     files, folders = find_clashes(keys, ())
-    naming = Naming(prefix="", renamed_files=files, renamed_folders=folders)
-    texts = keys.to_pylist()
-    branches = [""] * len(texts) if catalogue is None else _owners(texts, catalogue)
-    base = snapshot.header.base_url
     columns = {
-        "path": pa.array([naming.path_of(key) for key in texts], pa.string()),
-        "branch": pa.array(branches, pa.string()).dictionary_encode(),
-        "base_url": pa.array([base] * len(texts), pa.string()).dictionary_encode(),
+        "path": Naming(prefix="", renamed_files=files, renamed_folders=folders).paths_of(keys),
+        "branch": _owners(keys, catalogue),
+        "base_url": _constant(snapshot.header.base_url, len(keys)),
     }
     columns |= {name: table[name] for name in FILES.names if name not in columns}
     found = pa.table([columns[name] for name in FILES.names], FILES)
-    return found.take(pc.sort_indices(found["path"]))
+    paths = columns["path"]
+    # Only an escaped path stands elsewhere than its key.
+    in_order = pc.all(pc.less(paths.slice(0, max(len(paths) - 1, 0)), paths.slice(1))).as_py()
+    return found if in_order else found.take(pc.sort_indices(paths))
 
 
-def _owners(keys: list[str], catalogue: Catalogue) -> list[str]:
-    known: dict[str, str] = {}
-    found = []
-    for key in keys:
-        folder = key.rpartition("/")[0]
-        if folder not in known:
-            known[folder] = catalogue.owner_of(key).path
-        found.append(known[folder])
-    return found
+def _owners(keys: pa.Array, catalogue: Catalogue | None) -> pa.Array:
+    """For each key the path of the branch that it belongs to: all of a folder's own objects belong to one."""
+    if catalogue is None:
+        return _constant("", len(keys))
+    folders = parents_of(keys).dictionary_encode()
+    owners = [catalogue.owner_of(f"{folder}/" if folder else "").path for folder in folders.dictionary.to_pylist()]
+    return pa.array(owners, pa.string()).take(folders.indices).dictionary_encode()
+
+
+def _constant(text: str | None, length: int) -> pa.Array:
+    one = pa.array([text], pa.string()).dictionary_encode()
+    return pa.DictionaryArray.from_arrays(pa.repeat(one.indices[0], length), one.dictionary)

@@ -1,13 +1,17 @@
-"""The one encoding of keys in line-based texts: inventories, digests, ids."""
+"""How keys stand in line-based texts (inventories, digests, ids), and how people read and write sizes."""
 
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 
 # "control bytes, `%` and DEL percent-encoded" (docs/explanation/identity.md): a line then holds exactly one key, and
 # the key can be read back. `%` itself is encoded, or the encoding could not be undone.
 UNSAFE = r"[\x00-\x1f%\x7f]"
 _UNSAFE = re.compile(UNSAFE)
+_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+_STEP = 1000
+_SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?P<unit>[kKMGTP]?)(?P<binary>i?)B?")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
@@ -19,3 +23,23 @@ def escape_line(text: str) -> str:
 def unescape_line(text: str) -> str:
     """The inverse of `escape_line`."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def human_bytes(size_bytes: int) -> str:
+    """A size in units of 1000, as disks and networks are sold: `1.5 MB`."""
+    size = float(size_bytes)
+    for unit in _UNITS:
+        # As it will be shown: 999,950 bytes are 1.0 MB, not 1000.0 kB.
+        if round(size, 1) < _STEP or unit == _UNITS[-1]:
+            return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
+        size /= _STEP
+    raise AssertionError(size_bytes)
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a size as people write it: `1000`, `1.5MB`, `2 GiB`; ValueError otherwise."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None or (match["binary"] and not match["unit"]):
+        raise ValueError(f"expected a size such as 1000, 20kB or 1.5MiB, got {text!r}")
+    power = " KMGTP".index(match["unit"].upper() or " ")
+    return int(Fraction(match["number"]) * (1024 if match["binary"] else _STEP) ** power)

@@ -12,22 +12,22 @@ import re
 import socket
 import ssl
 import threading
+import weakref
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
+from opendata_pkg.connection import PLAIN_URL, Address, Connector
 from opendata_pkg.model import SourceError, UsageError
-from opendata_pkg.proxies import proxy_for, read_proxies, tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from types import TracebackType
 
+    from opendata_pkg.connection import Connection
     from opendata_pkg.proxies import Proxy
 
 CHUNK_BYTES = 1 << 18
-_CONNECT_TIMEOUT_S = 20.0
 _READ_TIMEOUT_S = 60.0
 _TRIES = 5
 _FIRST_DELAY_S = 0.5
@@ -46,9 +46,6 @@ _REFUSALS = {
     410: "gone for good (HTTP 410)",
     416: "it has fewer bytes than were asked for (HTTP 416)",
 }
-_PORTS = {"http": 80, "https": 443}
-# What a URL may hold as it stands: RFC 3986's unreserved and reserved characters, and `%`.
-_PLAIN_URL = "!#$%&'()*+,/:;=?@[]~"
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d+)")
 
@@ -71,8 +68,8 @@ class OfflineError(TransportError):
 class RefusedError(TransportError):
     """The server answered, and does not hand it out. `status` is HTTP's."""
 
-    def __init__(self, url: str, reason: str, status: int) -> None:
-        self.status = status
+    def __init__(self, url: str, reason: str, status: int, body: bytes = b"") -> None:
+        self.status, self.body = status, body
         super().__init__(url, reason)
 
 
@@ -84,34 +81,6 @@ class BrokenTransferError(TransportError):
         super().__init__(url, reason)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Address:
-    """Where a URL's server is, and what to ask it for."""
-
-    scheme: str
-    host: str
-    port: int
-    target: str
-
-    @classmethod
-    def parse(cls, url: str) -> _Address:
-        try:
-            parts = urlsplit(quote(url, safe=_PLAIN_URL))
-            host, port = parts.hostname if parts.scheme in _PORTS else None, parts.port
-        except ValueError:
-            host = None
-        if not host:
-            raise UsageError(f"expected a URL such as https://data.example.org/file, got {url!r}")
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return cls(scheme=parts.scheme, host=host, port=port or _PORTS[parts.scheme], target=target)
-
-    @property
-    def url(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.target}"
-
-
 class Response:
     """A server's answer: its body is read once, in order, from byte `start` of the file on.
 
@@ -119,12 +88,14 @@ class Response:
     answer was read to the end is used again.
     """
 
-    def __init__(self, url: str, raw: http.client.HTTPResponse, kept: _Kept, transport: Transport) -> None:
+    def __init__(self, url: str, raw: http.client.HTTPResponse, connection: Connection, transport: Transport) -> None:
         self.url, self.status, self.headers = url, raw.status, raw.headers
         self.start, self.total_bytes = _extent(raw)
-        self._raw, self._kept, self._transport = raw, kept, transport
+        self._raw, self._connection, self._transport = raw, connection, transport
         self._left = None if raw.chunked else raw.length
         self._done = False
+        # http.client reads ahead: the body begins in its buffer, and goes on in the socket.
+        self._came_with_headers = True
 
     @property
     def etag(self) -> str | None:
@@ -145,8 +116,7 @@ class Response:
             if self._raw.chunked:
                 count = self._raw.readinto(buffer)
             else:
-                # One read of the socket: what came before a connection breaks is not lost.
-                count = self._raw.fp.readinto1(buffer if self._left is None else buffer[: self._left])
+                count = self._readinto(buffer if self._left is None else buffer[: self._left])
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise BrokenTransferError(self.url, f"the connection broke: {_in_words(error)}") from error
@@ -159,6 +129,16 @@ class Response:
         if self._left == 0 or count == 0:
             self._finish()
         return count
+
+    def _readinto(self, buffer: memoryview) -> int:
+        """One read of the socket, so that nothing is lost of what came before a connection broke."""
+        stream = self._raw.fp
+        if not self._came_with_headers:
+            return stream.raw.readinto(buffer) or 0
+        data = stream.read1(len(buffer))
+        self._came_with_headers = len(data) == len(buffer)
+        buffer[: len(data)] = data
+        return len(data)
 
     def chunks(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The body in pieces; errors as `readinto`."""
@@ -175,7 +155,7 @@ class Response:
         if not self._done:
             self._done = True
             self._raw.close()
-            self._kept.connection.close()
+            self._connection.close()
 
     def _finish(self) -> None:
         if self._done:
@@ -183,9 +163,9 @@ class Response:
         self._done = True
         self._raw.close()
         if self._raw.will_close:
-            self._kept.connection.close()
+            self._connection.close()
         else:
-            self._transport.keep(self._kept)
+            self._transport.keep(self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -196,15 +176,6 @@ class Response:
         self.close()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kept:
-    """A connection, and which servers it can be used for."""
-
-    place: tuple[str, str, int]
-    connection: http.client.HTTPConnection
-    proxy: Proxy | None
-
-
 class Transport:
     """Reads URLs from any thread, keeping up to `connections` open. With `offline` it makes none.
 
@@ -213,12 +184,12 @@ class Transport:
 
     def __init__(self, *, connections: int, offline: bool, tries: int, first_delay_s: float, timeout_s: float) -> None:
         self.offline = offline
-        self._connections, self._tries = connections, tries
-        self._first_delay_s, self._timeout_s = first_delay_s, timeout_s
-        self._proxies = read_proxies()
+        self._connections, self._tries, self._first_delay_s = connections, tries, first_delay_s
+        self._connector = Connector(read_timeout_s=timeout_s)
         self._lock = threading.Lock()
-        self._idle: list[_Kept] = []
-        self._tls: ssl.SSLContext | None = None
+        self._idle: list[Connection] = []
+        # Who lets go of a transport need not remember to close it.
+        self._closing = weakref.finalize(self, _close_all, self._idle)
         self._closed = threading.Event()
 
     @classmethod
@@ -252,9 +223,7 @@ class Transport:
         """Close what is idle, and end the waiting of requests that are to be tried again."""
         self._closed.set()
         with self._lock:
-            idle, self._idle = self._idle, []
-        for kept in idle:
-            kept.connection.close()
+            _close_all(self._idle)
 
     def open(self, url: str, *, start: int = 0, headers: Mapping[str, str] | None = None) -> Response:
         """Begin to read a URL, from byte `start` on if the server can do that (see `Response.start`).
@@ -295,16 +264,16 @@ class Transport:
         delay_s = self._first_delay_s * 2**failures * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
         self._closed.wait(max(delay_s, at_least_s))
 
-    def keep(self, kept: _Kept) -> None:
+    def keep(self, connection: Connection) -> None:
         """Take back a connection whose answer was read to the end."""
         with self._lock:
             if len(self._idle) < self._connections and not self._closed.is_set():
-                self._idle.append(kept)
+                self._idle.append(connection)
                 return
-        kept.connection.close()
+        connection.close()
 
     def _follow(self, url: str, start: int, headers: Mapping[str, str]) -> Response:
-        address = _Address.parse(url)
+        address = Address.parse(url)
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._ask(address, start, headers)
             if response.status in (_OK, _PARTIAL, _UNCHANGED):
@@ -316,34 +285,29 @@ class Transport:
                 address = _redirected(address, response)
         raise RefusedError(url, f"redirected {_MOST_REDIRECTS} times without an end", response.status)
 
-    def _ask(self, address: _Address, start: int, headers: Mapping[str, str]) -> Response:
+    def _ask(self, address: Address, start: int, headers: Mapping[str, str]) -> Response:
         """One request, over an idle connection where there is one."""
-        proxy = proxy_for(address.scheme, address.host, address.port, self._proxies)
         sent = {"Accept-Encoding": "identity", "User-Agent": "opendata", **headers}
         if start:
             sent["Range"] = f"bytes={start}-"
-        place = (address.scheme, address.host, address.port)
+        proxy = self._connector.proxy_for(address)
         try:
-            while kept := self._take(place):
+            while connection := self._take(address.place):
                 # Its server may have closed it while nobody used it.
                 with suppress(ConnectionError, ssl.SSLError):
-                    return self._send(kept, address, sent)
-            return self._send(self._connect(place, address, proxy), address, sent)
+                    return self._send(connection, address, sent)
+            return self._send(self._connector.connect(address, proxy), address, sent)
         except (OSError, http.client.HTTPException) as error:
             raise _no_answer(address.url, error, proxy) from error
 
-    def _send(self, kept: _Kept, address: _Address, headers: Mapping[str, str]) -> Response:
-        target = address.target
-        if kept.proxy is not None and address.scheme == "http":
-            target, headers = address.url, {**headers, **kept.proxy.headers}
+    def _send(self, connection: Connection, address: Address, headers: dict[str, str]) -> Response:
         try:
-            kept.connection.request("GET", target, headers=dict(headers))
-            return Response(address.url, kept.connection.getresponse(), kept, self)
+            return Response(address.url, connection.ask(address, headers), connection, self)
         except BaseException:
-            kept.connection.close()
+            connection.close()
             raise
 
-    def _take(self, place: tuple[str, str, int]) -> _Kept | None:
+    def _take(self, place: tuple[str, str, int]) -> Connection | None:
         with self._lock:
             # The newest first: the longest unused one is the likeliest to be closed by its server.
             for number in range(len(self._idle) - 1, -1, -1):
@@ -351,28 +315,10 @@ class Transport:
                     return self._idle.pop(number)
         return None
 
-    def _connect(self, place: tuple[str, str, int], address: _Address, proxy: Proxy | None) -> _Kept:
-        host, port = (address.host, address.port) if proxy is None else (proxy.host, proxy.port)
-        connection: http.client.HTTPConnection
-        if address.scheme == "https":
-            connection = http.client.HTTPSConnection(host, port, timeout=_CONNECT_TIMEOUT_S, context=self._context())
-            if proxy is not None:
-                connection.set_tunnel(address.host, address.port, proxy.headers)
-        else:
-            connection = http.client.HTTPConnection(host, port, timeout=_CONNECT_TIMEOUT_S)
-        try:
-            connection.connect()
-        except BaseException:
-            connection.close()
-            raise
-        connection.sock.settimeout(self._timeout_s)
-        return _Kept(place=place, connection=connection, proxy=proxy)
 
-    def _context(self) -> ssl.SSLContext:
-        with self._lock:
-            if self._tls is None:
-                self._tls = tls_context()
-            return self._tls
+def _close_all(idle: list[Connection]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 def _extent(raw: http.client.HTTPResponse) -> tuple[int, int | None]:
@@ -386,12 +332,12 @@ def _extent(raw: http.client.HTTPResponse) -> tuple[int, int | None]:
     return int(match[1]), None if match[3] == "*" else int(match[3])
 
 
-def _redirected(address: _Address, response: Response) -> _Address:
+def _redirected(address: Address, response: Response) -> Address:
     # Headers are read as Latin-1; a server that sends other characters means UTF-8.
-    location = quote(response.headers["Location"].encode("latin-1", "replace"), safe=_PLAIN_URL)
+    location = quote(response.headers["Location"].encode("latin-1", "replace"), safe=PLAIN_URL)
     try:
-        new = _Address.parse(urljoin(address.url, location))
-    except UsageError as error:
+        new = Address.parse(urljoin(address.url, location))
+    except (UsageError, ValueError) as error:
         raise RefusedError(
             address.url, f"redirected to {location}, which is no web address", response.status
         ) from error
@@ -401,11 +347,12 @@ def _redirected(address: _Address, response: Response) -> _Address:
     return new
 
 
-def _drain(response: Response) -> None:
+def _drain(response: Response) -> bytes:
     """Read a small body, so that its connection can be used again."""
     if response.total_bytes is not None and response.total_bytes <= _SMALL_BODY_BYTES:
         with suppress(BrokenTransferError):
-            response.read()
+            return response.read()
+    return b""
 
 
 def _refusal(response: Response, url: str) -> TransportError:
@@ -414,10 +361,10 @@ def _refusal(response: Response, url: str) -> TransportError:
     if status in _PASSING:
         wait = response.headers.get("Retry-After", "")
         wait_s = float(wait) if wait.isascii() and wait.isdigit() else 0.0
-        later = f", asks to wait {wait}s" if wait_s else ""
+        later = f", asks to wait {wait} s" if wait_s else ""
         return BrokenTransferError(url, f"the server is busy or broken (HTTP {status} {reason}){later}{via}", wait_s)
-    _drain(response)
-    return RefusedError(url, _REFUSALS.get(status, f"HTTP status {status} {reason}") + via, status)
+    body = _drain(response)
+    return RefusedError(url, _REFUSALS.get(status, f"HTTP status {status} {reason}") + via, status, body)
 
 
 def _no_answer(url: str, error: OSError | http.client.HTTPException, proxy: Proxy | None) -> TransportError:

@@ -1,10 +1,12 @@
 """What became of each object between two releases."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendata_pkg.changes import Change, ChangeCounts, compare, count_changes
+from opendata_pkg.changes import Change, ChangeCounts, compare, compare_rows, count_changes
+from opendata_pkg.snapshot import objects_to_table
 from tests.core_support import entry_of
 
 SAME, REGRADED, CHANGED = Change.SAME, Change.REGRADED, Change.CHANGED
@@ -61,3 +63,68 @@ def test_counts():
     assert count_changes(before, after) == ChangeCounts(added=1, changed=1, removed=1, regraded=1)
     assert count_changes(after, after) == ChangeCounts()
     assert count_changes([], after) == ChangeCounts(added=4)
+
+
+def table_of(entries):
+    """Objects as a table that is sorted by key, as a snapshot's is."""
+    return objects_to_table(sorted(entries, key=lambda entry: entry.key.encode()))
+
+
+def became_of(before, after):
+    """What became of the only row of two tables, by their columns."""
+    rows = compare_rows(before, after)
+    assert not len(rows.added)
+    assert not len(rows.removed)
+    if len(rows.changed[0]):
+        return CHANGED
+    return REGRADED if len(rows.regraded[0]) else SAME
+
+
+KNOWN_ENTRY = st.builds(
+    entry_of,
+    st.sampled_from(["a", "b", "b/c", "é", "\U0001f600", "\uffee"]),
+    st.sampled_from(["x", "y", "xy"]),
+    known=st.sampled_from(["sha256", "md5", "both", None]),
+    day=st.integers(0, 1),
+    version=st.sampled_from([None, "v1", "v2"]),
+    etag=st.sampled_from([None, "1", "2"]),
+) | st.builds(entry_of, st.just("a"), size_bytes=st.none(), last_modified=st.none(), known=st.just(None))
+
+
+@given(KNOWN_ENTRY, KNOWN_ENTRY)
+def test_columns_are_compared_as_objects_are(before, after):
+    """One rule, whether objects come one by one or as columns."""
+    same_key = objects_to_table([after]).set_column(0, "key", pa.array([before.key]))
+    assert became_of(objects_to_table([before]), same_key) is compare(before, after)
+
+
+ENTRIES = st.lists(KNOWN_ENTRY, max_size=6, unique_by=lambda entry: entry.key)
+
+
+@given(ENTRIES, ENTRIES, st.integers(1, 4))
+def test_tables_are_compared_as_lists_of_objects_are(before, after, block):
+    """The same counts, and the rows they are of, wherever the pieces end that are worked on at a time."""
+    old, new = table_of(before), table_of(after)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opendata_pkg.changes._BLOCK_ROWS", block)
+        rows = compare_rows(old, new)
+    assert rows.counts() == count_changes(before, after)
+    old_keys, new_keys = old["key"].to_pylist(), new["key"].to_pylist()
+    assert [new_keys[row] for row in rows.added.to_pylist()] == [key for key in new_keys if key not in old_keys]
+    assert [old_keys[row] for row in rows.removed.to_pylist()] == [key for key in old_keys if key not in new_keys]
+    by_key = {entry.key: entry for entry in before}, {entry.key: entry for entry in after}
+    for became, pairs in ((CHANGED, rows.changed), (REGRADED, rows.regraded)):
+        keys = [old_keys[row] for row in pairs[0].to_pylist()]
+        assert keys == [new_keys[row] for row in pairs[1].to_pylist()]
+        both = (key for key in old_keys if key in new_keys)
+        assert keys == [key for key in both if compare(by_key[0][key], by_key[1][key]) is became]
+
+
+def test_what_one_side_never_knows_tells_nothing():
+    """A lock has neither ETag nor date: an object is not changed or regraded by having them."""
+    entry = entry_of("a", version="v1", etag="1")
+    whole = objects_to_table([entry])
+    lock = whole.drop_columns(["etag", "last_modified"])
+    assert became_of(lock, whole) is SAME
+    assert became_of(whole, lock) is SAME
+    assert became_of(lock, objects_to_table([entry_of("a", "y", version="v1", etag="1")])) is CHANGED

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg import descriptor
+from opendata_pkg.citation import of_tree, to_cff
 from opendata_pkg.inventory import ContentDigest, Totals
 from opendata_pkg.readme import dataset_readme
 from opendata_pkg.strict_yaml import load_yaml
@@ -153,7 +154,7 @@ def test_the_citation_in_the_tree_has_no_version(store, tmp_path):
 def test_a_citation_says_what_it_cannot_vouch_for(tmp_path):
     """Files without a digest are counted in it; with nobody to name, nobody is invented."""
     path = tmp_path / "CITATION.cff"
-    path.write_text(descriptor.citation(catalogue_of().root, digest=DIGEST), encoding="utf-8")
+    path.write_text(to_cff(of_tree(catalogue_of().root, digest=DIGEST)), encoding="utf-8")
     check_cff(path)
     value = load_yaml(path.read_bytes(), "CITATION.cff").value
     assert "1 files have no digest" in value["identifiers"][1]["description"]
@@ -168,7 +169,7 @@ TITLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl
 def test_titles_are_never_misread(title):
     """Whatever a title looks like to YAML (`yes`, `1.0`, `- x`, `a: b`), the citation gives it back as text."""
     branch = replace(catalogue_of().root, title=title)
-    text = descriptor.citation(branch, digest=DIGEST, version="1.10.0", date="2024-01-01")
+    text = to_cff(of_tree(branch, digest=DIGEST, version="1.10.0", date="2024-01-01"))
     value = load_yaml(text.encode(), "CITATION.cff").value
     assert (value["title"], value["version"], value["date-released"]) == (title, "1.10.0", "2024-01-01")
 

@@ -25,6 +25,9 @@ from opendata_pkg.snapshot import (
     objects_to_table,
     parse_time,
 )
+from opendata_pkg.text import escape_line
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 HEADER = SnapshotHeader(
     source="s3://b/p",
@@ -54,7 +57,10 @@ WHOLE = S3Object(
     storage_class="GLACIER",
 )
 BARE = S3Object(key=ObjectKey("p/bare"))
-TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12)
+TEXTS = st.one_of(
+    st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=12),
+    st.text("-\t%\x7fé", min_size=1, max_size=3),
+)
 TIMES = st.datetimes(datetime(1970, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001
 OBJECTS = st.builds(
     S3Object,
@@ -120,6 +126,24 @@ def test_the_id_is_the_documented_one():
         f"p/é +%25%0A\tv1\t5\te-2\t{'a1' * 32}\t{'b2' * 16}\t1704164645678901\n"
     )
     assert Snapshot.from_objects([WHOLE, BARE], HEADER).id == hashlib.sha256(lines.encode()).hexdigest()
+
+
+def field_of(value):
+    """A value in a row of the id, spelled out."""
+    return "-" if value is None else "%2D" if value == "-" else escape_line(str(value))
+
+
+@given(st.lists(OBJECTS, max_size=8, unique_by=lambda o: o.key), st.integers(1, 9))
+def test_the_id_does_not_depend_on_how_many_rows_are_worked_on_at_a_time(objects, rows):
+    """Whatever bytes keys, ETags and versionIds have, and wherever a batch begins."""
+    text = "opendata snapshot 1\nhttps://b.s3.us-west-2.amazonaws.com/\n"
+    for o in sorted(objects, key=lambda o: o.key.encode()):
+        time = "-" if o.last_modified is None else str((o.last_modified - EPOCH) // timedelta(microseconds=1))
+        fields = (field_of(value) for value in (o.version_id, o.size_bytes, o.etag, o.sha256, o.md5))
+        text += "\t".join([escape_line(o.key), *fields, time]) + "\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opendata_pkg.snapshot._BATCH_ROWS", rows)
+        assert Snapshot.from_objects(objects, HEADER).id == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize(

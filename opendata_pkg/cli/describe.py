@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from opendata_pkg.branch import ROOT
-from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.documents import dump_json, shipped
@@ -52,6 +51,8 @@ def describe(
         text = start_catalogue(Snapshot.read(init))
         out.result({"catalogue": text}, text)
         return
+    from opendata_pkg.catalogue import Catalogue
+
     file = shipped("packages") / "catalogue.yaml" if catalogue is None else catalogue
     described = Catalogue.load(file)
     start = described.resolve(branch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from itertools import chain
 from typing import Annotated, Any
 
 import typer
@@ -11,19 +12,36 @@ from typer.core import TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
+from opendata_pkg.cli.cache import cache
+from opendata_pkg.cli.cite import cite
+from opendata_pkg.cli.clone import clone
 from opendata_pkg.cli.demo import demo
 from opendata_pkg.cli.describe import describe
+from opendata_pkg.cli.diff import diff
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.fetch import fetch
+from opendata_pkg.cli.find import find
+from opendata_pkg.cli.get import get
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
+from opendata_pkg.cli.pin import pin
+from opendata_pkg.cli.registry import registry
 from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
+from opendata_pkg.cli.sync import sync
 from opendata_pkg.cli.tree import tree
+from opendata_pkg.cli.unpin import unpin
 from opendata_pkg.cli.validate import validate
+from opendata_pkg.cli.verify import verify
+from opendata_pkg.cli.versions import versions
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
 _BARE = {"--allow-undigested": "**"}
+
+
+def _first_sentence(text: str) -> str:
+    return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".")
 
 
 class _Commands(TyperGroup):
@@ -32,6 +50,12 @@ class _Commands(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give the options that may stand without a value theirs: typer has no such options."""
         return super().parse_args(ctx, [f"{word}={_BARE[word]}" if word in _BARE else word for word in args])
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is click's
+        """List the commands by who uses them, in the order of their use, each with its whole first sentence."""
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, _first_sentence(self.commands[name].help or "")) for name in names])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the words name; what goes wrong becomes a sentence and a documented exit status."""
@@ -42,7 +66,8 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    # Plain help: drawing it with rich takes longer than all else that `--help` does.
+    rich_markup_mode=None,
     # A defect shows Python's own traceback: short to report, the same in every terminal.
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -69,8 +94,16 @@ def _opendata(
     """
 
 
-# In the order in which a steward uses them; the help shows it.
-for _command in (scan, hash, tree, info, describe, validate, drift, build, release, demo):
+_COMMANDS = {
+    "Look around": (tree, info, versions, find, diff),
+    "Get files": (fetch, registry, cache),
+    "Clone": (clone, get),
+    "Pin and cite": (pin, unpin, sync, verify, cite),
+    "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
+    "See it all": (demo,),
+}
+_SECTIONS = {title: [command.__name__ for command in commands] for title, commands in _COMMANDS.items()}
+for _command in chain.from_iterable(_COMMANDS.values()):
     app.command()(_command)
 
 

@@ -7,10 +7,12 @@ import threading
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from opendata_pkg.documents import dump_json
+from opendata_pkg.documents import dump_json, dump_json_line
 from opendata_pkg.progress import Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
@@ -44,6 +46,17 @@ class Output(Reporter):
             sys.stdout.write(dump_json(document))
         elif text is not None:
             sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+    def lines(self, documents: Iterable[object]) -> None:
+        """Print results on stdout as they come: one JSON document a line."""
+        self.texts(map(dump_json_line, documents))
+
+    def texts(self, lines: Iterable[str]) -> None:
+        """Print results on stdout as they come: lines for people and pipes."""
+        self.finish()
+        for line in lines:
+            sys.stdout.write(line + "\n")
         sys.stdout.flush()
 
     def error(self, sentence: str) -> None:

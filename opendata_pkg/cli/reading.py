@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from opendata_pkg.branch import Branch
     from opendata_pkg.lookup import DatasetWord
     from opendata_pkg.published import PublishedStore
+    from opendata_pkg.selection import Rules
     from opendata_pkg.state import State
 
 
@@ -62,3 +63,10 @@ def look_at(word: DatasetWord, store: str | None, file: Path | None) -> Look:
     state = last_release(opened) if word.version is None else opened.release(word.version)
     known = opened.read_catalogue(state.catalogue) if file is None else Catalogue.load(file)
     return Look(catalogue=known, branch=known.resolve(word.branch), store=opened, state=state)
+
+
+def rules_of(include: list[str] | None, exclude: list[str] | None, larger: int | None, smaller: int | None) -> Rules:
+    """The rules that the options of every reading command mean."""
+    from opendata_pkg.selection import Rules
+
+    return Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller)

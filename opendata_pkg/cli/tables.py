@@ -1,27 +1,18 @@
-"""Tables and sizes as people read them."""
+"""Tables as people read them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from opendata_pkg.text import human_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
-_STEP = 1000
+__all__ = ["draw_table", "human_bytes"]
+
 # Wider than any row, so that a pipe or log file gets whole lines.
 _UNCUT_WIDTH = 100_000
-
-
-def human_bytes(size_bytes: int) -> str:
-    """A size in units of 1000, as disks and networks are sold: `1.5 MB`."""
-    size = float(size_bytes)
-    for unit in _UNITS:
-        # As it will be shown: 999,950 bytes are 1.0 MB, not 1000.0 kB.
-        if round(size, 1) < _STEP or unit == _UNITS[-1]:
-            return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= _STEP
-    raise AssertionError(size_bytes)
 
 
 def draw_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: Iterable[str] = ()) -> str:

@@ -14,7 +14,7 @@ import zlib
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.objects import hex_id, object_id
@@ -66,8 +66,8 @@ def git_environment() -> dict[str, str]:
     return environment
 
 
-def call_git(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
-    """Run git in `cwd` and return its stdout.
+def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping[str, str] | None = None) -> bytes:
+    """Run git in `cwd` and return its stdout; in `git_environment()` unless another one is given.
 
     Raises:
         BrokenRepositoryError: there is no such folder.
@@ -77,7 +77,12 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
         raise BrokenRepositoryError(f"expected a repository at {cwd}, found none: restore the store from a copy")
     try:
         done = subprocess.run(
-            ["git", *arguments], cwd=cwd, input=data, capture_output=True, check=False, env=git_environment()
+            ["git", *arguments],
+            cwd=cwd,
+            input=data,
+            capture_output=True,
+            check=False,
+            env=git_environment() if environment is None else environment,
         )
     except FileNotFoundError as error:
         raise GitError("expected git on PATH, found none: install git 2.30 or later") from error
@@ -174,17 +179,50 @@ class Repository:
                     "move their work to another repository and set the ref back"
                 )
 
-    @contextmanager
-    def reader(self) -> Iterator[ObjectReader]:
-        """A reader of objects by id, through one `git cat-file` that ends with the block."""
-        command = ["git", "cat-file", "--batch"]
-        with _running(command, cwd=self.path) as process:
-            yield ObjectReader(process, self.path)
+    def faults(self) -> tuple[str, ...]:
+        """What `git fsck --strict` finds wrong, a line each: every object is read and hashed, every link followed."""
+        command = ["git", "fsck", "--strict", "--no-dangling", "--no-progress"]
+        done = subprocess.run(command, cwd=self.path, capture_output=True, check=False, env=git_environment())
+        if done.returncode == 0:
+            return ()
+        said = (done.stderr + done.stdout).decode(errors="replace").splitlines()
+        return tuple(said) or (f"git fsck ended with {done.returncode} and said nothing",)
 
     def files_of(self, commit: ObjectId) -> Iterator[tuple[bytes, bytes]]:
-        """`ObjectReader.files_of`, by a reader that ends with it."""
-        with self.reader() as reader:
-            yield from reader.files_of(commit)
+        """(path, content) of every file in a commit's tree, in path order, streamed."""
+        listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=self.path)
+        entries = [line.split(b"\t", 1) for line in listing.split(b"\0") if line]
+        ids = [meta.split(b" ")[2] for meta, _ in entries]
+        for (_, path), body in zip(entries, self.read_objects(ids), strict=True):
+            yield path, body
+
+    def read_objects(self, ids: Iterable[bytes]) -> Iterator[bytes]:
+        """The bodies of objects named by hex ids, in order, through one `git cat-file`.
+
+        Raises:
+            BrokenRepositoryError: one is not there, or damaged.
+        """
+        for name, body in self.find_objects(ids):
+            if body is None:
+                raise _broken(self.path, name)
+            yield body
+
+    def find_objects(self, names: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
+        """(name, body) of objects by any names that git knows, such as `main:README.md`, in order; None: not there."""
+        wanted = list(names)
+        with tempfile.TemporaryFile() as listed:
+            listed.write(b"".join(name + b"\n" for name in wanted))
+            listed.seek(0)
+            with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=listed.fileno()) as process:
+                assert process.stdout is not None  # noqa: S101 - for the type checker
+                for name in wanted:
+                    yield name, _next_object(process.stdout, name)
+
+    @contextmanager
+    def reader(self) -> Iterator[ObjectReader]:
+        """A reader of objects by id, one run of them after another, that ends with the block."""
+        with _running(["git", "cat-file", "--batch"], cwd=self.path, stdin=subprocess.PIPE) as process:
+            yield ObjectReader(process, self.path)
 
 
 class ObjectReader:
@@ -196,7 +234,7 @@ class ObjectReader:
         self._stdin, self._stdout, self._path = process.stdin, process.stdout, path
 
     def read(self, ids: Iterable[bytes]) -> Iterator[bytes]:
-        """The bodies of objects of 20-byte ids, in order.
+        """The bodies of objects of 20-byte ids, in order; to be read to the end before more is.
 
         Raises:
             BrokenRepositoryError: one is not there, or damaged.
@@ -207,40 +245,40 @@ class ObjectReader:
             # It ends at an object that is damaged: told when that is read.
             with suppress(BrokenPipeError):
                 os.write(self._stdin.fileno(), b"".join(name + b"\n" for name in names))
-            yield from map(self._read_one, names)
+            for name in names:
+                if (body := _next_object(self._stdout, name)) is None:
+                    raise _broken(self._path, name)
+                yield body
 
     def tree_of(self, commit: ObjectId) -> bytes:
         """The 20-byte id of a commit's tree: "tree SP <id> LF" is what a commit begins with."""
         (body,) = self.read([bytes.fromhex(commit)])
         return bytes.fromhex(body[5:45].decode())
 
-    def files_of(self, commit: ObjectId) -> Iterator[tuple[bytes, bytes]]:
-        """(path, content) of every file in a commit's tree, in path order, streamed."""
-        listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=self._path)
-        entries = [line.split(b"\t", 1) for line in listing.split(b"\0") if line]
-        ids = [bytes.fromhex(meta.split(b" ")[2].decode()) for meta, _ in entries]
-        for (_, path), body in zip(entries, self.read(ids), strict=True):
-            yield path, body
 
-    def _read_one(self, name: bytes) -> bytes:
-        # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more, where git met
-        # an object that is damaged.
-        fields = self._stdout.readline().split()
-        size_bytes = int(fields[2]) if len(fields) == 3 else 0  # noqa: PLR2004 - as quoted
-        body = self._stdout.read(size_bytes + 1) if len(fields) == 3 else b""  # noqa: PLR2004
-        if len(body) != size_bytes + 1:
-            raise BrokenRepositoryError(
-                f"{self._path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
-                "and restore the store from a copy"
-            )
-        return body[:-1]
+def _next_object(stream: IO[bytes], name: bytes) -> bytes | None:
+    """The next object that a `git cat-file --batch` says, the one of that name; None if it is not there, or damaged."""
+    # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more, where git met an
+    # object that is damaged.
+    line = stream.readline()
+    if not line or line == name + b" missing\n":
+        return None
+    size_bytes = int(line.rpartition(b" ")[2])
+    body = stream.read(size_bytes + 1)
+    return body[:-1] if len(body) == size_bytes + 1 else None
+
+
+def _broken(path: Path, name: bytes) -> BrokenRepositoryError:
+    return BrokenRepositoryError(
+        f"{path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
+        "and restore the store from a copy"
+    )
 
 
 @contextmanager
-def _running(command: list[str], *, cwd: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that is written to and read from, and which is gone when the block ends, however it ends."""
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=cwd, stdin=pipe, stdout=pipe, env=git_environment()) as process:
+def _running(command: list[str], *, cwd: Path, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose stdout is read, and which is gone when the block ends, however it ends."""
+    with subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, env=git_environment()) as process:
         try:
             yield process
         finally:

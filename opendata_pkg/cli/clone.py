@@ -1,0 +1,115 @@
+"""`opendata clone`: a DataLad dataset at a released version."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opendata_pkg.cli.options import (
+    CatalogueOption,
+    ExcludeOption,
+    IncludeOption,
+    JobsOption,
+    JsonOption,
+    LargerOption,
+    OfflineOption,
+    QuietOption,
+    SmallerOption,
+    StoreOption,
+)
+from opendata_pkg.cli.output import Output
+from opendata_pkg.text import human_bytes
+
+if TYPE_CHECKING:
+    from opendata_pkg.cloning import CloneResult
+    from opendata_pkg.getting import GetResult
+
+
+def clone(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET", help="[BRANCH][@VERSION][:PATH] of a store; the root is `.`.")
+    ],
+    folder: Annotated[
+        Path | None, typer.Argument(metavar="[DIR]", help="The new folder; by default the branch's name.")
+    ] = None,
+    *,
+    contents: Annotated[bool, typer.Option("--get", help="Also bring the contents of what is meant.")] = False,
+    recursive: Annotated[
+        bool, typer.Option("--recursive", help="Install the subdatasets that hold what is meant.")
+    ] = False,
+    sparse: Annotated[
+        bool, typer.Option("--sparse", help="Check out only what is meant; for datasets of very many files.")
+    ] = False,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    larger: LargerOption = None,
+    smaller: SmallerOption = None,
+    store: StoreOption = None,
+    catalogue: CatalogueOption = None,
+    jobs: JobsOption = 16,
+    offline: OfflineOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Clone a dataset of a store: a plain DataLad dataset at a released version.
+
+    All files are there as links, and contents come with --get, opendata get or datalad get. A path and globs say
+    which contents and subdatasets are meant; without any, all.
+    """
+    from opendata_pkg.cloning import clone as clone_dataset
+    from opendata_pkg.getting import get
+    from opendata_pkg.selection import Rules
+    from opendata_pkg.target import open_target
+
+    out = Output(json=json, quiet=quiet)
+    target = open_target(dataset, store=store, catalogue=catalogue, offline=offline, reporter=out)
+    rules = Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller)
+    made = clone_dataset(target, folder, rules=rules, recursive=recursive, sparse=sparse, offline=offline, reporter=out)
+    if made.elsewhere:
+        out.message(f"{made.elsewhere:,} of the files are in subdatasets, which --recursive installs")
+    got = None
+    if contents:
+        got = get([made.folder.resolve()], only=made.wanted, jobs=jobs, offline=offline, reporter=out)
+    out.result(_to_document(made, got), _describe(made, got))
+    if got is not None:
+        got.check_complete()
+
+
+def _to_document(made: CloneResult, got: GetResult | None) -> dict[str, Any]:
+    document = {
+        "folder": str(made.folder),
+        "branch": made.branch,
+        "version": made.version,
+        "commit": made.datasets[0].commit,
+        "datasets": [asdict(dataset) for dataset in made.datasets],
+        "selected": None if made.selected is None else len(made.selected),
+        "elsewhere": made.elsewhere,
+    }
+    return document if got is None else document | {"got": got.to_dict()}
+
+
+def _describe(made: CloneResult, got: GetResult | None) -> str:
+    subdatasets = len(made.datasets) - 1
+    lines = [
+        f"{made.branch}@{made.version} in {made.folder}"
+        + (f", with {subdatasets} subdataset{'s' if subdatasets > 1 else ''}" if subdatasets else ""),
+        f"commit {made.datasets[0].commit}",
+    ]
+    if got is not None:
+        lines.append(describe_got(got))
+    else:
+        lines.append(f"contents: opendata get PATH, or datalad get PATH, in {made.folder}")
+    return "\n".join(lines)
+
+
+def describe_got(got: GetResult) -> str:
+    """One line of what was brought."""
+    words = [f"{got.files:,} files, {human_bytes(got.size_bytes)}"]
+    if got.here:
+        words.append(f"here before {got.here:,}")
+    if got.failures:
+        words.append(f"failed {len(got.failures):,}")
+    return f"got {', '.join(words)}"

@@ -1,0 +1,225 @@
+"""A published repository's objects and refs, brought into a new one: links from a folder, packs from a web server.
+
+Over http, `git clone` asks for one object after another and looks at each twice; here whole packs are received, several
+at a time. `git index-pack` computes every object's id from its bytes, so that a server cannot pass off one for another.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opendata_pkg.files import write_bytes
+from opendata_pkg.git.repository import Repository, call_git, git_environment
+from opendata_pkg.model import InputError, ObjectId, SourceError
+from opendata_pkg.parallel import map_unordered
+from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.transport import BrokenTransferError, RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from opendata_pkg.transport import Response, Transport
+
+Refs = dict[str, ObjectId]
+
+_PACK_FILES = frozenset({".pack", ".idx", ".rev"})
+_LOOSE_FOLDER = re.compile(r"[0-9a-f]{2}")
+# "The file $GIT_DIR/objects/info/packs: a list of `P pack-<hex>.pack`"; "info/refs: `<hex> TAB <ref>`, peeled tags with
+# `^{}`" (gitrepository-layout(5)).
+_PACK_LINE = re.compile(r"P (pack-[0-9a-f]{40}\.pack)")
+_REF_LINE = re.compile(r"([0-9a-f]{40})\t(refs/[^\s^]+)")
+_JOBS = 4
+_BREAKS_IN_A_ROW = 5
+# From here on a transfer is announced: on a slow line it takes half a minute.
+_LARGE_BYTES = 20_000_000
+
+
+class NotARepositoryError(InputError):
+    """There is no repository where a store has to have one."""
+
+
+class DamagedPackError(SourceError):
+    """A pack from a web server is not what git can read."""
+
+
+def is_url(address: str) -> bool:
+    """Whether an address is on the web; otherwise it is a path."""
+    return address.startswith(("http://", "https://"))
+
+
+def bring(address: str, repository: Path, *, transport: Transport, reporter: Reporter = SILENT) -> Refs:
+    """Bring all objects of a bare repository into a new one, whose git folder is `repository`; returns its refs.
+
+    `address` is an absolute path or an http(s) URL. Drafts are left out.
+
+    Raises:
+        NotARepositoryError: there is none.
+        SourceError: a file or the server refused, or what came is damaged.
+    """
+    if is_url(address):
+        refs = _bring_from_web(address, repository, transport, reporter)
+    else:
+        refs = _bring_from_folder(Path(address), repository)
+    return {name: value for name, value in refs.items() if name.startswith(("refs/heads/", "refs/tags/"))}
+
+
+def _bring_from_folder(source: Path, repository: Path) -> Refs:
+    """Hard links where the file system allows it, as `git clone` does: packs never change."""
+    if not (source / "HEAD").is_file():
+        raise NotARepositoryError(
+            f"expected a repository at {source}, found none: restore the store from a copy, or ask its steward to"
+        )
+    refs = Repository(source).refs()
+    for folder in (source / "objects").iterdir():
+        if folder.name == "pack":
+            names = [path.name for path in folder.iterdir() if path.suffix in _PACK_FILES]
+        elif _LOOSE_FOLDER.fullmatch(folder.name):
+            names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
+        else:
+            continue
+        target = repository / "objects" / folder.name
+        target.mkdir(exist_ok=True)
+        for name in names:
+            _link_or_copy(folder / name, target / name)
+    return refs
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+        target.chmod(0o444)
+
+
+def _bring_from_web(url: str, repository: Path, transport: Transport, reporter: Reporter) -> Refs:
+    refs: Refs = {}
+    for line in _read(transport, f"{url}/info/refs", url).splitlines():
+        if match := _REF_LINE.fullmatch(line):
+            refs[match[2]] = ObjectId(match[1])
+    packs = _PACK_LINE.findall(_read(transport, f"{url}/objects/info/packs", url))
+    reporter.start("receiving history", None, "bytes")
+
+    def receive(name: str) -> None:
+        receive_pack(f"{url}/objects/pack/{name}", repository, transport, reporter)
+
+    for _ in map_unordered(receive, packs, jobs=_JOBS):
+        pass
+    reporter.finish()
+    _bring_loose(url, _missing(repository, refs.values()), repository, transport)
+    return refs
+
+
+def _read(transport: Transport, address: str, repository: str) -> str:
+    try:
+        return transport.read(address).decode(errors="replace")
+    except RefusedError as error:
+        raise NotARepositoryError(
+            f"expected a repository at {repository}, but {error}: its steward has to run git update-server-info in it, "
+            "or to restore the store from a copy"
+        ) from error
+
+
+def receive_pack(url: str, repository: Path, transport: Transport, reporter: Reporter = SILENT) -> None:
+    """Stream a pack into `git index-pack`, going on after breaks as long as there is progress."""
+    command = ["git", "index-pack", "--stdin"]
+    with (
+        tempfile.TemporaryFile() as said,
+        subprocess.Popen(
+            command,
+            cwd=repository,
+            env=git_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        ) as process,
+    ):
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        try:
+            _pump(url, process.stdin.write, transport, reporter)
+            process.stdin.close()
+        except BrokenPipeError:
+            # It has seen enough to refuse; why is asked below.
+            process.stdin = None
+        except BaseException:
+            process.kill()
+            raise
+        if process.wait() != 0:
+            said.seek(0)
+            raise DamagedPackError(f"{url}: {said.read().decode(errors='replace').strip()}: ask the store's steward")
+
+
+def _pump(url: str, write: object, transport: Transport, reporter: Reporter) -> None:
+    assert callable(write)  # noqa: S101
+    position = breaks = 0
+    while True:
+        before = position
+        try:
+            with transport.open(url, start=position) as response:
+                if not before and (response.total_bytes or 0) > _LARGE_BYTES:
+                    reporter.message(f"receiving {(response.total_bytes or 0) / 1e6:.0f} MB from {url}")
+                for block in _blocks_from(response, position):
+                    write(block)
+                    position += len(block)
+                    reporter.advance(len(block))
+        except BrokenTransferError:
+            breaks = 1 if position > before else breaks + 1
+            if breaks == _BREAKS_IN_A_ROW:
+                raise
+            transport.wait(breaks - 1)
+        else:
+            return
+
+
+def _blocks_from(response: Response, position: int) -> Iterable[bytes]:
+    """The body from byte `position` of the file on, also of a server that ignores Range and sends all of it."""
+    skip = position - response.start
+    for block in response.chunks():
+        if skip < len(block):
+            yield block[skip:] if skip else block
+        skip = max(0, skip - len(block))
+
+
+def _missing(repository: Path, ids: Iterable[ObjectId]) -> list[ObjectId]:
+    """Which of these objects are not there."""
+    wanted = sorted(set(ids))
+    said = call_git("cat-file", "--batch-check", cwd=repository, data="".join(f"{name}\n" for name in wanted).encode())
+    lines = said.decode().splitlines()
+    return [name for name, line in zip(wanted, lines, strict=True) if line.endswith(" missing")]
+
+
+def _bring_loose(url: str, ids: list[ObjectId], repository: Path, transport: Transport) -> None:
+    """Objects in files of their own, such as the tags of releases."""
+
+    def receive(name: ObjectId) -> None:
+        address = f"{url}/objects/{name[:2]}/{name[2:]}"
+        try:
+            data = transport.read(address)
+        except RefusedError:
+            # It may be in the pack of a store that is being repacked: git itself is asked in the end.
+            return
+        try:
+            found = hashlib.sha1(zlib.decompress(data), usedforsecurity=False).hexdigest()
+        except zlib.error:
+            found = "no object"
+        if found != name:
+            raise DamagedPackError(f"{address}: expected the object {name}, got {found}: ask the store's steward")
+        path = repository / "objects" / name[:2] / name[2:]
+        write_bytes(path, data)
+        path.chmod(0o444)
+
+    for _ in map_unordered(receive, ids, jobs=_JOBS * 2):
+        pass
+
+
+def check_complete(repository: Path, commits: Iterable[ObjectId]) -> None:
+    """Check that all objects of commits are there, down to the last file; GitError if one is not."""
+    call_git("rev-list", "--objects", "--quiet", *commits, cwd=repository)

@@ -1,0 +1,108 @@
+"""A clone of one published repository, as `datalad clone` leaves it: settings, refs, git-annex; nothing checked out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opendata_pkg.git.annexed import adopt_branch, init_annex
+from opendata_pkg.git.bring import Refs, bring, check_complete, is_url
+from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, person_environment
+from opendata_pkg.git.repository import BrokenRepositoryError, GitError, Repository, call_git, git_environment
+from opendata_pkg.progress import SILENT, Reporter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from opendata_pkg.model import ObjectId
+    from opendata_pkg.transport import Transport
+
+MAIN = "main"
+_REMOTE = "refs/remotes/origin/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What is to be cloned: from where (an absolute path or URL), which commit, and the local git branch for it.
+
+    `final` is where the clone will be in the end: it may be made elsewhere and moved.
+    """
+
+    address: str
+    commit: ObjectId
+    branch: str
+    final: Path
+
+
+def clone_repository(
+    wish: Wish, clone: Path, *, transport: Transport, neutral: bool = False, reporter: Reporter = SILENT
+) -> None:
+    """Make a clone in the empty folder `clone`, with HEAD at the wished commit and no file checked out yet.
+
+    `neutral`: write an identity into its settings, since git knows none.
+
+    Raises:
+        BrokenRepositoryError: the store lacks the commit, or objects of it.
+        SourceError: git, git-annex, the server or the file system refused.
+    """
+    call_git("init", "--quiet", f"--initial-branch={MAIN}", cwd=clone)
+    if neutral:
+        call_git("config", "user.name", NEUTRAL_NAME, cwd=clone)
+        call_git("config", "user.email", NEUTRAL_EMAIL, cwd=clone)
+    init_annex(clone, wish.final)
+    _add_origin(clone, wish.address)
+    refs = bring(wish.address, clone / ".git", transport=transport, reporter=reporter)
+    refs = _complete(clone, wish, refs)
+    changes = {_tracking(name): value for name, value in refs.items()}
+    Repository(clone).update_refs(changes)
+    if f"refs/heads/{MAIN}" in refs:
+        call_git("symbolic-ref", f"{_REMOTE}HEAD", f"{_REMOTE}{MAIN}", cwd=clone)
+    _set_head(clone, wish)
+    adopt_branch(clone, refs["refs/heads/git-annex"])
+
+
+def _add_origin(clone: Path, address: str) -> None:
+    values = {
+        "remote.origin.url": address,
+        "remote.origin.fetch": f"+refs/heads/*:{_REMOTE}*",
+        # A store holds no contents: git-annex need not look there, nor make an annex of it.
+        "remote.origin.annex-ignore": "true",
+        f"branch.{MAIN}.remote": "origin",
+        f"branch.{MAIN}.merge": f"refs/heads/{MAIN}",
+    }
+    for name, value in values.items():
+        call_git("config", name, value, cwd=clone)
+
+
+def _tracking(ref: str) -> str:
+    return ref if ref.startswith("refs/tags/") else _REMOTE + ref.removeprefix("refs/heads/")
+
+
+def _complete(clone: Path, wish: Wish, refs: Refs) -> Refs:
+    """The refs, when all that they need is there; else git itself is asked to fetch what is missing."""
+    try:
+        check_complete(clone, [wish.commit, *refs.values()])
+    except GitError:
+        # What is there by neither of the ways that we know, such as objects borrowed from another repository.
+        environment = person_environment() if is_url(wish.address) else git_environment()
+        try:
+            call_git("fetch", "--quiet", "--tags", "origin", cwd=clone, environment=environment)
+            check_complete(clone, [wish.commit])
+        except GitError as error:
+            raise BrokenRepositoryError(
+                f"{wish.address} lacks objects that its release needs: ask its steward to restore it from a copy "
+                f"({error})"
+            ) from error
+        refs = {_published(name): value for name, value in Repository(clone).refs().items()}
+    if "refs/heads/git-annex" not in refs:
+        raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
+    return refs
+
+
+def _published(ref: str) -> str:
+    return f"refs/heads/{ref.removeprefix(_REMOTE)}" if ref.startswith(_REMOTE) else ref
+
+
+def _set_head(clone: Path, wish: Wish) -> None:
+    Repository(clone).update_refs({f"refs/heads/{wish.branch}": wish.commit})
+    call_git("symbolic-ref", "HEAD", f"refs/heads/{wish.branch}", cwd=clone)
