@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
@@ -16,6 +16,7 @@ from opendata_pkg.dataset import Child, Commits, Past, Written, commit_time, wri
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
 from opendata_pkg.inventory import ContentDigest, Totals, content_digest
+from opendata_pkg.plan import count_rows
 from opendata_pkg.snapshot import Snapshot, SnapshotHeader
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
@@ -39,7 +40,7 @@ _MANY_FILES = 20_000
 _MAX_WORKERS = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Before:
     """The last release, as a build compares with it.
 
@@ -52,11 +53,24 @@ class Before:
 
     def entry_of(self, plan: Plan) -> DatasetEntry | None:
         """The same dataset in the last release."""
-        return next((x for x in self.state.datasets.values() if x.dataset_id == plan.branch.dataset_id), None)
+        return self._entries.get(plan.branch.dataset_id)
 
     def plan_of(self, plan: Plan) -> Plan | None:
         """The plan of the same dataset in the last release."""
-        return next((x for x in self.plans.by_branch.values() if x.branch.dataset_id == plan.branch.dataset_id), None)
+        return self._plans.get(plan.branch.dataset_id)
+
+    def has_same_files(self, plan: Plan) -> bool:
+        """Whether nothing is new or gone of a dataset."""
+        found = self.differences.get(plan.branch.path)
+        return found is not None and not found
+
+    @cached_property
+    def _entries(self) -> dict[str, DatasetEntry]:
+        return {entry.dataset_id: entry for entry in self.state.datasets.values()}
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        return {plan.branch.dataset_id: plan for plan in self.plans.by_branch.values()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,13 +188,14 @@ def write_datasets(
         lock: the store's lock, which is held as long as a process may write.
     """
     if jobs is None:
-        jobs = 1 if sum(map(len, chosen)) < _FEW_FILES else min(_MAX_WORKERS, len(os.sched_getaffinity(0)))
+        much = sum(len(plan) for plan in chosen if before is None or not before.has_same_files(plan))
+        jobs = 1 if much < _FEW_FILES else min(_MAX_WORKERS, _cores())
     reporter.start("building datasets", sum(map(len, chosen)), "files")
     with ThreadPoolExecutor(1) as aside:
         try:
             with Workers(jobs, inherit=[lock]) if jobs > 1 else nullcontext(_Alone()) as crew:
                 # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
-                subtrees = {plan.branch.path: aside.submit(_subtree, plan) for plan in chosen}
+                subtrees = {plan.branch.path: aside.submit(_subtree, plan, plans, before) for plan in chosen}
                 drafts = _Drafts(store, plans, chosen, before, crew, reporter)
                 drafts.write()
             reporter.finish()
@@ -189,8 +204,20 @@ def write_datasets(
             aside.shutdown(cancel_futures=True)
 
 
-def _subtree(plan: Plan) -> tuple[int, int, ContentDigest]:
+def _cores() -> int:
+    """How many cores this process may use; macOS does not tell, but how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _subtree(plan: Plan, plans: Plans, before: Before | None) -> tuple[int, int, ContentDigest]:
     """How many files are at or below a branch, their bytes, and the digest over them."""
+    below = [plans.by_branch[x.path] for x in plans.catalogue.walk(plan.branch.path) if x.path in plans.by_branch]
+    if before is not None and (old := before.entry_of(plan)) is not None:
+        was = [entry for x in below if before.has_same_files(x) and (entry := before.entry_of(x)) is not None]
+        # The same datasets, at the same places: none has come from elsewhere, and none is missing.
+        at_home = all(entry.branch == x.branch.path for entry, x in zip(was, below, strict=False))
+        if len(was) == len(below) and at_home and old.subtree_files == count_rows(plan.subtree):
+            return old.subtree_files, old.subtree_bytes, old.subtree_digest
     table = plan.subtree_table
     return table.num_rows, int(pc.sum(table["size"]).as_py() or 0), content_digest(table, plan.branch.prefix)
 

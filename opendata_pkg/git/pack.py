@@ -13,7 +13,6 @@ import sys
 import tempfile
 from array import array
 from bisect import bisect_left
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self, cast
 from zlib import crc32
@@ -30,6 +29,7 @@ _TYPES = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 _ID_BYTES = 20
 _FANOUT = 256
 _LARGE_OFFSET = 0x80000000
+_CHECKSUM_BITS = 32
 _INDEX_MAGIC = b"\377tOc"
 # Behind magic, version and fan-out table.
 _NAMES_START = 8 + 4 * _FANOUT
@@ -103,9 +103,8 @@ class PackWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._known = PackedIds(folder)
-        # In the order of writing, and so are the checksums.
-        self._offsets: dict[bytes, int] = {}
-        self._checksums = array("I")
+        # Id → offset in the pack and, in the lower bits, the checksum of what stands there.
+        self._entries: dict[bytes, int] = {}
         self._heads: dict[tuple[bytes, int], _Head] = {}
         handle, name = tempfile.mkstemp(dir=folder, prefix="tmp_pack_")
         self._path = Path(name)
@@ -122,16 +121,15 @@ class PackWriter:
         self, kind: bytes, bodies: Iterable[bytes], pack: Callable[[bytes], bytes] = deflate
     ) -> Iterator[bytes]:
         """Write objects of one kind as they are asked for, and give their ids; `pack` makes a zlib stream of a body."""
-        heads, offsets, known = self._heads, self._offsets, self._known
+        heads, entries, known = self._heads, self._entries, self._known
         for body in bodies:
             head = heads.get((kind, len(body))) or self._head(kind, len(body))
             digest = head.digest.copy()
             digest.update(body)
             raw_id = digest.digest()
-            if raw_id not in offsets and not (known and raw_id in known):
+            if raw_id not in entries and not (known and raw_id in known):
                 packed = head.packed + pack(body)
-                offsets[raw_id] = self._position
-                self._checksums.append(crc32(packed))
+                entries[raw_id] = self._position << _CHECKSUM_BITS | crc32(packed)
                 self._position += len(packed)
                 self._stream.write(packed)
             yield raw_id
@@ -157,7 +155,7 @@ class PackWriter:
     ) -> None:
         """Publish the pack if the block ended well and wrote anything."""
         try:
-            if kind is None and self._offsets:
+            if kind is None and self._entries:
                 self._publish()
         finally:
             self._path.unlink(missing_ok=True)
@@ -168,7 +166,7 @@ class PackWriter:
     def _publish(self) -> None:
         # "The trailer records a pack checksum of all of the above", and the header's count is part of it.
         self._stream.seek(8)
-        self._stream.write(struct.pack(">L", len(self._offsets)))
+        self._stream.write(struct.pack(">L", len(self._entries)))
         self._stream.flush()
         self._stream.seek(0)
         checksum = hashlib.file_digest(
@@ -196,27 +194,26 @@ class PackWriter:
 
     def _index(self, pack_checksum: bytes) -> bytes:
         """The version-2 index of the objects written."""
-        ids, offsets = list(self._offsets), list(self._offsets.values())
-        order = sorted(range(len(ids)), key=ids.__getitem__)
+        names = sorted(self._entries)
+        entries = [self._entries[name] for name in names]
         # "A 256-entry fan-out table": how many ids have a first byte of at most this.
-        counts = [0] * _FANOUT
-        for raw_id in ids:
-            counts[raw_id[0]] += 1
+        fanout = [bisect_left(names, bytes([first + 1])) for first in range(_FANOUT - 1)] + [len(names)]
         # "A table of sorted object names ... of 4-byte CRC32 values of the packed object data ... of 4-byte offset
         # values ... large offsets are encoded as an index into the next table with the msbit set."
+        checksums = array("I", [entry & 0xFFFF_FFFF for entry in entries])
         small, large = array("I"), array("Q")
-        for number in order:
-            if (offset := offsets[number]) < _LARGE_OFFSET:
+        for entry in entries:
+            if (offset := entry >> _CHECKSUM_BITS) < _LARGE_OFFSET:
                 small.append(offset)
             else:
                 small.append(_LARGE_OFFSET | len(large))
                 large.append(offset)
-        tables = array("I", accumulate(counts)), array("I", map(self._checksums.__getitem__, order)), small, large
+        tables = array("I", fanout), checksums, small, large
         if sys.byteorder == "little":
             for table in tables:
                 table.byteswap()
-        fanout, checksums, *rest = (table.tobytes() for table in tables)
-        names = b"".join(map(ids.__getitem__, order))
+        head, *rest = (table.tobytes() for table in tables)
         # "Index checksum of all of the above."
-        content = b"".join((_INDEX_MAGIC, struct.pack(">L", 2), fanout, names, checksums, *rest, pack_checksum))
+        parts = (_INDEX_MAGIC, struct.pack(">L", 2), head, *names, *rest, pack_checksum)
+        content = b"".join(parts)
         return content + hashlib.sha1(content, usedforsecurity=False).digest()

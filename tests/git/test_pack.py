@@ -199,10 +199,9 @@ def test_offsets_beyond_two_gigabytes(repository):
     with PackWriter(repository.path / "objects" / "pack") as writer:
         wanted = {object_id(b"blob", b"%d" % offset): (offset & 0xFFFF_FFFF, offset) for offset in offsets}
         for raw_id, (checksum, offset) in wanted.items():
-            writer._offsets[raw_id] = offset
-            writer._checksums.append(checksum)
+            writer._entries[raw_id] = offset << 32 | checksum
         index = writer._index(b"\0" * 20)
-        writer._offsets.clear()
+        writer._entries.clear()
     lines = git(repository.path, "show-index", data=index).decode().splitlines()
     found = {
         bytes.fromhex(name): (int(crc.strip("()"), 16), int(offset)) for offset, name, crc in map(str.split, lines)
