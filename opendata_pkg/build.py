@@ -133,13 +133,20 @@ def _build(
         )
     latest = store.latest() if store.exists() else None
     earlier = _earlier_keys(store) if latest is not None else []
-    old = None if latest is None else _plans_before(store, latest, earlier[:-1])
+    old = None if latest is None else _plans_before(store, latest, earlier[:-1], snapshot)
     if latest is not None and old is not None:
         check_scope(old.snapshot.header, snapshot)
         _say_if_moved(old.snapshot.header.base_url, snapshot.header.base_url, reporter)
         check_datasets(latest, catalogue)
     released = _released_paths(latest, catalogue)
-    plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
+    if (
+        latest is not None
+        and old is not None
+        and (snapshot.id, catalogue.sha256) == (latest.snapshot, latest.catalogue)
+    ):
+        plans = old
+    else:
+        plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
     check_digests(plans.by_branch.values(), allow_undigested)
     wanted = {branch.path for text in only for branch in catalogue.walk(catalogue.resolve(text).path)}
     chosen = [plan for plan in plans.children_first() if not only or plan.branch.path in wanted]
@@ -173,9 +180,10 @@ def _say_if_moved(old: str | None, new: str | None, reporter: Reporter) -> None:
         )
 
 
-def _plans_before(store: Store, latest: State, earlier: Sequence[pa.Array]) -> Plans:
+def _plans_before(store: Store, latest: State, earlier: Sequence[pa.Array], present: Snapshot) -> Plans:
+    """The plans of the last release, which may have been of the present snapshot, too."""
     catalogue = store.read_catalogue(latest.catalogue)
-    snapshot = store.read_snapshot(latest.snapshot)
+    snapshot = present if present.id == latest.snapshot else store.read_snapshot(latest.snapshot)
     return make_plans(snapshot, catalogue, released=latest.datasets, earlier_keys=earlier)
 
 
