@@ -66,6 +66,9 @@ bench: $(READY)
 	python benchmarks/validate.py
 	python benchmarks/inventory.py
 	python benchmarks/listing.py
+	python benchmarks/diff.py
+	python benchmarks/verify.py
+	python benchmarks/pin.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-store

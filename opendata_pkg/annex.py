@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opendata_pkg.model import AnnexKey, InputError, Md5, S3Object, Sha256, parse_md5, parse_sha256
+from opendata_pkg.model import AnnexKey, InputError, Md5, S3Object, Sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,6 +21,18 @@ WEB_UUID = "00000000-0000-0000-0000-000000000001"
 
 # "KEY to file name escapes" (doc/internals/key_format): a key becomes one path component.
 _KEY_FILE = str.maketrans({"&": "&a", "%": "&s", ":": "&c", "/": "%"})
+
+_HEX = re.compile(r"[0-9a-f]+")
+
+# git-annex's backends that hash content → hashlib's names.
+_ALGORITHMS = {
+    "MD5": "md5",
+    "SHA1": "sha1",
+    **{f"SHA{bits}": f"sha{bits}" for bits in (224, 256, 384, 512)},
+    **{f"SHA3_{bits}": f"sha3_{bits}" for bits in (224, 256, 384, 512)},
+    "BLAKE2B512": "blake2b",
+    "BLAKE2S256": "blake2s",
+}
 
 # Annex.Locations.hashDirMixed: 5-bit groups of a word index this alphabet, which has no vowels that could spell words.
 _MIXED = "0123456789zqjxkmvwgpfZQJXKMVWGPF"
@@ -32,11 +44,10 @@ _KEY = re.compile(
     r"(?P<backend>[A-Z0-9_]+)(?:-s(?P<size>[0-9]+))?(?:-m[0-9]+)?(?:-S[0-9]+-C[0-9]+)?--(?P<name>.+)", re.DOTALL
 )
 _POINTER = b"/annex/objects/"
-_SHA256_BACKENDS, _MD5_BACKENDS = frozenset({"SHA256", "SHA256E"}), frozenset({"MD5", "MD5E"})
 _UNVERIFIED_BACKENDS = frozenset({"URL", "VURL"})
 
-MAX_POINTER_BYTES = 8192
-"""Larger files are no pointers; git-annex pads none beyond it."""
+MAX_POINTER_BYTES = 32 * 1024
+"""Larger files are no pointers (Annex.Link.maxValidPointerSz)."""
 
 _MAX_EXTENSION_BYTES = 4  # "long enough for jpeg"
 _MAX_EXTENSIONS = 2
@@ -115,15 +126,32 @@ def symlink_target(key: AnnexKey, depth: int) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFacts:
-    """What a key says of its content. Without a digest only the size can be checked, if `is_known` at all.
+    """What a key binds of its content: `size_bytes`, and `digest` as `ALGORITHM:HEX` by hashlib's names.
 
-    `is_known` is False for backends of which we do not know how to check content.
+    `is_known` is False for backends of which we do not know how to check content; URL keys bind the size at most.
     """
 
     size_bytes: int | None
-    sha256: Sha256 | None
-    md5: Md5 | None
+    digest: str | None
     is_known: bool
+
+    @property
+    def sha256(self) -> Sha256 | None:
+        """The SHA-256, if that is the digest."""
+        return Sha256(self._hex) if self._algorithm == "sha256" else None
+
+    @property
+    def md5(self) -> Md5 | None:
+        """The MD5, if that is the digest."""
+        return Md5(self._hex) if self._algorithm == "md5" else None
+
+    @property
+    def _algorithm(self) -> str:
+        return (self.digest or "").partition(":")[0]
+
+    @property
+    def _hex(self) -> str:
+        return (self.digest or "").partition(":")[2]
 
 
 def read_key(key: AnnexKey) -> KeyFacts:
@@ -135,20 +163,13 @@ def read_key(key: AnnexKey) -> KeyFacts:
     match = _KEY.fullmatch(key)
     if match is None:
         raise InputError(f"expected a git-annex key, such as SHA256E-s3--abc….swc, got {key!r}")
-    backend, digest = match["backend"], match["name"].split(".", 1)[0]
-    sha256 = md5 = None
-    try:
-        if backend in _SHA256_BACKENDS:
-            sha256 = parse_sha256(digest)
-        elif backend in _MD5_BACKENDS:
-            md5 = parse_md5(digest)
-    except ValueError as error:
-        raise InputError(f"{key}: {error}") from error
+    backend, name = match["backend"], match["name"].split(".", 1)[0]
+    algorithm = _ALGORITHMS.get(backend.removesuffix("E"))
+    fits = algorithm is not None and _HEX.fullmatch(name) and len(name) == 2 * hashlib.new(algorithm).digest_size
     return KeyFacts(
         size_bytes=None if match["size"] is None else int(match["size"]),
-        sha256=sha256,
-        md5=md5,
-        is_known=sha256 is not None or md5 is not None or backend in _UNVERIFIED_BACKENDS,
+        digest=f"{algorithm}:{name}" if fits else None,
+        is_known=bool(fits) or backend in _UNVERIFIED_BACKENDS,
     )
 
 
@@ -180,6 +201,12 @@ def key_file(key: AnnexKey) -> str:
 def object_path(key: AnnexKey) -> str:
     """Where a repository keeps a key's content, relative to `.git/annex/objects`."""
     return f"{_hash_dir_mixed(key)}/{key_file(key)}/{key_file(key)}"
+
+
+def object_paths(key: AnnexKey) -> tuple[str, str]:
+    """Where it may be: as ordinary repositories have it, and as bare ones; relative to `.git/annex/objects`."""
+    digest = hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()
+    return object_path(key), f"{digest[:3]}/{digest[3:6]}/{key_file(key)}/{key_file(key)}"
 
 
 def log_stem(key: AnnexKey) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 # What a URL may hold as it stands: RFC 3986's unreserved and reserved characters, and `%`.
 PLAIN_URL = "!#$%&'()*+,/:;=?@[]~"
+_PLAIN = re.compile(r"[A-Za-z0-9._~:/%?=&-]+")
 _CONNECT_TIMEOUT_S = 20.0
 _PORTS = {"http": 80, "https": 443}
 
@@ -39,7 +41,7 @@ class Address:
             UsageError: it is no such URL.
         """
         try:
-            parts = urlsplit(quote(url, safe=PLAIN_URL))
+            parts = urlsplit(url if _PLAIN.fullmatch(url) else quote(url, safe=PLAIN_URL))
             host, port = parts.hostname if parts.scheme in _PORTS else None, parts.port
         except ValueError:
             host = None

@@ -146,7 +146,7 @@ class _FilesWriter:
         self.candidates.setdefault(file.annex_key, []).append(candidate)
         self.root_names.add(fold(file.path.partition("/")[0]))
         self._add_shard(self._inventory.add(file))
-        line = registry_line(file)
+        line = registry_line(file.path, file.entry.digest, file.url)
         if line is not None:
             self._registry.append(line)
 

@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import queue
+import stat
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -186,8 +187,6 @@ def download(
     """
     part = target.with_name(f".{wanted.part_name}") if part is None else part
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.parent.mkdir(parents=True, exist_ok=True)
         with lock_open(part) as descriptor:
             # Somebody else may have brought it while this process waited.
             if (there := _already(wanted, target)) is not None:
@@ -197,7 +196,7 @@ def download(
             with _removed_if_empty(part):
                 hashes, url = _fill(_Part(descriptor, wanted, on_bytes), wanted, transport)
             os.fchmod(descriptor, mode)
-            part.replace(target)
+            _rename(part, target)
     except OSError as error:
         raise _local_error(wanted, target, error) from error
     return Got(wanted=wanted, path=target, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url=url)
@@ -252,11 +251,12 @@ def each_apart(
 
 
 def _already(wanted: Wanted, target: Path) -> Got | None:
-    """The target, if it is there with the right bytes. Without a digest nothing can tell."""
+    """The target, if it is a file with the right bytes. Without a digest nothing can tell; a link is no file."""
     if not wanted.is_checkable:
         return None
     try:
-        if wanted.size_bytes not in (None, target.stat().st_size):
+        state = target.lstat()
+        if not stat.S_ISREG(state.st_mode) or wanted.size_bytes not in (None, state.st_size):
             return None
         hashes = hash_file(target, wanted)
     except FileNotFoundError:
@@ -264,6 +264,15 @@ def _already(wanted: Wanted, target: Path) -> Got | None:
     if hashes.fault is not None:
         return None
     return Got(wanted=wanted, path=target, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url="")
+
+
+def _rename(part: Path, target: Path) -> None:
+    try:
+        part.replace(target)
+    except FileNotFoundError:
+        # Folders are made when they turn out to be missing: one system call less for each of many files.
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(target)
 
 
 @contextmanager

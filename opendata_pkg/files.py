@@ -50,26 +50,33 @@ def write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def lock_open(path: Path, *, mode: int = 0o644) -> Iterator[int]:
-    """A descriptor of `path` to read and write, made if need be, that no other process holds; waits for those that do.
+    """A descriptor of `path` to read and write that no other process holds; waits for those that do.
+
+    The file and the folders above it are made if there are none.
 
     While waiting, the file may have been renamed or removed by who held it: then what has its name now is locked. A
     file system that knows no locks does without.
     """
+    name = os.fspath(path)
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        try:
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
+        except FileNotFoundError:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         try:
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_named(descriptor, path):
+            if _is_named(descriptor, name):
                 yield descriptor
                 return
         finally:
             os.close(descriptor)
 
 
-def _is_named(descriptor: int, path: Path) -> bool:
+def _is_named(descriptor: int, name: str) -> bool:
     try:
-        there = path.stat()
+        there = os.stat(name)  # noqa: PTH116 - called for each of many files
     except FileNotFoundError:
         return False
     return os.path.samestat(os.fstat(descriptor), there)

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
-from opendata_pkg.checksums import Checksum, ChecksumCache
 from opendata_pkg.globs import compile_globs
-from opendata_pkg.listing.bucket import open_bucket
-from opendata_pkg.listing.digest import digest_object
-from opendata_pkg.listing.read import ConnectionLostError, HttpObjectReader, ObjectReadError, S3ObjectReader
+from opendata_pkg.listing.digest import DigestConflictError, Digested, digest_object
+from opendata_pkg.listing.read import ConnectionLostError, ObjectReadError
+from opendata_pkg.listing.source import ObjectSource
 from opendata_pkg.model import InputError, ObjectKey, SourceError, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.listing.read import ObjectReader
+    from opendata_pkg.checksums import Checksum, ChecksumCache
     from opendata_pkg.model import S3Object
     from opendata_pkg.snapshot import Snapshot, SnapshotHeader
 
@@ -45,29 +47,53 @@ class IncompleteHashError(SourceError):
 
     def __init__(self, failed: Sequence[HashFailure], untried: int) -> None:
         self.failed = tuple(failed)
-        lines = [f"  {failure.key}: {failure.reason}" for failure in self.failed[:_NAMED]]
-        if len(self.failed) > _NAMED:
-            lines.append(f"  and {len(self.failed) - _NAMED} more, all named by --json")
         after = f"; {untried} more were not tried, since the server stopped answering" if untried else ""
         super().__init__(
             f"{len(self.failed)} objects could not be hashed{after}. What was read is kept: "
-            "mend what is said below, and run the same command again\n" + "\n".join(lines)
+            "mend what is said below, and run the same command again\n" + _named(self.failed)
+        )
+
+
+class ConflictingHashError(InputError):
+    """Bytes of some objects contradict what is known of them; `failed` are they, and then others that failed."""
+
+    def __init__(self, failed: Sequence[HashFailure]) -> None:
+        self.failed = tuple(sorted(failed, key=lambda failure: not failure.is_conflict))
+        conflicts = sum(failure.is_conflict for failure in self.failed)
+        others = f", and {len(self.failed) - conflicts} could not be hashed" if conflicts < len(self.failed) else ""
+        super().__init__(
+            f"the bytes of {conflicts} objects are not those that were recorded{others}: "
+            "they were given no digest\n" + _named(self.failed)
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashFailure:
-    """An object that could not be hashed, and why."""
+    """An object that could not be hashed, and why.
+
+    `is_conflict`: its bytes contradict what is known of them. `is_lost`: the server did not answer, or broke off.
+    """
 
     key: ObjectKey
     reason: str
+    is_conflict: bool = False
+    is_lost: bool = False
+
+
+def _named(failed: Sequence[HashFailure]) -> str:
+    lines = [f"  {failure.key}: {failure.reason}" for failure in failed[:_NAMED]]
+    if len(failed) > _NAMED:
+        lines.append(f"  and {len(failed) - _NAMED} more, all named by --json")
+    return "\n".join(lines)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HashResult:
     """The snapshot with what is known now; how many objects were read (and their bytes) or found in the cache.
 
-    `skipped` did not fit into `max_bytes`. `untried` were given up, when the server no longer answered.
+    `skipped` did not fit into `max_bytes`. `untried` were given up, when the server no longer answered. `agreed` counts
+    the cross-checks of what was read by kind, such as `CRC32` or `MD5 of parts`; `untold` those whose parts are of no
+    usual size.
     """
 
     snapshot: Snapshot
@@ -77,9 +103,13 @@ class HashResult:
     skipped: int
     untried: int
     failed: tuple[HashFailure, ...]
+    agreed: dict[str, int] = field(default_factory=dict)
+    untold: int = 0
 
     def check_complete(self) -> None:
-        """Raise IncompleteHashError if an object failed."""
+        """Raise ConflictingHashError if bytes contradict what is known of them, IncompleteHashError if any failed."""
+        if any(failure.is_conflict for failure in self.failed):
+            raise ConflictingHashError(self.failed)
         if self.failed:
             raise IncompleteHashError(self.failed, self.untried)
 
@@ -155,6 +185,35 @@ def _estimate(objects: int, size_bytes: int, jobs: int) -> float:
     return size_bytes / RATE_BYTES_PER_S + objects * LATENCY_S / jobs
 
 
+def hash_object(
+    source: ObjectSource,
+    target: S3Object,
+    *,
+    lanes: int = 1,
+    cross_check: bool = True,
+    stopped: threading.Event | None = None,
+    on_chunk: Callable[[int], None] = lambda _: None,
+) -> Digested | HashFailure:
+    """Read one object: all the work of a run that takes time, as a function of plain values.
+
+    Source and object can be sent to any process or machine; so can the answer.
+
+    Raises:
+        SourceError: the bucket cannot be opened at all.
+    """
+    try:
+        return digest_object(
+            source.reader(), target, lanes=lanes, cross_check=cross_check, stopped=stopped, on_chunk=on_chunk
+        )
+    except ObjectReadError as error:
+        return HashFailure(
+            key=target.key,
+            reason=error.reason,
+            is_conflict=isinstance(error, DigestConflictError),
+            is_lost=isinstance(error, ConnectionLostError),
+        )
+
+
 def hash_snapshot(
     snapshot: Snapshot,
     *,
@@ -165,14 +224,18 @@ def hash_snapshot(
     jobs: int = DEFAULT_JOBS,
     profile: str | None = None,
     algorithm: str = ALGORITHM,
+    cross_check: bool = True,
     reporter: Reporter = SILENT,
 ) -> HashResult:
     """Read the objects that have no SHA-256, `jobs` at a time, a megabyte of each in memory.
 
+    An object of a large share of the bytes gets as large a share of the jobs, and is read by several connections.
+
     `include` and `exclude` are gitignore-style globs on keys. `max_bytes` is the most to read in all: the smallest
     objects come first, and those of unknown size are left for a run without a limit. Each result goes to the cache at
     once. A recorded size or MD5 that the bytes do not have is a failure of that object; one object never stops the
-    others. A size that was not known is filled in.
+    others. A size that was not known is filled in. With `cross_check`, so is a checksum that S3 itself states, and
+    ETags of uploads in parts are recomputed.
 
     Raises:
         NoAddressError: the snapshot has neither a bucket nor a base URL.
@@ -183,19 +246,25 @@ def hash_snapshot(
         raise UsageError(f"expected {ALGORITHM} as the algorithm, got {algorithm!r}")
     selection = _select(snapshot, cache, include=include, exclude=exclude, max_bytes=max_bytes)
     found, failed = dict(selection.cached), list[HashFailure]()
-    lost_in_a_row = 0
+    agreed, untold, lost_in_a_row = Counter[str](), 0, 0
     if selection.sizes:
-        run = _Run(_open_reader(snapshot.header, profile, jobs), reporter)
-        reporter.start("hashing", total=sum(size or 0 for size in selection.sizes.values()), unit="bytes")
-        with closing(run), closing(map_unordered(run.read, _targets(snapshot, selection), jobs=jobs)) as outcomes:
+        source = object_source(snapshot.header, profile=profile, jobs=jobs)
+        source.reader()
+        total = sum(size or 0 for size in selection.sizes.values())
+        run = _Run(source, reporter, jobs=jobs, total_bytes=total, cross_check=cross_check)
+        reporter.start("hashing", total=total, unit="bytes")
+        work = map_unordered(run.read, _targets(snapshot, selection), jobs=jobs)
+        with closing(source), closing(run), closing(work) as outcomes:
             for (row, target), outcome in outcomes:
-                if isinstance(outcome, Checksum):
-                    cache.put(snapshot.header.base_url or "", target, outcome)
-                    found[row] = outcome
+                if isinstance(outcome, Digested):
+                    cache.put(snapshot.header.base_url or "", target, outcome.checksum)
+                    found[row] = outcome.checksum
+                    agreed.update(outcome.agreed)
+                    untold += len(outcome.untold)
                     lost_in_a_row = 0
                     continue
-                failed.append(HashFailure(key=target.key, reason=outcome.reason))
-                lost_in_a_row = lost_in_a_row + 1 if isinstance(outcome, ConnectionLostError) else 0
+                failed.append(outcome)
+                lost_in_a_row = lost_in_a_row + 1 if outcome.is_lost else 0
                 if lost_in_a_row >= 2 * jobs:
                     break
         reporter.finish()
@@ -208,22 +277,35 @@ def hash_snapshot(
         skipped=selection.skipped,
         untried=len(selection.sizes) - hashed - len(failed),
         failed=tuple(sorted(failed, key=lambda failure: failure.key.encode())),
+        agreed=dict(sorted(agreed.items())),
+        untold=untold,
     )
 
 
 class _Run:
-    """What the threads of one run share. Closing it makes them stop at their next chunk."""
+    """What the threads of one run share. Closing it makes them stop at their next chunk.
 
-    def __init__(self, reader: ObjectReader, reporter: Reporter) -> None:
-        self._reader = reader
-        self._reporter = reporter
+    Threads use all cores for large objects: hashing and receiving let go of Python's lock.
+    """
+
+    def __init__(
+        self, source: ObjectSource, reporter: Reporter, *, jobs: int, total_bytes: int, cross_check: bool
+    ) -> None:
+        self._source, self._reporter, self._cross_check = source, reporter, cross_check
+        self._jobs, self._total_bytes = jobs, total_bytes
         self._stopped = threading.Event()
 
-    def read(self, item: tuple[int, S3Object]) -> Checksum | ObjectReadError:
-        try:
-            return digest_object(self._reader, item[1], stopped=self._stopped, on_chunk=self._reporter.advance)
-        except ObjectReadError as error:
-            return error
+    def read(self, item: tuple[int, S3Object]) -> Digested | HashFailure:
+        target = item[1]
+        share = (target.size_bytes or 0) / max(1, self._total_bytes)
+        return hash_object(
+            self._source,
+            target,
+            lanes=math.ceil(self._jobs * share),
+            cross_check=self._cross_check,
+            stopped=self._stopped,
+            on_chunk=self._reporter.advance,
+        )
 
     def close(self) -> None:
         self._stopped.set()
@@ -264,29 +346,43 @@ def _targets(snapshot: Snapshot, selection: _Selection) -> Iterator[tuple[int, S
             yield row, target
 
 
-def _open_reader(header: SnapshotHeader, profile: str | None, jobs: int) -> ObjectReader:
-    if header.bucket is not None:
-        bucket = open_bucket(
-            header.bucket, region=header.region, endpoint_url=header.endpoint_url, profile=profile, connections=jobs
-        )
-        return S3ObjectReader(bucket=bucket)
-    if header.base_url is None:
+def object_source(header: SnapshotHeader, *, profile: str | None = None, jobs: int = DEFAULT_JOBS) -> ObjectSource:
+    """Where a snapshot's objects are read.
+
+    Raises:
+        NoAddressError: it has neither a bucket nor a base URL.
+        UsageError: a profile, and nothing that it could sign for.
+    """
+    if header.bucket is None and header.base_url is None:
         raise NoAddressError(
             f"the snapshot of {header.source} does not say where its objects can be read: "
             "scan again with --bucket and --region, or --base-url"
         )
-    if profile is not None:
+    if header.bucket is None and profile is not None:
         raise UsageError(
             f"--profile signs requests to S3, but {header.base_url} is read as any web server: leave it out"
         )
-    return HttpObjectReader.create(header.base_url, connections=jobs)
+    return ObjectSource(
+        bucket=header.bucket,
+        region=header.region,
+        endpoint_url=header.endpoint_url,
+        base_url=header.base_url if header.bucket is None else None,
+        profile=profile,
+        # As many again, since each object may have one connection more than its share.
+        connections=2 * jobs,
+    )
 
 
 def _with_checksums(snapshot: Snapshot, found: dict[int, Checksum]) -> Snapshot:
     if not found:
         return snapshot
-    sha256, sizes = snapshot.table["sha256"].to_pylist(), snapshot.table["size"].to_pylist()
-    for row, checksum in found.items():
-        sha256[row], sizes[row] = checksum.sha256, checksum.size_bytes
-    columns = {"sha256": pa.array(sha256, pa.string()), "size": pa.array(sizes, pa.int64())}
+    rows = sorted(found)
+    is_found = pc.is_in(pa.array(range(len(snapshot)), pa.int64()), pa.array(rows, pa.int64()))
+    values = {
+        "sha256": pa.array([found[row].sha256 for row in rows], pa.string()),
+        "size": pa.array([found[row].size_bytes for row in rows], pa.int64()),
+    }
+    columns = {
+        name: pc.replace_with_mask(snapshot.table[name].combine_chunks(), is_found, new) for name, new in values.items()
+    }
     return snapshot.with_columns(columns, (f"the SHA-256 of {len(found)} objects was computed from their bytes",))

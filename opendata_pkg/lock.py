@@ -44,7 +44,7 @@ class NoLockError(NotFoundError):
     """There is no lock."""
 
 
-class ChangedLockError(InputError):
+class ChangedLockError(BrokenLockError):
     """The rows of a lock are not those that were pinned."""
 
 
@@ -81,7 +81,9 @@ class Lock:
     ) -> None:
         self.path = Path(path)
         self.data = self.path.parent / DATA_NAME if data is None else Path(data)
-        self.offline = os.environ.get("OPENDATA_OFFLINE", "") not in {"", "0"} if offline is None else offline
+        # What stays true if the process goes to another folder.
+        self._top = self.data.absolute()
+        self.offline = _is_offline() if offline is None else offline
         try:
             content = self.path.read_bytes()
         except FileNotFoundError as error:
@@ -124,10 +126,8 @@ class Lock:
             if found != entry.digest:
                 wrong.append(f"selection {name} has the digest {found} by its files and rules, but says {entry.digest}")
         if wrong:
-            raise ChangedLockError(
-                f"{self.path}: {'; '.join(wrong)}: rows were changed by hand; take the file from its history, or pin "
-                "again with --update"
-            )
+            remedy = "rows were changed by hand: take the file from its history, or pin again with --update"
+            raise ChangedLockError(str(self.path), None, "; ".join(wrong), remedy)
 
     def place_of(self, file: LockedFile) -> str:
         """Where a file of this lock is put, relative to the folder that is synced."""
@@ -158,7 +158,7 @@ class Lock:
 
     @cached_property
     def _known(self) -> Mapping[str, Known]:
-        return read_record(self.data).known
+        return read_record(self._top).known
 
     def _found(self, path: str) -> list[LockedFile]:
         found = self._by_path.get(path, [])
@@ -196,15 +196,15 @@ class Lock:
     def _synced(self, file: LockedFile) -> Path | None:
         """Where it was synced to, if it is still the same; hashed only if its stamp does not say so."""
         place = self.place_of(file)
-        path = self.data / place
+        path = self._top / place
         try:
             found = path.stat()
         except (FileNotFoundError, NotADirectoryError):
             return None
         known = self._known.get(place)
         if known is not None and known.fits(found) and known.digest in file.digests:
-            return path.absolute()
-        return path.absolute() if stat.S_ISREG(found.st_mode) and _has_content(path, file) else None
+            return path
+        return path if stat.S_ISREG(found.st_mode) and _has_content(path, file) else None
 
     def _cached(self, file: LockedFile) -> Path:
         from opendata_pkg.cache import FileCache  # noqa: PLC0415 - none of it is needed once files are synced
@@ -236,6 +236,10 @@ class Lock:
         name = self.place_of(file)
         wanted = Wanted(name=name, urls=urls, size_bytes=file.size_bytes, sha256=file.sha256, md5=file.md5)
         return CacheItem(snapshot=self.selections[file.selection].snapshot, path=file.path, wanted=wanted)
+
+
+def _is_offline() -> bool:
+    return os.environ.get("OPENDATA_OFFLINE", "").strip().lower() not in {"", "0", "f", "false", "n", "no", "off"}
 
 
 def _has_content(path: Path, file: LockedFile) -> bool:

@@ -13,11 +13,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from opendata_pkg.arrays import replace_where
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 MAX_PART_BYTES = 255
 """Longest name in the usual file systems."""
@@ -86,7 +85,13 @@ class Naming:
 
     def paths_of(self, keys: pa.Array) -> pa.Array:
         """`path_of` of every key, in bulk where a key is its own path."""
-        relative = pc.utf8_slice_codeunits(keys, start=len(self.prefix))
+        # Catalogues need paths too, and `opendata --help` needs no Arrow.
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.compute as pc  # noqa: PLC0415
+
+        from opendata_pkg.arrays import replace_where  # noqa: PLC0415
+
+        relative = pc.utf8_slice_codeunits(keys, start=len(self.prefix)) if self.prefix else keys
         if self.renamed_folders:
             plain = pa.repeat(pa.scalar(value=False), len(keys))
         else:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as consoles make for a new folder"
 
+_BATCH_ROWS = 16_384
+
 Ranges = tuple[tuple[int, int], ...]
 """Row ranges (start, stop) of a snapshot, in order, none empty."""
 
@@ -224,8 +226,11 @@ def _common(keys: pa.Array, names: set[str]) -> list[str]:
 def _folders(keys: pa.Array) -> set[str]:
     """Every folder, without its last slash, that one of the keys is in."""
     nested = keys.filter(pc.match_substring(keys, "/"))
+    # In pieces, whose memory is used again and again: many times quicker than all at once.
+    pieces = [nested.slice(start, _BATCH_ROWS) for start in range(0, len(nested), _BATCH_ROWS)]
+    unique = pa.chunked_array([pc.unique(parents_of(piece)) for piece in pieces], pa.string()).unique()
     found: set[str] = set()
-    for folder in pc.unique(parents_of(nested)).to_pylist():
+    for folder in unique.to_pylist():
         name = folder
         while name not in found:
             found.add(name)

@@ -11,7 +11,7 @@ import os
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
@@ -20,7 +20,6 @@ from opendata_pkg.model import InputError, UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import urllib3
 
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _PORTS = {"http": 80, "https": 443}
@@ -90,27 +89,6 @@ def tls_context() -> ssl.SSLContext:
 
         context.load_verify_locations(cafile=certifi.where())
     return context
-
-
-def pool_manager(
-    url: str, *, connections: int, retries: urllib3.Retry, timeout: urllib3.Timeout
-) -> urllib3.PoolManager:
-    """A pool of urllib3 for requests to `url`'s server, by the way that the environment says.
-
-    Raises:
-        CertificateError, UsageError: as `tls_context` and `proxy_for`.
-    """
-    import urllib3  # noqa: PLC0415 - what goes through `transport` does without
-
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, _DEFAULT_PORT)
-    proxy = proxy_for(parts.scheme, host, port, read_proxies())
-    options: dict[str, Any] = {"maxsize": connections, "retries": retries, "timeout": timeout}
-    if parts.scheme == "https":
-        options["ssl_context"] = tls_context()
-    if proxy is None:
-        return urllib3.PoolManager(**options)
-    return urllib3.ProxyManager(f"http://{proxy}", proxy_headers=proxy.headers, **options)
 
 
 def _system_has_certificates() -> bool:

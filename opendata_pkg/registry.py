@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from opendata_pkg.plan import PlannedFile
 
 
-def registry_line(file: PlannedFile) -> str | None:
+def registry_line(path: str, digest: str | None, url: str | None) -> str | None:
     """`NAME ALGORITHM:HEX URL` and a newline; None for a file without a digest, which pooch has no line for.
 
     pooch splits lines as a shell does and passes over those that begin with `#`: so names are quoted as for a shell.
+    Without a URL, pooch appends the name to its base URL.
     """
-    if (digest := file.entry.digest) is None:
+    if digest is None:
         return None
-    return f"{shlex.quote(file.path)} {digest} {shlex.quote(file.url)}\n"
+    words = (path, digest) if url is None else (path, digest, url)
+    return " ".join(map(shlex.quote, words)) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 
 from opendata_pkg.listing.bucket import open_bucket, parse_s3_source
+from opendata_pkg.listing.checkpoint import remove_checkpoint
 from opendata_pkg.listing.etags import check_samples, choose_samples, decide, fill_md5
 from opendata_pkg.listing.folder import list_folder
 from opendata_pkg.listing.heads import list_sha256
@@ -18,22 +20,58 @@ from opendata_pkg.listing.manifest import BucketPlace, FolderPlace, Place, read_
 from opendata_pkg.listing.read import S3ObjectReader
 from opendata_pkg.listing.s3 import Versions, list_bucket
 from opendata_pkg.listing.s3_inventory import read_inventory
-from opendata_pkg.listing.table import SUFFIXES, is_listing_file, read_listing
-from opendata_pkg.model import NotFoundError, UsageError
+from opendata_pkg.listing.table import SUFFIXES, is_listing_file, key_stands_twice, read_listing
+from opendata_pkg.model import NotFoundError, SourceError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import (
+    SCHEMA,
+    DuplicateKeyError,
+    Snapshot,
+    SnapshotHeader,
+    each_key_once,
+    header_path,
+    write_snapshot,
+)
+from opendata_pkg.sorting import SortedRows
 from opendata_pkg.urls import base_url as make_base_url
 from opendata_pkg.urls import check_http_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from opendata_pkg.listing.bucket import Bucket
     from opendata_pkg.listing.etags import EtagVerdict
+    from opendata_pkg.snapshot import SnapshotSummary
 
 DEFAULT_JOBS = 16
 Checksums = Literal["no", "head"]
 """Whether to ask S3 for the digests that it keeps: not at all, or by a HEAD request for each object."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanRequest:
+    """What to scan, and how; what each means is in `scan`."""
+
+    source: str
+    prefixes: tuple[str, ...] = ()
+    endpoint_url: str | None = None
+    profile: str | None = None
+    versions: Versions = "auto"
+    as_of: datetime | None = None
+    checksums: Checksums = "no"
+    etag_is_md5: bool = False
+    bucket: str | None = None
+    region: str | None = None
+    base_url: str | None = None
+    jobs: int = DEFAULT_JOBS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scanned:
+    """A snapshot that is still to be put together: its rows in order, each key once, as they are asked for."""
+
+    header: SnapshotHeader
+    batches: Iterable[pa.Table]
 
 
 def scan(
@@ -63,56 +101,120 @@ def scan(
         NotFoundError: there is no such file or folder.
         OpenDataError: as `list_bucket`, `read_inventory`, `read_listing` and `list_folder` say.
     """
+    request = ScanRequest(
+        source=source,
+        prefixes=tuple(prefixes),
+        endpoint_url=endpoint_url,
+        profile=profile,
+        versions=versions,
+        as_of=as_of,
+        checksums=checksums,
+        etag_is_md5=etag_is_md5,
+        bucket=bucket,
+        region=region,
+        base_url=base_url,
+        jobs=jobs,
+    )
+    with SortedRows(SCHEMA) as rows:
+        scanned = _scan(request, rows, checkpoint=None, reporter=reporter)
+        return Snapshot.collect(scanned.batches, scanned.header)
+
+
+def scan_to(out: Path, request: ScanRequest, *, reporter: Reporter = SILENT) -> SnapshotSummary:
+    """Scan into the snapshot file `out`: as `scan`, for any number of objects.
+
+    The rows of an S3 Inventory or a listing file are never in memory together: what does not fit waits beside `out`,
+    in files without a name. A bucket's listing is kept beside `out` (`.checkpoint`) until the snapshot is written: if
+    it is interrupted, the next one goes on from there.
+
+    Raises:
+        OtherListingError: a listing with other options was interrupted there.
+        OpenDataError: as `scan` says.
+    """
+    header_path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint = checkpoint_path(out)
+    with SortedRows(SCHEMA, folder=out.parent) as rows, _disk_in_words(out.parent):
+        scanned = _scan(request, rows, checkpoint=checkpoint, reporter=reporter)
+        reporter.start(f"writing {out}")
+        summary = write_snapshot(scanned.batches, scanned.header, out)
+        reporter.finish()
+    remove_checkpoint(checkpoint)
+    return summary
+
+
+def checkpoint_path(out: Path) -> Path:
+    """Where the listing of a bucket is kept until the snapshot `out` is written."""
+    return out.with_suffix(".checkpoint")
+
+
+def _scan(request: ScanRequest, rows: SortedRows, *, checkpoint: Path | None, reporter: Reporter) -> _Scanned:
+    source, jobs = request.source, request.jobs
     s3_options = {
-        "--prefix": bool(prefixes),
-        "--profile": profile is not None,
-        "--versions": versions != "auto",
-        "--as-of": as_of is not None,
-        "--checksums": checksums != "no",
-        "--etag-is-md5": etag_is_md5,
+        "--prefix": bool(request.prefixes),
+        "--profile": request.profile is not None,
+        "--versions": request.versions != "auto",
+        "--as-of": request.as_of is not None,
+        "--checksums": request.checksums != "no",
+        "--etag-is-md5": request.etag_is_md5,
     }
-    address = _Address(bucket=bucket, region=region, endpoint_url=endpoint_url, base_url=base_url)
+    address = _Address(
+        bucket=request.bucket, region=request.region, endpoint_url=request.endpoint_url, base_url=request.base_url
+    )
     if source.rpartition("/")[2] == MANIFEST_NAME:
-        _refuse(
-            "an S3 Inventory",
-            {
-                "--bucket": bucket is not None,
-                "--as-of": as_of is not None,
-                "--checksums": checksums != "no",
-                "--profile": profile is not None and not source.startswith("s3://"),
-            },
-        )
-        place, address = _inventory_place(source, address, profile=profile, jobs=jobs)
-        options = S3Options(prefixes=tuple(prefixes), versions=versions, etag_is_md5=etag_is_md5)
-        snapshot = _scan_inventory(place, address, options, source=source, jobs=jobs, reporter=reporter)
+        scanned = _scan_inventory(request, address, rows, reporter=reporter)
     elif source.startswith("s3://"):
-        _refuse("an S3 source, which names its own bucket", {"--bucket": bucket is not None})
-        name, prefix = parse_s3_source(source)
-        if prefix and prefixes:
-            raise UsageError(f"expected prefixes in the source or after --prefix, got both: {source} and --prefix")
-        opened = open_bucket(name, region=region, endpoint_url=endpoint_url, profile=profile, connections=jobs)
-        options = S3Options(
-            prefixes=(prefix,) if prefix else tuple(prefixes),
-            versions=versions,
-            as_of=as_of,
-            checksums=checksums,
-            etag_is_md5=etag_is_md5,
-            base_url=None if base_url is None else _normal_base(base_url),
-        )
-        snapshot = scan_bucket(opened, options, source=source, jobs=jobs, reporter=reporter)
+        _refuse("an S3 source, which names its own bucket", {"--bucket": request.bucket is not None})
+        snapshot = _open_and_scan(request, checkpoint=checkpoint, reporter=reporter)
+        scanned = _Scanned(header=snapshot.header, batches=[snapshot.table])
     elif is_listing_file(source):
         _refuse("a listing file", s3_options)
-        snapshot = _scan_listing(Path(source), address, source=source, reporter=reporter)
+        scanned = _scan_listing(Path(source), address, rows, source=source, reporter=reporter)
     elif Path(source).is_dir():
         _refuse("a folder", s3_options)
-        if bucket is not None or region is not None or endpoint_url is not None:
+        if request.bucket is not None or request.region is not None or request.endpoint_url is not None:
             raise UsageError("expected --base-url for the public address of a folder, not --bucket or --endpoint-url")
         snapshot = _scan_folder(Path(source), address, source=source, jobs=jobs, reporter=reporter)
+        scanned = _Scanned(header=snapshot.header, batches=[snapshot.table])
     else:
         raise _unknown_source(source)
-    for note in snapshot.header.notes:
+    for note in scanned.header.notes:
         reporter.message(note)
-    return snapshot
+    return scanned
+
+
+def _open_and_scan(request: ScanRequest, *, checkpoint: Path | None, reporter: Reporter) -> Snapshot:
+    name, prefix = parse_s3_source(request.source)
+    if prefix and request.prefixes:
+        raise UsageError(f"expected prefixes in the source or after --prefix, got both: {request.source} and --prefix")
+    opened = open_bucket(
+        name,
+        region=request.region,
+        endpoint_url=request.endpoint_url,
+        profile=request.profile,
+        connections=request.jobs,
+    )
+    options = S3Options(
+        prefixes=(prefix,) if prefix else request.prefixes,
+        versions=request.versions,
+        as_of=request.as_of,
+        checksums=request.checksums,
+        etag_is_md5=request.etag_is_md5,
+        base_url=None if request.base_url is None else _normal_base(request.base_url),
+    )
+    return scan_bucket(
+        opened, options, source=request.source, jobs=request.jobs, checkpoint=checkpoint, reporter=reporter
+    )
+
+
+@contextmanager
+def _disk_in_words(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SourceError(
+            f"cannot write to {folder} ({error.strerror or error}): check the disk and permissions"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +235,10 @@ def scan_bucket(
     *,
     source: str,
     jobs: int = DEFAULT_JOBS,
+    checkpoint: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> Snapshot:
-    """The snapshot of an open bucket."""
+    """The snapshot of an open bucket; `checkpoint` is as in `list_bucket`."""
     started = _now()
     listing = list_bucket(
         bucket,
@@ -143,6 +246,7 @@ def scan_bucket(
         versions=options.versions,
         as_of=options.as_of,
         jobs=jobs,
+        checkpoint=checkpoint,
         reporter=reporter,
     )
     table, verdict = _judge_etags(bucket, listing.table, told=options.etag_is_md5)
@@ -155,7 +259,7 @@ def scan_bucket(
         endpoint_url=None if bucket.is_aws else bucket.endpoint_url,
         prefixes=options.prefixes,
         as_of=options.as_of,
-        started=started,
+        started=listing.started or started,
         older_versions=listing.older_versions,
         delete_markers=listing.delete_markers,
         unaddressable=listing.unaddressable,
@@ -188,9 +292,12 @@ class _Address:
         return None
 
 
-def _scan_listing(path: Path, address: _Address, *, source: str, reporter: Reporter) -> Snapshot:
+def _scan_listing(path: Path, address: _Address, rows: SortedRows, *, source: str, reporter: Reporter) -> _Scanned:
     started, url = _now(), address.url()
-    table = read_listing(path, reporter=reporter)
+    reporter.start(f"reading {path}", unit="objects")
+    for table in read_listing(path, reporter=reporter):
+        rows.add(table)
+    reporter.finish()
     header = SnapshotHeader(
         source=source,
         method="listing-file",
@@ -202,7 +309,14 @@ def _scan_listing(path: Path, address: _Address, *, source: str, reporter: Repor
         finished=_now(),
         notes=_address_notes(url, "--bucket and --region, or --base-url"),
     )
-    return Snapshot.create(table, header)
+    return _Scanned(header=header, batches=_each_key_once(rows, path))
+
+
+def _each_key_once(rows: SortedRows, path: Path) -> Iterator[pa.Table]:
+    try:
+        yield from each_key_once(rows.batches())
+    except DuplicateKeyError as error:
+        raise key_stands_twice(path, error.key) from error
 
 
 def _inventory_place(source: str, address: _Address, *, profile: str | None, jobs: int) -> tuple[Place, _Address]:
@@ -217,18 +331,28 @@ def _inventory_place(source: str, address: _Address, *, profile: str | None, job
     return BucketPlace(bucket, key), replace(address, region=bucket.region)
 
 
-def _scan_inventory(
-    place: Place, address: _Address, options: S3Options, *, source: str, jobs: int, reporter: Reporter
-) -> Snapshot:
+def _scan_inventory(request: ScanRequest, address: _Address, rows: SortedRows, *, reporter: Reporter) -> _Scanned:
+    source, jobs, profile = request.source, request.jobs, request.profile
+    _refuse(
+        "an S3 Inventory",
+        {
+            "--bucket": request.bucket is not None,
+            "--as-of": request.as_of is not None,
+            "--checksums": request.checksums != "no",
+            "--profile": profile is not None and not source.startswith("s3://"),
+        },
+    )
+    place, address = _inventory_place(source, address, profile=profile, jobs=jobs)
     started = _now()
     manifest = read_manifest(place, where=source)
     url = replace(address, bucket=manifest.bucket).url()
     listing = read_inventory(
         manifest,
         place,
-        prefixes=options.prefixes,
-        versions=options.versions,
-        etag_is_md5=options.etag_is_md5,
+        rows,
+        prefixes=request.prefixes,
+        versions=request.versions,
+        etag_is_md5=request.etag_is_md5,
         jobs=jobs,
         reporter=reporter,
     )
@@ -239,7 +363,7 @@ def _scan_inventory(
         bucket=manifest.bucket,
         region=address.region,
         endpoint_url=address.endpoint_url,
-        prefixes=options.prefixes,
+        prefixes=request.prefixes,
         as_of=manifest.created,
         started=started,
         finished=_now(),
@@ -248,7 +372,7 @@ def _scan_inventory(
         etags_are_md5=listing.etags_are_md5,
         notes=listing.notes,
     )
-    return Snapshot.create(listing.table, header)
+    return _Scanned(header=header, batches=each_key_once(rows.batches()))
 
 
 def _scan_folder(path: Path, address: _Address, *, source: str, jobs: int, reporter: Reporter) -> Snapshot:

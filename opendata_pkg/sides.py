@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.diff import Diff, Side, diff_tables
+from opendata_pkg.differences import Diff, Side, diff_tables
 from opendata_pkg.lock import Lock
 from opendata_pkg.model import UsageError
 from opendata_pkg.parallel import map_unordered
@@ -19,8 +19,6 @@ from opendata_pkg.selection import FILES, EmptySelectionError, Rules, select
 from opendata_pkg.target import EVERYTHING, Target, open_target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opendata_pkg.lock import LockedFile, LockSelection
 
 LOCK_SUFFIX = ".lock"
@@ -58,12 +56,18 @@ def diff(
         offline=offline,
         reporter=reporter,
     )
-    opened = _opened(words, opener)
-    sides = [
-        _LockSide(word, one) if isinstance(one, Lock) else _TargetSide(word, one, rules, reporter)
-        for word, one in zip(words, opened, strict=True)
-    ]
-    tables = [side.table(other) for side, other in zip(sides, sides[::-1], strict=True)]
+
+    def opened(word: str) -> _TargetSide | _LockSide:
+        if word.endswith(LOCK_SUFFIX):
+            return _LockSide(word, Lock.load(Path(word)))
+        return _TargetSide(word, opener(word), rules, reporter)
+
+    # Files that say nothing while they are read: both at once. What draws progress comes one after the other.
+    jobs = 2 if all(word.endswith((".parquet", LOCK_SUFFIX)) for word in words) else 1
+    found = dict(map_unordered(opened, dict.fromkeys(words), jobs=jobs))
+    sides = [found[word] for word in words]
+    numbered = dict(map_unordered(lambda one: sides[one].table(sides[1 - one]), (0, 1), jobs=jobs))
+    tables = [numbered[0], numbered[1]]
     if not any(table.num_rows for table in tables):
         raise EmptySelectionError(f"no file to compare in {before} and {after}: look at either with opendata find")
     first, second = (side.summary(table) for side, table in zip(sides, tables, strict=True))
@@ -123,16 +127,6 @@ class _LockSide:
 
     def summary(self, table: pa.Table) -> Side:
         return _side(self.word, table, {"source": str(self.lock.path), "selections": list(self.lock.selections)})
-
-
-def _opened(words: tuple[str, str], opener: Callable[[str], Target]) -> list[Lock | Target]:
-    def opened(word: str) -> Lock | Target:
-        return Lock.load(Path(word)) if word.endswith(LOCK_SUFFIX) else opener(word)
-
-    # Files that say nothing while they are read: both at once. What draws progress comes one after the other.
-    jobs = 2 if all(word.endswith((".parquet", LOCK_SUFFIX)) for word in words) else 1
-    found = dict(map_unordered(opened, dict.fromkeys(words), jobs=jobs))
-    return [found[word] for word in words]
 
 
 def _branch(selection: LockSelection) -> str:

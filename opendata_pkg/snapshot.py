@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import replacing, write_text
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
+from opendata_pkg.sorting import SortedRows
 from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:
@@ -130,17 +131,14 @@ class Snapshot:
         Raises:
             DuplicateKeyError: a key stands twice.
         """
-        table = table.select(SCHEMA.names).cast(SCHEMA)
-        # Arrow compares strings by their bytes, which is S3's own order ("UTF-8 binary order").
-        keys = table["key"].combine_chunks()
-        order = pc.sort_indices(keys)
-        table = table.take(order).combine_chunks()
-        keys = table["key"]
-        if len(table) > 1:
-            same = pc.equal(keys.slice(0, len(keys) - 1), keys.slice(1))
-            if pc.any(same).as_py():
-                raise DuplicateKeyError(keys[pc.index(same, value=True).as_py()].as_py())
-        return cls(table, header)
+        with SortedRows(SCHEMA, folder=False) as rows:
+            rows.add(table.select(SCHEMA.names).cast(SCHEMA))
+            return cls.collect(each_key_once(rows.batches()), header)
+
+    @classmethod
+    def collect(cls, batches: Iterable[pa.Table], header: SnapshotHeader) -> Snapshot:
+        """A snapshot in memory of rows that are in order, each key once."""
+        return cls(pa.concat_tables([SCHEMA.empty_table(), *batches]).combine_chunks(), header)
 
     @classmethod
     def from_objects(cls, objects: Iterable[S3Object], header: SnapshotHeader) -> Snapshot:
@@ -158,7 +156,7 @@ class Snapshot:
         Storage class is left out: moving an object to a colder tier changes no byte of it. The base URL is in: the same
         keys elsewhere are other objects.
         """
-        digest = hashlib.sha256(f"opendata snapshot {FORMAT}\n{self.header.base_url or '-'}\n".encode())
+        digest = _new_id(self.header)
         for batch in self.table.to_batches(max_chunksize=_BATCH_ROWS):
             digest.update(_canonical_rows(batch))
         return digest.hexdigest()
@@ -228,24 +226,18 @@ class Snapshot:
             table = table.set_column(index, SCHEMA.field(index), values)
         return Snapshot(table, replace(self.header, notes=self.header.notes + notes))
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path) -> SnapshotSummary:
         """Write `path` (ending in `.parquet`) and the header beside it, each atomically, the header last."""
-        header_file, document = header_path(path), self.header_document()
-        validate(document, "snapshot-header", where=str(header_file))
-        with replacing(path) as stream:
-            pq.write_table(self.table, stream, compression="zstd", row_group_size=_BATCH_ROWS)
-        write_text(header_file, dump_json(document))
+        return write_snapshot([self.table], self.header, path)
+
+    @cached_property
+    def summary(self) -> SnapshotSummary:
+        """Its header and what is counted of its rows."""
+        return _Counts().add(self.table).summary(self.header, self.id)
 
     def header_document(self) -> dict[str, Any]:
         """The JSON header: format, id, counts, then what the source said."""
-        return {
-            "format": FORMAT,
-            "id": self.id,
-            "objects": len(self),
-            "bytes": self.size_bytes,
-            "unknown_sizes": int(self.table["size"].null_count),
-            **self.header.to_dict(),
-        }
+        return self.summary.document()
 
     @classmethod
     def read(cls, path: Path) -> Snapshot:
@@ -277,6 +269,115 @@ class Snapshot:
                 "the two files do not belong together or one was altered; copy both again, or scan again"
             )
         return snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotSummary:
+    """What is known of a snapshot without its rows. `size_bytes` sums the known sizes."""
+
+    header: SnapshotHeader
+    id: str
+    objects: int
+    size_bytes: int
+    unknown_sizes: int
+    without_digest: int
+
+    def document(self) -> dict[str, Any]:
+        """The JSON header: format, id, counts, then what the source said."""
+        return {
+            "format": FORMAT,
+            "id": self.id,
+            "objects": self.objects,
+            "bytes": self.size_bytes,
+            "unknown_sizes": self.unknown_sizes,
+            **self.header.to_dict(),
+        }
+
+
+def write_snapshot(batches: Iterable[pa.Table], header: SnapshotHeader, path: Path) -> SnapshotSummary:
+    """Write rows that are in order, each key once, as they come: as many as there are, in little memory.
+
+    Raises:
+        InputError: `path` does not end in `.parquet`.
+    """
+    header_file, digest, counts = header_path(path), _new_id(header), _Counts()
+    with replacing(path) as stream:
+        with pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+            for group in _of_length(batches, _BATCH_ROWS):
+                writer.write_table(group, row_group_size=_BATCH_ROWS)
+                counts.add(group)
+                for batch in group.to_batches(max_chunksize=_BATCH_ROWS):
+                    digest.update(_canonical_rows(batch))
+        summary = counts.summary(header, digest.hexdigest())
+        document = summary.document()
+        validate(document, "snapshot-header", where=str(header_file))
+    write_text(header_file, dump_json(document))
+    return summary
+
+
+def each_key_once(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Rows in order, as they come.
+
+    Raises:
+        DuplicateKeyError: a key stands twice.
+    """
+    last = None
+    for batch in batches:
+        if not len(batch):
+            continue
+        keys = batch["key"]
+        if last is not None and keys[0].as_py() == last:
+            raise DuplicateKeyError(last)
+        if len(batch) > 1:
+            same = pc.equal(keys.slice(0, len(keys) - 1), keys.slice(1))
+            if pc.any(same).as_py():
+                raise DuplicateKeyError(keys[pc.index(same, value=True).as_py()].as_py())
+        last = keys[len(keys) - 1].as_py()
+        yield batch
+
+
+class _Counts:
+    """What a header says of the rows."""
+
+    def __init__(self) -> None:
+        self._objects = self._size_bytes = self._unknown = self._without = 0
+
+    def add(self, table: pa.Table) -> _Counts:
+        self._objects += len(table)
+        self._size_bytes += pc.sum(table["size"]).as_py() or 0
+        self._unknown += table["size"].null_count
+        self._without += pc.coalesce(table["sha256"], table["md5"]).null_count
+        return self
+
+    def summary(self, header: SnapshotHeader, identity: str) -> SnapshotSummary:
+        return SnapshotSummary(
+            header=header,
+            id=identity,
+            objects=self._objects,
+            size_bytes=self._size_bytes,
+            unknown_sizes=self._unknown,
+            without_digest=self._without,
+        )
+
+
+def _of_length(batches: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
+    """The same rows, so many at a time, whatever pieces they come in: a file does not tell how its rows were read."""
+    waiting, count = list[pa.Table](), 0
+    for batch in batches:
+        waiting.append(batch)
+        count += len(batch)
+        if count >= rows:
+            table, start = pa.concat_tables(waiting), 0
+            while count - start >= rows:
+                yield table.slice(start, rows)
+                start += rows
+            waiting, count = [table.slice(start)], count - start
+    if count:
+        yield pa.concat_tables(waiting)
+
+
+def _new_id(header: SnapshotHeader) -> hashlib._Hash:
+    return hashlib.sha256(f"opendata snapshot {FORMAT}\n{header.base_url or '-'}\n".encode())
 
 
 def header_path(path: Path) -> Path:

@@ -106,7 +106,6 @@ class StampLog:
         fields = _fields(path, stamp)
         self._lines[fields[6]] = fields
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             with lock_open(self.path) as descriptor:
                 end = os.lseek(descriptor, 0, os.SEEK_END)
                 # After a line that was cut, begin a new one.

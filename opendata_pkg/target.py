@@ -55,10 +55,10 @@ class Target(ABC):
             rules = replace(rules, path=self.path)
         rules = rules.normal()
         try:
-            found = select(self._read(rules.path, reporter), rules, prefix=self._prefix, where=self.where)
+            found = select(self._read(rules.path, reporter), rules, prefix=self.prefix, where=self.where)
         except EmptySelectionError:
             # To name what is near, all must be looked through.
-            found = select(self._read(None, reporter), rules, prefix=self._prefix, where=self.where)
+            found = select(self._read(None, reporter), rules, prefix=self.prefix, where=self.where)
         return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
 
     def _repr_html_(self) -> str:
@@ -84,18 +84,13 @@ class Target(ABC):
         """How much it holds."""
 
     @property
-    def prefix(self) -> str:
-        """The folder that paths in rules are relative to, with its slash; empty for all."""
-        return self._prefix
-
-    @property
     @abstractmethod
     def where(self) -> str:
         """How messages name it."""
 
     @property
     @abstractmethod
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
         """The folder that paths in rules are relative to, with its slash; empty for all."""
 
     @abstractmethod
@@ -117,7 +112,8 @@ class StoreTarget(Target):
         return f"{self.origin.branch}@{self.origin.version}"
 
     @property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """The branch's folder."""
         return f"{self.entry.branch}/" if self.entry.branch else ""
 
     def _figures(self) -> dict[str, int]:
@@ -140,7 +136,8 @@ class SnapshotTarget(Target):
         return self.origin.source
 
     @property
-    def _prefix(self) -> str:
+    def prefix(self) -> str:
+        """The folder of the source."""
         return self.folder
 
     def _figures(self) -> dict[str, int]:

@@ -10,6 +10,7 @@ import fcntl
 import os
 import shutil
 import stat
+import threading
 from collections import OrderedDict
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -53,6 +54,8 @@ class TargetFolder:
         self._open: OrderedDict[str, int] = OrderedDict()
         self._part: int | None = None
         self._number = 0
+        # Handles of folders are closed when there are many: not while another thread is about to use one.
+        self._opening = threading.Lock()
 
     @classmethod
     @contextmanager
@@ -143,9 +146,11 @@ class TargetFolder:
             return None
 
     def open_file(self, place: str) -> int:
-        """A handle for reading the file at a place, never through a link."""
+        """A handle for reading the file at a place, never through a link. May be called from any thread."""
         above, _, name = place.rpartition("/")
-        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self._enter(above))
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with self._opening:
+            return os.open(name, flags, dir_fd=self._enter(above))
 
     def copy(self, source: Path, place: str, *, check: Callable[[int], bool], replace: bool) -> os.stat_result | None:
         """Put a copy of `source` at a place, sharing its blocks where the file system can; its state then.
@@ -168,7 +173,9 @@ class TargetFolder:
                     try:
                         fcntl.ioctl(target, _FICLONE, stream.fileno())
                     except OSError:
-                        shutil.copyfileobj(stream, target, _BLOCK_BYTES)
+                        # No more than there is: a small file would pay for a large block.
+                        block_bytes = min(_BLOCK_BYTES, os.fstat(stream.fileno()).st_size + 1)
+                        shutil.copyfileobj(stream, target, block_bytes)
                 target.flush()
                 target.seek(0)
                 return check(target.fileno())

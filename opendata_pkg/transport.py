@@ -68,8 +68,8 @@ class OfflineError(TransportError):
 class RefusedError(TransportError):
     """The server answered, and does not hand it out. `status` is HTTP's."""
 
-    def __init__(self, url: str, reason: str, status: int) -> None:
-        self.status = status
+    def __init__(self, url: str, reason: str, status: int, body: bytes = b"") -> None:
+        self.status, self.body = status, body
         super().__init__(url, reason)
 
 
@@ -347,11 +347,12 @@ def _redirected(address: Address, response: Response) -> Address:
     return new
 
 
-def _drain(response: Response) -> None:
+def _drain(response: Response) -> bytes:
     """Read a small body, so that its connection can be used again."""
     if response.total_bytes is not None and response.total_bytes <= _SMALL_BODY_BYTES:
         with suppress(BrokenTransferError):
-            response.read()
+            return response.read()
+    return b""
 
 
 def _refusal(response: Response, url: str) -> TransportError:
@@ -362,8 +363,8 @@ def _refusal(response: Response, url: str) -> TransportError:
         wait_s = float(wait) if wait.isascii() and wait.isdigit() else 0.0
         later = f", asks to wait {wait} s" if wait_s else ""
         return BrokenTransferError(url, f"the server is busy or broken (HTTP {status} {reason}){later}{via}", wait_s)
-    _drain(response)
-    return RefusedError(url, _REFUSALS.get(status, f"HTTP status {status} {reason}") + via, status)
+    body = _drain(response)
+    return RefusedError(url, _REFUSALS.get(status, f"HTTP status {status} {reason}") + via, status, body)
 
 
 def _no_answer(url: str, error: OSError | http.client.HTTPException, proxy: Proxy | None) -> TransportError:

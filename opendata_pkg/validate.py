@@ -20,6 +20,7 @@ from opendata_pkg.descriptor_check import DESCRIPTOR, check_descriptor, lists_fi
 from opendata_pkg.documents import FORMAT, NewerFormatError, internal_validator, shipped
 from opendata_pkg.faults import Fault, json_path, listed
 from opendata_pkg.hand_edits import Origin, origin_of
+from opendata_pkg.lock import BrokenLockError, Lock
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import INDEX
@@ -228,6 +229,16 @@ class _Checks:
             self._add(file, json_path(fault.place), fault.message, fault.suggestion)
         if kind == "store-index" and not faults:
             self._bound_indexes(file, document)
+        if kind == "lock" and not faults:
+            self._locked(file)
+
+    def _locked(self, file: Path) -> None:
+        """What the schema of locks cannot say: places that clash, and rows that are not those that were pinned."""
+        try:
+            Lock(file).check()
+        except BrokenLockError as error:
+            fault = Fault(file=str(file), line=error.line, message=error.fault, remedy=error.remedy)
+            self.faults.append(fault)
 
     def _bound_indexes(self, file: Path, document: dict[str, Any]) -> None:
         """A store's index binds each release's index by its digest."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from opendata_pkg.clone import clone
+from opendata_pkg.cloning import clone
 from opendata_pkg.progress import Reporter
 from opendata_pkg.selection import Rules
 from opendata_pkg.target import open_target

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.changes import Change, ChangeCounts, compare, compare_rows, count_changes
@@ -49,6 +49,7 @@ ENTRY = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(ENTRY, ENTRY)
 def test_forwards_and_backwards_are_alike(before, after):
     """What changed in one direction changed in the other; nothing becomes of what stays."""
@@ -91,6 +92,7 @@ KNOWN_ENTRY = st.builds(
 ) | st.builds(entry_of, st.just("a"), size_bytes=st.none(), last_modified=st.none(), known=st.just(None))
 
 
+@settings(deadline=None)
 @given(KNOWN_ENTRY, KNOWN_ENTRY)
 def test_columns_are_compared_as_objects_are(before, after):
     """One rule, whether objects come one by one or as columns."""
@@ -101,6 +103,7 @@ def test_columns_are_compared_as_objects_are(before, after):
 ENTRIES = st.lists(KNOWN_ENTRY, max_size=6, unique_by=lambda entry: entry.key)
 
 
+@settings(deadline=None)
 @given(ENTRIES, ENTRIES, st.integers(1, 4))
 def test_tables_are_compared_as_lists_of_objects_are(before, after, block):
     """The same counts, and the rows they are of, wherever the pieces end that are worked on at a time."""

@@ -440,7 +440,7 @@ def test_datacite_wants_a_year():
 def test_availability_of_a_lock():
     """A paragraph that names amount, version, commit, digest, licences and how to get the files again; references below."""
     paragraph, empty, *references = render([FULL, PART], Format.TEXT, lock="opendata.lock").splitlines()
-    assert paragraph.startswith("The data of this work are 3 files, 12.3 kB of α_β")
+    assert paragraph.startswith("This work uses 3 files, 12.3 kB of α_β")
     for words in (
         "version 2026.1.0",
         f"selection digest sha256:{'d' * 64}",

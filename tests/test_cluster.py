@@ -11,7 +11,7 @@ import pytest
 
 from opendata_pkg.cache import FileCache
 from opendata_pkg.lock import Lock, NotHereError
-from opendata_pkg.sync import sync
+from opendata_pkg.syncing import sync
 from tests.lock_support import content_of, lock_of, locked
 
 PATHS = tuple(f"Rat/cell {number}.swc" for number in range(40))

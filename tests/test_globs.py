@@ -6,7 +6,7 @@ import warnings
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
@@ -86,12 +86,14 @@ def judged_by_pathspec(globs, path):
         return GitIgnoreSpec.from_lines(globs, backend="simple").match_file(path)
 
 
+@settings(deadline=None)
 @given(st.lists(GLOBS.filter(lambda glob: "[b-a]" not in glob), min_size=1, max_size=4), st.lists(PATHS, max_size=8))
 def test_pathspec_agrees(globs, paths):
     """Spaces, brackets, `**`, `!`, escapes and other alphabets: one by one and all at once as pathspec's own engine."""
     assert chosen_of(paths, globs) == [path for path in paths if judged_by_pathspec(globs, path)]
 
 
+@settings(deadline=None)
 @given(st.lists(PATHS, unique=True, max_size=8))
 def test_a_path_written_as_a_glob_means_itself(paths):
     """With its special characters escaped, and nothing else beside it but what lies below."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -12,15 +13,27 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.checksums import FILE_NAME, ChecksumCache
-from opendata_pkg.hashing import IncompleteHashError, NoAddressError, hash_snapshot, plan_hash
-from opendata_pkg.listing import digest
-from opendata_pkg.model import ETag, Md5, NotFoundError, ObjectKey, S3Object, SourceError, UsageError
+from opendata_pkg.hashing import (
+    ConflictingHashError,
+    HashFailure,
+    IncompleteHashError,
+    NoAddressError,
+    hash_object,
+    hash_snapshot,
+    object_source,
+    plan_hash,
+)
+from opendata_pkg.listing import read as reading
+from opendata_pkg.listing.read import ObjectReadError
+from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, SourceError, UsageError
 from opendata_pkg.progress import Reporter
 from opendata_pkg.scan import scan
 from opendata_pkg.snapshot import Snapshot, SnapshotHeader
@@ -166,6 +179,82 @@ def test_a_recorded_md5_is_checked_on_the_way(s3_server, cache):
     assert f"expected MD5 {objects[0].md5} as recorded, but its 3 bytes have MD5" in failure.reason
 
 
+@pytest.mark.s3
+def test_what_the_source_says_of_bytes_is_compared(s3_server, cache):
+    """An upload in parts and one with a checksum, on a real server; both agree, and are counted."""
+    s3_server.make_bucket("hash-checks")
+    client = s3_server.client()
+    parts = [b"a" * (5 << 20), b"b" * (5 << 20), b"end"]
+    started = client.create_multipart_upload(Bucket="hash-checks", Key="parts")["UploadId"]
+    where = {"Bucket": "hash-checks", "Key": "parts", "UploadId": started}
+    done = [
+        {"PartNumber": number, "ETag": client.upload_part(**where, PartNumber=number, Body=data)["ETag"]}
+        for number, data in enumerate(parts, 1)
+    ]
+    client.complete_multipart_upload(**where, MultipartUpload={"Parts": done})
+    client.put_object(Bucket="hash-checks", Key="sum", Body=b"x" * 100, ChecksumAlgorithm="SHA256")
+    snapshot = scan("s3://hash-checks", endpoint_url=s3_server.endpoint_url)
+    assert snapshot.get("parts").etag.endswith("-3")
+    result = hash_snapshot(snapshot, cache=cache)
+    assert result.snapshot.get("parts").sha256 == sha256(b"".join(parts))
+    assert result.agreed["MD5 of parts"] == 1
+    assert result.agreed["SHA256"] == 1
+    assert result.untold == 0
+
+
+def test_bytes_that_contradict_their_checksum_end_in_status_3(scripted, tmp_path, run_opendata):
+    """The object is named and gets no digest; others do; and the bytes can be believed instead."""
+    headers = {"x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-type": "FULL_OBJECT"}
+    server = scripted(lambda request: Answer(body=b"x", headers=headers if request.path == "/b/bad" else {}))
+    snapshot = listed(None, [an_object(key, 1) for key in ("bad", "good")], bucket="b", endpoint_url=server.url)
+    snapshot.write(tmp_path / "s.parquet")
+    done = run_opendata("hash", "s.parquet", "--json", check=False)
+    assert done.returncode == InputError.exit_status
+    assert "the bytes of 1 objects are not those that were recorded: they were given no digest\n  bad: " in done.stderr
+    assert "expected the CRC32 00000000 that its server states" in done.stderr
+    (failure,) = json.loads(done.stdout)["failed"]
+    assert (failure["key"], failure["is_conflict"]) == ("bad", True)
+    assert [o.sha256 for o in Snapshot.read(tmp_path / "s.parquet").objects()] == [None, sha256(b"x")]
+    believed = run_opendata("hash", "s.parquet", "--no-cross-check")
+    assert Snapshot.read(tmp_path / "s.parquet").get("bad").sha256 == sha256(b"x")
+    assert "cross-checks" not in believed.stdout
+
+
+def test_a_conflict_is_named_before_other_failures():
+    """It is the graver one, and decides the status."""
+    plain = HashFailure(key=ObjectKey("a"), reason="gone")
+    conflict = HashFailure(key=ObjectKey("b"), reason="other", is_conflict=True)
+    with pytest.raises(
+        ConflictingHashError, match=r"1 objects .*, and 1 could not be hashed: .*\n  b: other\n  a: gone"
+    ):
+        raise ConflictingHashError([plain, conflict])
+
+
+def test_one_object_can_be_hashed_by_any_process(scripted):
+    """All that a worker needs are plain values, and so is what it answers."""
+    server = scripted(lambda request: error(404, "NoSuchKey") if "gone" in request.path else Answer(body=b"x"))
+    snapshot = listed(None, [an_object("a", 1), an_object("gone", 1)], bucket="b", endpoint_url=server.url)
+    source = object_source(snapshot.header)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as workers:
+        found, failed = workers.map(partial(hash_object, source), list(snapshot.objects()))
+    assert found.checksum.sha256 == sha256(b"x")
+    assert failed == HashFailure(key=ObjectKey("gone"), reason="gone since it was listed (HTTP 404): scan again")
+
+
+def test_connections_are_shared_by_bytes(monkeypatch, cache):
+    """An object that is nearly all gets nearly all of them; small ones get one each."""
+    asked = {}
+
+    def digest_of_nothing(reader, target, *, lanes, **options):
+        asked[target.key] = lanes
+        raise ObjectReadError(target.key, "not read")
+
+    monkeypatch.setattr("opendata_pkg.hashing.digest_object", digest_of_nothing)
+    objects = [an_object("large", 30 << 30), an_object("half", 10 << 30), an_object("small", 100)]
+    hash_snapshot(listed("http://127.0.0.1:1/", objects), cache=cache, jobs=16)
+    assert asked == {"large": 12, "half": 4, "small": 1}
+
+
 def test_a_web_server_is_read_by_its_urls(static_server, tmp_path, cache):
     """A listing with a base URL needs no S3; unknown sizes are filled in."""
     folder = tmp_path / "www"
@@ -226,8 +315,8 @@ def test_what_cannot_be_hashed_is_said(cache):
 
 def test_a_server_that_went_away_is_given_up(scripted, cache, monkeypatch):
     """After two failures in a row for each job, not one by one through a million objects; what was read is kept."""
-    monkeypatch.setattr("opendata_pkg.listing.bucket._ATTEMPTS", 1)
-    monkeypatch.setattr(digest, "_FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr(reading, "_TRIES", 1)
+    monkeypatch.setattr(reading, "_FIRST_DELAY_S", 0.001)
     server = scripted(lambda request: Answer(body=b"x", cut=None if request.path.endswith("/000") else 0))
     objects = [an_object(f"{number:03d}", 1) for number in range(100)]
     snapshot = listed(None, objects, bucket="b", endpoint_url=server.url)
@@ -322,6 +411,43 @@ def test_a_run_that_is_stopped_is_carried_on(scripted, tmp_path, run_opendata, s
     is_slow.clear()
     again = json.loads(run_opendata("hash", "s.parquet", "--json").stdout)
     assert (again["from_cache"], again["hashed"]) == (9, 1)
+
+
+def test_a_run_that_is_killed_within_a_large_object_is_carried_on(scripted, tmp_path, run_opendata):
+    """While ranges of it are being read: it is read again, and nothing else is."""
+    large, is_slow = b"0123456789abcdef" * (5 << 20), threading.Event()
+    is_slow.set()
+
+    def answer(request):
+        if request.path != "/b/large":
+            return Answer(body=b"x")
+        if "range" not in request.headers:
+            return Answer(headers={"Content-Length": str(len(large))})
+        first, _, last = request.headers["range"].removeprefix("bytes=").partition("-")
+        if is_slow.is_set() and int(first) > 30 << 20:
+            time.sleep(30)
+        place = {"Content-Range": f"bytes {first}-{last}/{len(large)}"}
+        return Answer(206, large[int(first) : int(last) + 1], place)
+
+    server = scripted(answer)
+    objects = [an_object("large", len(large)), *(an_object(str(number), 1) for number in range(5))]
+    snapshot = listed(None, objects, bucket="b", endpoint_url=server.url)
+    snapshot.write(tmp_path / "s.parquet")
+    process = subprocess.Popen([sys.executable, "-m", "opendata_pkg", "hash", str(tmp_path / "s.parquet"), "--quiet"])
+    database = f"file:{os.environ['OPENDATA_CACHE']}/{FILE_NAME}?mode=ro"
+    deadline = time.monotonic() + 60
+    while (_count(database) < 5 or _ranges(server) < 6) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    is_slow.clear()
+    again = json.loads(run_opendata("hash", "s.parquet", "--json").stdout)
+    assert (again["from_cache"], again["hashed"], again["hashed_bytes"]) == (5, 1, len(large))
+    assert Snapshot.read(tmp_path / "s.parquet").get("large").sha256 == sha256(large)
+
+
+def _ranges(server):
+    return sum("range" in request.headers for request in list(server.requests))
 
 
 def _count(database):

@@ -15,7 +15,7 @@ class Cells(HTMLParser):
         super().__init__()
         self.texts, self.tags = [], set()
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag, _attrs):
         """Begin a cell."""
         self.tags.add(tag)
         if tag == "td":

@@ -17,6 +17,7 @@ from opendata_pkg.lock_format import LockContent, parse_lock
 from opendata_pkg.model import Grade
 from opendata_pkg.selection import Rules, selection_digest
 from opendata_pkg.synced import BrokenRecordError, Known, Record, read_record, write_record
+from opendata_pkg.validate import validate
 from tests.lock_support import content_of, lock_of, locked, selected
 
 REFERENCE = {
@@ -284,6 +285,26 @@ def test_synced_file_by_its_bytes(tmp_path):
     assert lock["a/b"] == place
 
 
+def test_a_lock_outlives_its_folder(tmp_path, monkeypatch):
+    """A lock that was opened by a relative path still finds its files when the process has gone elsewhere."""
+    write(tmp_path, lock_of(locked("b")).dump())
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "b").write_bytes(content_of("b"))
+    monkeypatch.chdir(tmp_path)
+    lock = Lock("opendata.lock")
+    monkeypatch.chdir("/")
+    assert lock["b"] == tmp_path / "data" / "b"
+
+
+@pytest.mark.parametrize(
+    ("value", "offline"), [("", False), ("0", False), ("false", False), ("1", True), ("yes", True)]
+)
+def test_offline_by_the_environment(tmp_path, monkeypatch, value, offline):
+    """OPENDATA_OFFLINE means what people mean by it."""
+    monkeypatch.setenv("OPENDATA_OFFLINE", value)
+    assert Lock(write(tmp_path, lock_of(locked("b")).dump())).offline is offline
+
+
 def test_ten_thousand_files_import_little(tmp_path):
     """A lock of 10,000 files is read and used without any heavy import."""
     rows = [locked(f"folder {n // 100}/{n}.swc") for n in range(10_000)]
@@ -348,3 +369,19 @@ def test_a_row_that_was_changed(tmp_path):
         write(tmp_path, lock_of(*edit, selections=tuple(right.selections.values())).dump())
         with pytest.raises(ChangedLockError, match=r"selection cells has the digest sha256:\w+ by its files"):
             Lock(path).check()
+
+
+@pytest.mark.parametrize(
+    ("edit", "line", "message"),
+    [
+        (lambda text: text, None, "selection cells has the digest sha256:"),
+        (lambda text: text.replace('"path": "b"', '"path": "a/b"'), 19, "'a/b' is in 'a', which is a file of the lock"),
+    ],
+)
+def test_validate_sees_what_the_schema_cannot_say(tmp_path, edit, line, message):
+    """`opendata validate` names rows that were changed, and places that clash, as it names faults of the schema."""
+    path = write(tmp_path, edit(lock_of(locked("a"), locked("b")).dump()))
+    (fault,) = validate([path]).faults
+    assert (fault.file, fault.line) == (str(path), line)
+    assert message in fault.message
+    assert "history" in fault.remedy

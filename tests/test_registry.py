@@ -16,6 +16,11 @@ NAME = st.one_of(
 )
 
 
+def line_of(file):
+    """The line of a planned file."""
+    return registry_line(file.path, file.entry.digest, file.url)
+
+
 def read_back(text, tmp_path=None):
     """The names, hashes and URLs that pooch has after reading a registry."""
     fetcher = pooch.create(path="cache", base_url="", registry=None)
@@ -30,7 +35,7 @@ def test_pooch_reads_every_name(keys, known, version):
     """Blanks, quotes, `#`, any script: the same path, digest and URL come back."""
     snapshot = snapshot_of(*(entry_of(key, key, known=known, version=version) for key in keys))
     files = list(make_plans(snapshot, catalogue_of("branches: {}\n")).by_branch[""].files())
-    registry, urls = read_back("".join(registry_line(file) for file in files))
+    registry, urls = read_back("".join(map(line_of, files)))
     assert registry == {file.path: file.entry.digest for file in files}
     assert urls == {file.path: file.url for file in files}
 
@@ -40,7 +45,7 @@ def test_pooch_reads_the_file(tmp_path):
     snapshot = snapshot_of("é/日本.swc", "a\u2028b", "a\x85b")
     files = list(make_plans(snapshot, catalogue_of("branches: {}\n")).by_branch[""].files())
     path = tmp_path / "registry.txt"
-    path.write_bytes("".join(registry_line(file) for file in files).encode())
+    path.write_bytes("".join(map(line_of, files)).encode())
     registry, _ = read_back("", path)
     assert set(registry) == {"é/日本.swc", "a%E2%80%A8b", "a%C2%85b"}
 
@@ -48,4 +53,4 @@ def test_pooch_reads_the_file(tmp_path):
 def test_a_file_without_a_digest_has_no_line():
     """Pooch would refuse the whole registry for it."""
     (file,) = make_plans(snapshot_of(entry_of("a", known=None)), catalogue_of("")).by_branch[""].files()
-    assert registry_line(file) is None
+    assert line_of(file) is None

@@ -133,6 +133,7 @@ def field_of(value):
     return "-" if value is None else "%2D" if value == "-" else escape_line(str(value))
 
 
+@settings(deadline=None)
 @given(st.lists(OBJECTS, max_size=8, unique_by=lambda o: o.key), st.integers(1, 9))
 def test_the_id_does_not_depend_on_how_many_rows_are_worked_on_at_a_time(objects, rows):
     """Whatever bytes keys, ETags and versionIds have, and wherever a batch begins."""

@@ -1,9 +1,10 @@
-"""The line encoding of keys."""
+"""The line encoding of keys; sizes as people write them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendata_pkg.text import escape_line, unescape_line
+from opendata_pkg.text import escape_line, human_bytes, parse_size, unescape_line
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 
@@ -29,3 +30,33 @@ def test_different_keys_stay_different(one, other):
 def test_only_what_must_be_is_escaped():
     """Spaces, `+`, slashes and letters of any script stand as they are; `%` itself is escaped."""
     assert escape_line("a b/+é漢\u2028%41\t\n\x7f") == "a b/+é漢\u2028%2541%09%0A%7F"
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("0", 0),
+        ("1000", 1000),
+        ("20kB", 20_000),
+        ("1.5MB", 1_500_000),
+        ("1.5 MiB", 1_572_864),
+        ("2G", 2_000_000_000),
+        ("7B", 7),
+    ],
+)
+def test_sizes_are_read(text, size_bytes):
+    """Units of 1000, with `i` of 1024, as on disks; exact also with decimals."""
+    assert parse_size(text) == size_bytes
+
+
+@pytest.mark.parametrize("text", ["", "kB", "-1", "1 KB B", "1e3", "1iB", "1,5MB", "１"])  # noqa: RUF001 - a wide digit
+def test_what_is_no_size(text):
+    """It is refused with what would be one."""
+    with pytest.raises(ValueError, match=r"expected a size such as 1000, 20kB or 1\.5MiB, got"):
+        parse_size(text)
+
+
+@given(st.integers(0, 10**17))
+def test_sizes_that_are_shown_can_be_typed(size_bytes):
+    """What a table shows is a size that options take, near the true one."""
+    assert parse_size(human_bytes(size_bytes)) == pytest.approx(size_bytes, rel=0.05)

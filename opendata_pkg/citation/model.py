@@ -155,7 +155,7 @@ class Citation:
     @property
     def license_names(self) -> tuple[str, ...]:
         """Each licence by its id, else its title, else its URL."""
-        return tuple(dict.fromkeys(x.name or x.title or x.path or "" for x in self.licenses))
+        return tuple(dict.fromkeys(filter(None, (x.name or x.title or x.path for x in self.licenses))))
 
     def reference(self) -> dict[str, Any]:
         """What a lock keeps of a citation beside its text, as JSON values (schemas/internal/lock.json)."""

@@ -67,7 +67,7 @@ def availability(citations: Sequence[Citation], *, lock: str) -> str:
     """
     parts = [
         f"{amount(citation)} of {citation.title}{_version(citation)}"
-        + (f" ({'; '.join(proofs(citation))})" if proofs(citation) else "")
+        + (f" ({citation.fixity.words})" if citation.fixity else "")
         + f", {_terms(citation)} [{number}]"
         for number, citation in enumerate(citations, 1)
     ]
@@ -75,7 +75,7 @@ def availability(citations: Sequence[Citation], *, lock: str) -> str:
     gap = sum(citation.fixity.incomplete for citation in citations if citation.fixity)
     again = f"`opendata sync --lock {lock}` brings exactly these files again and checks each against its digest."
     sentences = [
-        f"The data of this work are {_join(parts)}.",
+        f"This work uses {_join(parts)}.",
         f"{licence_words(names)}.",
         f"The file {lock} names each of these files with its size, digest and addresses; {again}",
         f"Of {gap} of them no digest is known: they can be fetched, not checked." if gap else "",

@@ -41,14 +41,17 @@ def cite(
         str | None,
         typer.Argument(
             metavar="DATASET",
-            help="[BRANCH][@VERSION][:PATH] of a store, s3://BUCKET/PREFIX or a snapshot; by default the release.",
+            help="BRANCH, BRANCH@VERSION or BRANCH@VERSION:PATH, s3://bucket/prefix, or a snapshot.",
         ),
     ] = None,
     *,
     lock: Annotated[
         Path | None, typer.Option("--lock", metavar="FILE", help="Cite all that this lock pins; needs nothing else.")
     ] = None,
-    form: Annotated[FormatChoice, typer.Option("--format", help="What to write.")] = FormatChoice.TEXT,
+    form: Annotated[
+        FormatChoice,
+        typer.Option("--format", metavar="FORMAT", help="One of text, bibtex, biblatex, cff, csl and datacite."),
+    ] = FormatChoice.TEXT,
     include: IncludeOption = None,
     exclude: ExcludeOption = None,
     larger: LargerOption = None,
@@ -66,8 +69,8 @@ def cite(
     `--json` is CSL-JSON.
     """
     from opendata_pkg.citation import Format, render, to_csl
-    from opendata_pkg.cite import cite as cite_target
-    from opendata_pkg.cite import cite_lock
+    from opendata_pkg.citing import cite as cite_target
+    from opendata_pkg.citing import cite_lock
     from opendata_pkg.cli.reading import rules_of
 
     out = Output(json=json, quiet=quiet)

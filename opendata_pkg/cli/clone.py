@@ -24,8 +24,8 @@ from opendata_pkg.cli.output import Output
 from opendata_pkg.text import human_bytes
 
 if TYPE_CHECKING:
-    from opendata_pkg.clone import CloneResult
-    from opendata_pkg.get import GetResult
+    from opendata_pkg.cloning import CloneResult
+    from opendata_pkg.getting import GetResult
 
 
 def clone(
@@ -59,8 +59,8 @@ def clone(
     All files are there as links, and contents come with --get, opendata get or datalad get. A path and globs say
     which contents and subdatasets are meant; without any, all.
     """
-    from opendata_pkg.clone import clone as clone_dataset
-    from opendata_pkg.get import get
+    from opendata_pkg.cloning import clone as clone_dataset
+    from opendata_pkg.getting import get
     from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
@@ -72,9 +72,7 @@ def clone(
         out.message(f"{made.elsewhere:,} of the files are in subdatasets, which --recursive installs")
     got = None
     if contents:
-        top = made.folder.resolve()
-        only = None if made.selected is None else {top / path for path in made.selected}
-        got = get([top], only=only, jobs=jobs, offline=offline, reporter=out)
+        got = get([made.folder.resolve()], only=made.wanted, jobs=jobs, offline=offline, reporter=out)
     out.result(_to_document(made, got), _describe(made, got))
     if got is not None:
         got.check_complete()

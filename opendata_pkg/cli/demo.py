@@ -93,6 +93,7 @@ def _text(summary: Summary) -> str:
 Left to look at (the S3 server is stopped, so that the URLs in the store answer no more; the clone has all contents):
   {summary.store}: the store, a static folder
   {summary.clone}: the scientist's clone
+  {summary.folder / "opendata.lock"}: the author's pins, and their files in data/
 
 Try:
   less {store}/index.json

@@ -22,7 +22,7 @@ from opendata_pkg.cli.output import Output
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opendata_pkg.diff import Diff, FileChange, FolderChanges, Known
+    from opendata_pkg.differences import Diff, FileChange, FolderChanges, Known
 
 # What a person reads; if there are more, figures by folder come first, and a few lines for example.
 _LINES = 40
@@ -105,7 +105,7 @@ def _changes(found: Diff) -> dict[str, object]:
 
 def _table(where: str, rows: Iterable[FolderChanges]) -> str:
     from opendata_pkg.cli.tables import draw_table, human_bytes
-    from opendata_pkg.diff import Kind
+    from opendata_pkg.differences import Kind
 
     rows = tuple(rows)
     kinds = [kind for kind in Kind if any(kind in one.files for one in rows)]

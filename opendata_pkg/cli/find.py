@@ -27,7 +27,7 @@ from opendata_pkg.model import Grade
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opendata_pkg.find import Found
+    from opendata_pkg.finding import Found
     from opendata_pkg.selection import SelectedFile
 
 # `sha256:` and as much of it as people compare.
@@ -50,7 +50,8 @@ def find(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="[BRANCH][@VERSION][:PATH], s3://bucket/prefix, or a snapshot (….parquet)."
+            metavar="DATASET",
+            help="BRANCH or BRANCH@VERSION, with :PATH a part of it; s3://bucket/prefix; or a snapshot (….parquet).",
         ),
     ],
     *,
@@ -58,7 +59,10 @@ def find(
     exclude: ExcludeOption = None,
     larger: LargerOption = None,
     smaller: SmallerOption = None,
-    grade: Annotated[Grade | None, typer.Option("--grade", help="Only files of this grade.")] = None,
+    grade: Annotated[
+        Grade | None,
+        typer.Option("--grade", metavar="GRADE", help="Only fixed, verifiable, versioned or mutable files."),
+    ] = None,
     sort: Annotated[_Sort, typer.Option("--sort", help="By path, or the largest first.")] = _Sort.PATH,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", min=1, help="Print so many at most; all are counted.")
@@ -74,8 +78,8 @@ def find(
     jsonl: JsonLinesOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List files by their paths and sizes: path, size, grade, digest and URL of each; nothing is fetched."""
-    from opendata_pkg import find as finding
+    """List the files of a dataset, bucket or snapshot: size, grade, digest, path, URL; nothing is fetched."""
+    from opendata_pkg import finding
     from opendata_pkg.info import describe_file
     from opendata_pkg.selection import Rules
 

@@ -59,6 +59,13 @@ def hash(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print objects, bytes and time by branch, and read nothing.")
     ] = False,
+    cross_check: Annotated[
+        bool,
+        typer.Option(
+            "--cross-check/--no-cross-check",
+            help="Compare with S3's own checksums and with the ETags of uploads in parts, too: costs processor time.",
+        ),
+    ] = True,
     catalogue: CatalogueOption = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
@@ -99,6 +106,7 @@ def hash(
             jobs=jobs,
             profile=profile,
             algorithm=algorithm.value,
+            cross_check=cross_check,
             reporter=output,
             **globs,
         )
@@ -132,12 +140,20 @@ def _describe(result: HashResult, target: Path) -> str:
     lines = [
         f"read {result.hashed:,} objects, {result.hashed_bytes:,} bytes; known from earlier runs {result.from_cache:,}",
         f"failed {len(result.failed):,}; over the limit {result.skipped:,}",
+        *_describe_checks(result),
         f"snapshot {result.snapshot.id}",
         f"written to {target}",
     ]
     if not result.failed:
         lines.append(f"next: opendata build {target} --store STORE")
     return "\n".join(lines)
+
+
+def _describe_checks(result: HashResult) -> list[str]:
+    kinds = [f"{name} {count:,}" for name, count in result.agreed.items()]
+    if result.untold:
+        kinds.append(f"of parts of unknown size, not compared, {result.untold:,}")
+    return [f"cross-checks that agree: {', '.join(kinds)}"] if kinds else []
 
 
 def _describe_joined(result: JoinResult, target: Path) -> str:
@@ -179,4 +195,6 @@ def _to_document(result: HashResult, target: Path) -> dict[str, object]:
         "skipped": result.skipped,
         "untried": result.untried,
         "failed": [asdict(failure) for failure in result.failed],
+        "agreed": result.agreed,
+        "untold": result.untold,
     }

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.build import build
+from opendata_pkg.cli.cache import cache
 from opendata_pkg.cli.cite import cite
 from opendata_pkg.cli.clone import clone
 from opendata_pkg.cli.demo import demo
@@ -19,17 +20,20 @@ from opendata_pkg.cli.describe import describe
 from opendata_pkg.cli.diff import diff
 from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.fetch import fetch
 from opendata_pkg.cli.find import find
 from opendata_pkg.cli.get import get
 from opendata_pkg.cli.hash import hash
 from opendata_pkg.cli.info import info
 from opendata_pkg.cli.pin import pin
+from opendata_pkg.cli.registry import registry
 from opendata_pkg.cli.release import release
 from opendata_pkg.cli.scan import scan
 from opendata_pkg.cli.sync import sync
 from opendata_pkg.cli.tree import tree
 from opendata_pkg.cli.unpin import unpin
 from opendata_pkg.cli.validate import validate
+from opendata_pkg.cli.verify import verify
 from opendata_pkg.cli.versions import versions
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
@@ -92,8 +96,9 @@ def _opendata(
 
 _COMMANDS = {
     "Look around": (tree, info, versions, find, diff),
+    "Get files": (fetch, registry, cache),
     "Clone": (clone, get),
-    "Pin and cite": (pin, unpin, sync, cite),
+    "Pin and cite": (pin, unpin, sync, verify, cite),
     "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
     "See it all": (demo,),
 }

@@ -62,7 +62,8 @@ SmallerOption = Annotated[
     typer.Option("--smaller", metavar="SIZE", parser=_size, help="Only files smaller than this, such as 20kB."),
 ]
 OfflineOption = Annotated[
-    bool, typer.Option("--offline", help="Use only what was read before; never touch the network.")
+    bool,
+    typer.Option("--offline", envvar="OPENDATA_OFFLINE", help="Use what was read before; never touch the network."),
 ]
 LockOption = Annotated[Path, typer.Option("--lock", metavar="FILE", help="The lock.")]
 EndpointUrlOption = Annotated[
@@ -72,4 +73,8 @@ EndpointUrlOption = Annotated[
 ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", metavar="NAME", help="Sign requests as this AWS profile; by default nothing is signed."),
+]
+MaxSizeOption = Annotated[
+    int | None,
+    typer.Option("--max-size", metavar="SIZE", parser=_size, help="Keep at most this, such as 50GB."),
 ]

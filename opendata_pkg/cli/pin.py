@@ -27,8 +27,8 @@ from opendata_pkg.lock import LOCK_NAME
 from opendata_pkg.text import human_bytes
 
 if TYPE_CHECKING:
-    from opendata_pkg.diff import Diff
-    from opendata_pkg.pin import PinResult
+    from opendata_pkg.differences import Diff
+    from opendata_pkg.pinning import PinResult
 
 _SHOWN_MAX = 20
 
@@ -37,7 +37,8 @@ def pin(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="BRANCH, BRANCH@VERSION or BRANCH@VERSION:PATH, s3://bucket/prefix, or a snapshot."
+            metavar="DATASET",
+            help="BRANCH or BRANCH@VERSION, with :PATH a part of it; s3://bucket/prefix; or a snapshot (….parquet).",
         ),
     ],
     *,
@@ -67,8 +68,8 @@ def pin(
     Files without a digest are fetched and hashed. Says which files the bucket could overwrite.
     """
     from opendata_pkg.cli.reading import rules_of
-    from opendata_pkg.pin import pin as pin_files
-    from opendata_pkg.pin import refuse
+    from opendata_pkg.pinning import pin as pin_files
+    from opendata_pkg.pinning import refuse
 
     out = Output(json=json, quiet=quiet)
 

@@ -14,7 +14,7 @@ from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
-    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.snapshot import SnapshotSummary
 
 
 class VersionsChoice(StrEnum):
@@ -79,15 +79,17 @@ def scan(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """List a bucket, an S3 Inventory, a listing file or a folder into a snapshot."""
+    """List a bucket, an S3 Inventory, a listing file or a folder into a snapshot.
+
+    What is listed of a bucket is kept beside SNAPSHOT (.checkpoint) until it is written: if the scan is interrupted,
+    the same command goes on from there.
+    """
     from opendata_pkg import scan as scanning
-    from opendata_pkg.snapshot import header_path
 
     output = Output(json=json, quiet=quiet)
-    header_path(out)
-    snapshot = scanning.scan(
-        source,
-        prefixes=prefix or (),
+    request = scanning.ScanRequest(
+        source=source,
+        prefixes=tuple(prefix or ()),
         endpoint_url=endpoint_url,
         profile=profile,
         versions=versions.value,
@@ -98,10 +100,9 @@ def scan(
         region=region,
         base_url=base_url,
         jobs=jobs,
-        reporter=output,
     )
-    snapshot.write(out)
-    output.result({"snapshot": str(out), **snapshot.header_document()}, _describe(snapshot, out))
+    summary = scanning.scan_to(out, request, reporter=output)
+    output.result({"snapshot": str(out), **summary.document()}, _describe(summary, out))
 
 
 def _parse_as_of(text: str) -> datetime:
@@ -113,24 +114,20 @@ def _parse_as_of(text: str) -> datetime:
         raise UsageError(f"--as-of: {error}; write it as 2024-05-31T12:00:00Z") from error
 
 
-def _describe(snapshot: Snapshot, out: Path) -> str:
-    import pyarrow.compute as pc
-
-    header, table = snapshot.header, snapshot.table
-    without_digest = pc.coalesce(table["sha256"], table["md5"]).null_count
-    unknown = int(table["size"].null_count)
+def _describe(summary: SnapshotSummary, out: Path) -> str:
+    header, unknown = summary.header, summary.unknown_sizes
     lines = [
-        f"{header.source}: {len(snapshot):,} objects, {snapshot.size_bytes:,} bytes"
+        f"{header.source}: {summary.objects:,} objects, {summary.size_bytes:,} bytes"
         + (f" (and {unknown:,} of unknown size)" if unknown else ""),
     ]
     if header.method == "ListObjectVersions" or header.older_versions or header.delete_markers:
         lines.append(f"older versions {header.older_versions:,}, delete markers {header.delete_markers:,}")
-    lines.append(f"without a digest: {without_digest:,}")
-    lines.append(f"snapshot {snapshot.id}")
+    lines.append(f"without a digest: {summary.without_digest:,}")
+    lines.append(f"snapshot {summary.id}")
     lines.append(f"written to {out}")
     if header.base_url is None:
         lines.append("next: scan again with a public address (see above)")
-    elif without_digest:
+    elif summary.without_digest:
         lines.append(f"next: opendata hash --dry-run {out}")
     else:
         lines.append(f"next: opendata build {out} --store STORE")

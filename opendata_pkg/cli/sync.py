@@ -13,7 +13,7 @@ from opendata_pkg.lock import LOCK_NAME
 from opendata_pkg.text import human_bytes
 
 if TYPE_CHECKING:
-    from opendata_pkg.sync import SyncResult
+    from opendata_pkg.syncing import SyncResult
 
 
 def sync(
@@ -43,7 +43,7 @@ def sync(
     Needs only the lock and the bucket. Removes nothing but what it brought for an earlier lock.
     """
     from opendata_pkg.lock import Lock
-    from opendata_pkg.sync import sync as sync_files
+    from opendata_pkg.syncing import sync as sync_files
 
     out = Output(json=json, quiet=quiet)
     opened = Lock(lock)

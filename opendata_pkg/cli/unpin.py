@@ -20,7 +20,7 @@ def unpin(
     quiet: QuietOption = False,
 ) -> None:
     """Take a selection out of the lock. The next sync removes its files."""
-    from opendata_pkg.pin import unpin as unpin_files
+    from opendata_pkg.pinning import unpin as unpin_files
 
     out = Output(json=json, quiet=quiet)
     result = unpin_files(name, lock=lock)

@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STORE, CLONE, SNAPSHOTS, POOCH = "store", "clone", "snapshots", "pooch"
+LOCK, DATA, PART = "opendata.lock", "data", "part"
 """What is left to look at."""
 HOME, SERVER = "home", "server"
 """What is needed only while the demo runs."""
 
-_MADE = (STORE, CLONE, SNAPSHOTS, POOCH, HOME, SERVER)
+_MADE = (STORE, CLONE, SNAPSHOTS, POOCH, LOCK, DATA, PART, HOME, SERVER)
 _MARKER = ".opendata-demo"
 _MARKER_TEXT = f"Made by `opendata demo`, which replaces {', '.join(_MADE)} here when it is run again.\n"
 

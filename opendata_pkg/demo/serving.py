@@ -14,8 +14,8 @@ from opendata_pkg.catalogue import shipped_catalogue
 from opendata_pkg.checksums import ChecksumCache
 from opendata_pkg.demo.folder import SERVER, STORE, prepare_folder
 from opendata_pkg.demo.samples import fetch_wheels, load_samples
+from opendata_pkg.demo.scene import BUCKET, FIRST, SECOND
 from opendata_pkg.demo.server import S3Server
-from opendata_pkg.demo.story import BUCKET, FIRST, SECOND
 from opendata_pkg.hashing import hash_snapshot
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.release import release

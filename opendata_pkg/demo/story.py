@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.demo.compare import compare_clone
 from opendata_pkg.demo.folder import CLONE, HOME, POOCH, SERVER, SNAPSHOTS, STORE, prepare_folder, remove_made
+from opendata_pkg.demo.readers import look_and_take, pin_and_restore
 from opendata_pkg.demo.samples import IGNORED_PREFIX, WHEELS, Samples, fetch_wheels, load_samples
+from opendata_pkg.demo.scene import BUCKET, CORTEX, DELETED, FIRST, OVERWRITTEN, PATCH_CLAMP, PLAIN, SECOND, Scene
 from opendata_pkg.demo.server import S3Server
 from opendata_pkg.demo.stage import Stage, demo_environment, terminate_as_interrupt
 from opendata_pkg.model import MismatchError, NotFoundError, ObjectKey
@@ -23,17 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-FIRST, SECOND = "2026.1.0", "2026.1.1"
-"""The two versions that the demo releases."""
-
 _ROOT = "."
-BUCKET = "demo-bucket"
-"""Its only bucket."""
 _PROGRAMS = ("git", "git-annex", "datalad")
-
-_CORTEX = "Experimental_Data/Reconstructed_morphologies/Categorized/Neurons/Mouse/Cortex"
-_PATCH_CLAMP = "Experimental_Data/Electrophysiological_recordings/Single-cell_recordings/Others"
-_OVERWRITTEN, _DELETED, _PLAIN = "VISp/Nr5a1_471087815_m.swc", "abf-v2.abf", "VISp/Pvalb_469628681_m.swc"
 
 _IDENTITY = {
     "GIT_AUTHOR_NAME": "A Scientist",
@@ -116,15 +109,6 @@ class Summary:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scene:
-    """What all parts of the story work with."""
-
-    stage: Stage
-    server: S3Server
-    samples: Samples
-
-
 def tell(folder: Path, *, wheels_folder: Path, reporter: Reporter = SILENT) -> Summary:
     """Run the whole demo in `folder`; the sample wheels are kept in `wheels_folder`.
 
@@ -192,6 +176,8 @@ def _all_parts(scene: Scene) -> tuple[Released, ...]:
     _get_old_bytes(scene)
     _judge(scene)
     _fetch_with_pooch(scene)
+    pin_and_restore(scene)
+    look_and_take(scene)
     return first, second
 
 
@@ -286,13 +272,13 @@ def _clone_one_part(scene: Scene) -> None:
     stage.export(_IDENTITY)
     stage.stock("datalad", "clone", str(stage.folder / STORE / "git" / f"{root}.git"), CLONE)
     stage.say("Only the part that is wanted, mouse cortex neurons: names, sizes and digests, no contents yet.")
-    stage.stock("datalad", "-C", CLONE, "get", "-n", _CORTEX)
-    with stage.inside(f"{CLONE}/{_CORTEX}"):
-        stage.stock("git", "annex", "whereis", _PLAIN)
+    stage.stock("datalad", "-C", CLONE, "get", "-n", CORTEX)
+    with stage.inside(f"{CLONE}/{CORTEX}"):
+        stage.stock("git", "annex", "whereis", PLAIN)
         stage.say("git-annex refuses servers on loopback until it is told otherwise; a real bucket needs no such line.")
         stage.stock("git", *_ALLOW_LOOPBACK)
-        stage.stock("datalad", "get", _PLAIN)
-    _check_original(scene, "one neuron, got alone, has its original bytes", _CORTEX, _PLAIN)
+        stage.stock("datalad", "get", PLAIN)
+    _check_original(scene, "one neuron, got alone, has its original bytes", CORTEX, PLAIN)
 
 
 def _get_everything(scene: Scene, state: Mapping[ObjectKey, bytes]) -> None:
@@ -335,14 +321,14 @@ def _update_clone(scene: Scene) -> None:
         stage.stock("datalad", "update", "-r", "--how=ff-only", lines=3)
         stage.stock("git", "log", "--oneline", "--decorate", lines=5)
         stage.stock("git", "diff", "--stat", FIRST, SECOND, lines=5)
-        stage.stock("git", "-C", _CORTEX, "diff", "--stat", FIRST, SECOND)
+        stage.stock("git", "-C", CORTEX, "diff", "--stat", FIRST, SECOND)
     _get_everything(scene, scene.samples.second)
 
 
 def _get_old_bytes(scene: Scene) -> None:
     stage = scene.stage
     stage.title(f"The reader of a paper that cites {FIRST}: the old bytes")
-    for branch, name, what in ((_CORTEX, _OVERWRITTEN, "overwritten"), (_PATCH_CLAMP, _DELETED, "deleted")):
+    for branch, name, what in ((CORTEX, OVERWRITTEN, "overwritten"), (PATCH_CLAMP, DELETED, "deleted")):
         stage.say(f"{name} was {what} in the bucket. Back to {FIRST}, drop the content here, get it from S3 again:")
         with stage.inside(f"{CLONE}/{branch}"):
             stage.stock("git", "checkout", "--quiet", FIRST)
@@ -368,13 +354,13 @@ def _judge(scene: Scene) -> None:
 def _fetch_with_pooch(scene: Scene) -> None:
     stage = scene.stage
     stage.title(f"Without git: one file with plain pooch and the registry of {FIRST}")
-    registry = f"{STORE}/{_datasets(stage, FIRST)[_CORTEX]['artefacts']}registry.txt"
-    words = {"folder": POOCH, "registry": registry, "name": _OVERWRITTEN}
+    registry = f"{STORE}/{_datasets(stage, FIRST)[CORTEX]['artefacts']}registry.txt"
+    words = {"folder": POOCH, "registry": registry, "name": OVERWRITTEN}
     stage.python(_POOCH_SCRIPT.format(**{name: json.dumps(word) for name, word in words.items()}))
     stage.check_bytes(
         f"pooch got the bytes of {FIRST} and checked them against the registry",
-        expected=scene.samples.first[ObjectKey(f"{_CORTEX}/{_OVERWRITTEN}")],
-        path=stage.folder / POOCH / _OVERWRITTEN,
+        expected=scene.samples.first[ObjectKey(f"{CORTEX}/{OVERWRITTEN}")],
+        path=stage.folder / POOCH / OVERWRITTEN,
     )
 
 

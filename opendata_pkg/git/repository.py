@@ -157,6 +157,15 @@ class Repository:
                     "move their work to another repository and set the ref back"
                 )
 
+    def faults(self) -> tuple[str, ...]:
+        """What `git fsck --strict` finds wrong, a line each: every object is read and hashed, every link followed."""
+        command = ["git", "fsck", "--strict", "--no-dangling", "--no-progress"]
+        done = subprocess.run(command, cwd=self.path, capture_output=True, check=False, env=git_environment())
+        if done.returncode == 0:
+            return ()
+        said = (done.stderr + done.stdout).decode(errors="replace").splitlines()
+        return tuple(said) or (f"git fsck ended with {done.returncode} and said nothing",)
+
     def tree_of(self, commit: ObjectId) -> ObjectId:
         """The tree of a commit."""
         return ObjectId(call_git("rev-parse", "--verify", f"{commit}^{{tree}}", cwd=self.path).decode().strip())

@@ -245,7 +245,7 @@ def parse_s3_time(text: str) -> datetime:
         time = datetime.fromisoformat(text)
     except ValueError:
         time = parse_timestamp(text)
-    return time.astimezone(UTC)
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
 
 
 def open_bucket(

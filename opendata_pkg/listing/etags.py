@@ -11,6 +11,7 @@ signature: so an anonymous scan of Amazon's own S3 may believe ETags, and no oth
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -116,7 +117,8 @@ def check_samples(samples: Sequence[S3Object], reader: ObjectReader) -> list[Eta
     checks = []
     for sample in samples:
         try:
-            md5 = Md5(hashlib.md5(b"".join(reader.open(sample).chunks), usedforsecurity=False).hexdigest())
+            with closing(reader.open(sample)) as opened:
+                md5 = Md5(hashlib.md5(b"".join(opened.chunks), usedforsecurity=False).hexdigest())
         except ObjectReadError:
             md5 = None
         checks.append(EtagCheck(key=sample.key, etag=ETag(sample.etag or ""), md5=md5))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import stat
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opendata_pkg.file_digests import digest_file
 from opendata_pkg.model import InputError, NotFoundError, ObjectKey, S3Object, Sha256, SourceError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
@@ -127,24 +126,15 @@ def _is_utf8(name: str) -> bool:
 
 def _hash(key: str, path: Path) -> S3Object:
     try:
-        with path.open("rb") as stream:
-            before = os.fstat(stream.fileno())
-            sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-            after = os.fstat(stream.fileno())
+        found = digest_file(path)
     except OSError as error:
         raise SourceError(f"cannot read {path} ({error.strerror}): check its permissions") from error
-    if _state(before) != _state(after) or not stat.S_ISREG(after.st_mode):
-        raise SourceError(f"{path} changed while it was read: scan again when nothing writes to it")
     return S3Object(
         key=ObjectKey(key),
-        size_bytes=after.st_size,
-        sha256=Sha256(sha256),
-        last_modified=_EPOCH + timedelta(microseconds=after.st_mtime_ns // 1000),
+        size_bytes=found.size_bytes,
+        sha256=Sha256(found.digests["sha256"]),
+        last_modified=_EPOCH + timedelta(microseconds=found.mtime_ns // 1000),
     )
-
-
-def _state(status: os.stat_result) -> tuple[int, int]:
-    return status.st_size, status.st_mtime_ns
 
 
 def _some(names: list[str]) -> str:

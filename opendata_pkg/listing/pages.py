@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
-from opendata_pkg.listing.bucket import NotS3Error, parse_s3_time
+from botocore.exceptions import ClientError
+
+from opendata_pkg.listing.bucket import NotS3Error, error_status, parse_s3_time
+from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -23,35 +26,83 @@ if TYPE_CHECKING:
 
 _ENTRIES = "OpendataEntries"
 _ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVersionsResult"}
+_FIELDS = ("Key", "VersionId", "Size", "ETag", "LastModified", "StorageClass", "IsLatest")
 _ROOT_WITHIN_BYTES = 1000
 _TAGS = {"Contents", "Version", "DeleteMarker"}
-_OK_STATUS = 200
+_OK_STATUS, _BAD_REQUEST, _BROKEN_STATUS = 200, 400, 500
+_BROKEN = b"<Error><Code>IncompleteBody</Code><Message>the connection broke while it was sent</Message></Error>"
+# What a page calls the place where it ends, and how the next one is asked for.
+_MARKERS = {
+    False: {"NextContinuationToken": "ContinuationToken"},
+    True: {"NextKeyMarker": "KeyMarker", "NextVersionIdMarker": "VersionIdMarker"},
+}
+
+
+class BadMarkerError(SourceError):
+    """The server does not go on from where an earlier listing stopped."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Entries in the server's order; with a delimiter, the prefixes up to it; whether no page follows."""
+    """Entries in the server's order; with a delimiter, the prefixes up to it; parameters that ask for the next page.
+
+    `following` is None where no page follows.
+    """
 
     entries: list[Entry]
     folders: tuple[str, ...]
-    is_last: bool
+    following: dict[str, str] | None
+
+    @property
+    def is_last(self) -> bool:
+        """Whether no page follows."""
+        return self.following is None
 
 
-def list_pages(bucket: Bucket, prefix: str, *, with_versions: bool, delimiter: str = "") -> Generator[Page, None, None]:
+def list_pages(
+    bucket: Bucket,
+    prefix: str,
+    *,
+    with_versions: bool,
+    delimiter: str = "",
+    after: dict[str, str] | None = None,
+) -> Generator[Page, None, None]:
     """The pages of everything below a prefix, or of the folder that it is; of a bucket that is watched (`watch`).
 
+    `after` is what a page of the same listing said of what follows it.
+
     Raises:
+        BadMarkerError: the server does not know `after` any more.
         SourceError: as `Bucket.explain` says; after retries with growing delays, also where S3 says SlowDown.
     """
-    operation: Any = "list_object_versions" if with_versions else "list_objects_v2"
+    ask: Any = bucket.client.list_object_versions if with_versions else bucket.client.list_objects_v2
     request = {"Bucket": bucket.name, "Prefix": prefix, **({"Delimiter": delimiter} if delimiter else {})}
-    with bucket.errors_in_words():
-        for page in bucket.client.get_paginator(operation).paginate(**request):
-            yield Page(
-                entries=page.get(_ENTRIES, []),
-                folders=tuple(folder["Prefix"] for folder in page.get("CommonPrefixes", ())),
-                is_last=not page.get("IsTruncated", False),
-            )
+    following, is_first = after, True
+    while is_first or following is not None:
+        with bucket.errors_in_words():
+            try:
+                answer = ask(**request, **(following or {}))
+            except ClientError as error:
+                if is_first and following and error_status(error) == _BAD_REQUEST:
+                    raise BadMarkerError(f"{bucket.where} does not go on after {following} ({error})") from error
+                raise
+        before, following, is_first = following, _following(bucket, answer, with_versions=with_versions), False
+        if following is not None and following == before:
+            raise NotS3Error(bucket.where, f"it lists the page after {following} for ever")
+        yield Page(
+            entries=answer.get(_ENTRIES, []),
+            folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),
+            following=following,
+        )
+
+
+def _following(bucket: Bucket, answer: dict[str, Any], *, with_versions: bool) -> dict[str, str] | None:
+    if not answer.get("IsTruncated", False):
+        return None
+    found = {name: answer[key] for key, name in _MARKERS[with_versions].items() if answer.get(key)}
+    if not found:
+        raise NotS3Error(bucket.where, "it says that a page of its list follows, but not how to ask for it")
+    return found
 
 
 def watch(bucket: Bucket) -> None:
@@ -60,8 +111,9 @@ def watch(bucket: Bucket) -> None:
     check, take = _root_check(bucket), _entry_taker(bucket)
     for operation in _ROOTS:
         events.register(f"response-received.s3.{operation}", check, unique_id=f"opendata-root-{operation}")
-        # First, since botocore's own handler looks through the whole body for an error in it.
-        events.register_first(f"before-parse.s3.{operation}", take, unique_id=f"opendata-entries-{operation}")
+        # With a `*`, since botocore's own handler, which parses the whole body to look for an error in it, is of
+        # `before-parse.s3.*`: what matches by an earlier `*` comes first.
+        events.register_first(f"before-parse.*.{operation}", take, unique_id=f"opendata-entries-{operation}")
 
 
 def _root_check(bucket: Bucket) -> Callable[..., None]:
@@ -83,6 +135,10 @@ def _entry_taker(bucket: Bucket) -> Callable[..., None]:
     def take_entries(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
         if response_dict["status_code"] != _OK_STATUS:
             return
+        if len(response_dict["body"]) < int(response_dict["headers"].get("Content-Length", 0)):
+            # An answer that broke off, which botocore takes for a list of nothing if it did so at once: ask again.
+            response_dict.update(status_code=_BROKEN_STATUS, body=_BROKEN)
+            return
         try:
             # The same parser as botocore's, on the same bytes.
             root = ET.fromstring(response_dict["body"])  # noqa: S314
@@ -103,22 +159,22 @@ def _entry_taker(bucket: Bucket) -> Callable[..., None]:
 
 def _taken_out(root: ET.Element) -> list[Entry]:
     """The entries of a page, which are removed from it. ValueError if one has no key, or a bad size or time."""
-    after_namespace = root.tag.find("}") + 1
-    entries, others, is_encoded = [], [], False
+    namespace = root.tag[: root.tag.find("}") + 1]
+    tags = {namespace + tag: tag for tag in _TAGS}
+    entries: list[ET.Element] = []
+    others: list[ET.Element] = []
     for element in root:
-        tag = element.tag[after_namespace:]
-        if tag in _TAGS:
-            entries.append((tag, {child.tag[after_namespace:]: child.text for child in element}))
-        else:
-            others.append(element)
-            # botocore asks for `encoding-type=url`, since XML cannot hold every key; not every server grants it.
-            is_encoded = is_encoded or (tag == "EncodingType" and element.text == "url")
+        (entries if element.tag in tags else others).append(element)
     root[:] = others
-    return [_entry(tag, fields, is_encoded=is_encoded) for tag, fields in entries]
+    # botocore asks for `encoding-type=url`, since XML cannot hold every key; not every server grants it.
+    is_encoded = any(element.tag == f"{namespace}EncodingType" and element.text == "url" for element in others)
+    names = tuple(namespace + name for name in _FIELDS)
+    return [_entry(tags[element.tag], element, names, is_encoded=is_encoded) for element in entries]
 
 
-def _entry(tag: str, fields: dict[str, str | None], *, is_encoded: bool) -> Entry:
-    key, size, time = fields.get("Key"), fields.get("Size"), fields.get("LastModified")
+def _entry(tag: str, element: ET.Element, names: tuple[str, ...], *, is_encoded: bool) -> Entry:
+    get = {child.tag: child.text for child in element}.get
+    key, version_id, size, etag, time, storage_class, is_latest = map(get, names)
     if not key:
         raise ValueError("it has no key")
     if is_encoded and ("%" in key or "+" in key):
@@ -126,11 +182,11 @@ def _entry(tag: str, fields: dict[str, str | None], *, is_encoded: bool) -> Entr
     is_version = tag != "Contents"
     return (
         key,
-        (fields.get("VersionId") or "null") if is_version else None,
+        (version_id or "null") if is_version else None,
         int(size) if size and tag != "DeleteMarker" else None,
-        (fields.get("ETag") or "").strip('"') or None,
+        (etag or "").strip('"') or None,
         parse_s3_time(time) if time else None,
-        fields.get("StorageClass"),
-        not is_version or fields.get("IsLatest") == "true",
+        storage_class,
+        not is_version or is_latest == "true",
         tag == "DeleteMarker",
     )

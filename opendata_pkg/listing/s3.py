@@ -10,10 +10,18 @@ import pyarrow.compute as pc
 from botocore.exceptions import ClientError
 
 from opendata_pkg.listing.bucket import AccessDeniedError, error_code, error_status
+from opendata_pkg.listing.checkpoint import Checkpoint, remove_checkpoint
 from opendata_pkg.listing.near import near_prefixes
 from opendata_pkg.listing.pages import watch
 from opendata_pkg.listing.spread import list_entries
-from opendata_pkg.listing.versions import ENTRY_SCHEMA, Resolved, resolve_as_of, resolve_current
+from opendata_pkg.listing.versions import (
+    ENTRY_SCHEMA,
+    ChangedWhileListingError,
+    NoHistoryError,
+    Resolved,
+    resolve_as_of,
+    resolve_current,
+)
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import SCHEMA, format_time
@@ -21,6 +29,7 @@ from opendata_pkg.snapshot import SCHEMA, format_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from opendata_pkg.listing.bucket import Bucket
 
@@ -42,10 +51,14 @@ class VersionsNotAllowedError(AccessDeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Listing:
-    """The objects of a bucket as rows in the columns of a snapshot, unsorted, and how they were found."""
+    """The objects of a bucket as rows in the columns of a snapshot, unsorted, and how they were found.
+
+    `started` is when the listing began, where it went on with one that was interrupted.
+    """
 
     table: pa.Table
     method: Literal["ListObjectVersions", "ListObjectsV2"]
+    started: datetime | None = None
     older_versions: int = 0
     delete_markers: int = 0
     unaddressable: int = 0
@@ -59,11 +72,16 @@ def list_bucket(
     versions: Versions = "auto",
     as_of: datetime | None = None,
     jobs: int = 1,
+    checkpoint: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> S3Listing:
     """List the objects whose keys begin with any of `prefixes` (all, if there are none), `jobs` requests at a time.
 
+    Pages are kept in the file `checkpoint` as they come, and a listing that is there already is gone on with. The file
+    stays until `remove_checkpoint`, unless what was listed cannot be used.
+
     Raises:
+        OtherListingError: the checkpoint is of a listing with other options.
         NothingThereError: a prefix has no object; names those that are spelled alike.
         VersionsNotAllowedError: `versions="yes"` or `as_of`, and they may not be listed or read.
         NoHistoryError: `as_of`, and the bucket keeps no versions.
@@ -82,14 +100,31 @@ def list_bucket(
     if versions == "auto" and not with_versions:
         notes.append(f"versions may not be listed by {_who(bucket)}: the current objects were, without version ids")
     reporter.start(f"listing {bucket.where}", unit="objects")
-    entries = list_entries(bucket, without_covered(wanted), with_versions=with_versions, jobs=jobs, reporter=reporter)
+    apart = without_covered(wanted)
+    started = None
+    if checkpoint is None:
+        entries = list_entries(bucket, apart, with_versions=with_versions, jobs=jobs, reporter=reporter)
+    else:
+        options = {"bucket": bucket.where, "prefixes": apart, "versions": with_versions}
+        with Checkpoint.open(checkpoint, options, reporter=reporter) as keeper:
+            started = keeper.started
+            entries = list_entries(
+                bucket, apart, with_versions=with_versions, jobs=jobs, keeper=keeper, reporter=reporter
+            )
     reporter.finish()
-    found = resolve_current(entries) if as_of is None else resolve_as_of(entries, as_of)
-    _check_not_empty(bucket, found.table, wanted, as_of)
+    try:
+        found = resolve_current(entries) if as_of is None else resolve_as_of(entries, as_of)
+        _check_not_empty(bucket, found.table, wanted, as_of)
+    except (ChangedWhileListingError, NoHistoryError, NothingThereError):
+        # Going on would end in the same way.
+        if checkpoint is not None:
+            remove_checkpoint(checkpoint)
+        raise
     table, version_notes = _drop_unreadable_versions(bucket, found.table, as_of) if with_versions else (found.table, ())
     return S3Listing(
         table=_as_snapshot_columns(table),
         method="ListObjectVersions" if with_versions else "ListObjectsV2",
+        started=started,
         older_versions=found.older_versions,
         delete_markers=found.delete_markers,
         unaddressable=found.unaddressable,

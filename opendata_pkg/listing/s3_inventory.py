@@ -5,9 +5,11 @@ What its columns mean is in Amazon S3's user guide ("Amazon S3 Inventory list").
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote_plus
 
@@ -22,9 +24,10 @@ from opendata_pkg.model import NotFoundError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import SCHEMA
+from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
 
     from opendata_pkg.listing.manifest import DataFile, Manifest, Place
 
@@ -44,8 +47,10 @@ _REQUIRED = ("key", "size")
 _VERSIONED = ("version_id", "is_latest", "is_delete_marker")
 # "encrypted by SSE-S3 or plaintext": see etags.py.
 _PLAIN_ETAGS = pa.array(["SSE-S3", "NOT-SSE"])
-# Each file at work is in memory, decompressed.
+# Each file at work is in memory as it is stored, and a piece of it decompressed.
 _READERS = 4
+_BLOCK_BYTES = 8 << 20
+_BATCH_ROWS = 65_536
 
 
 class EmptyInventoryError(NotFoundError):
@@ -54,29 +59,18 @@ class EmptyInventoryError(NotFoundError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InventoryListing:
-    """The current objects of an inventory in the columns of a snapshot, unsorted; `delete_markers` are of all keys."""
+    """What is known of an inventory's current objects beside their rows; `delete_markers` are of all keys."""
 
-    table: pa.Table
     older_versions: int
     delete_markers: int
     etags_are_md5: bool
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """What one data file holds: current objects, how many versions and markers, and the keys that these are of."""
-
-    table: pa.Table
-    older_versions: int
-    delete_markers: int
-    latest_markers: pa.ChunkedArray
-    older_keys: pa.ChunkedArray
-
-
 def read_inventory(
     manifest: Manifest,
     place: Place,
+    rows: SortedRows,
     *,
     prefixes: Sequence[str] = (),
     versions: Literal["auto", "yes", "no"] = "auto",
@@ -84,7 +78,7 @@ def read_inventory(
     jobs: int = _READERS,
     reporter: Reporter = SILENT,
 ) -> InventoryListing:
-    """Read every data file, check its MD5, and take the current objects whose keys begin with any of `prefixes`.
+    """Read every data file, check its MD5, and put current objects whose keys begin with any of `prefixes` in `rows`.
 
     An ETag of 32 hex digits counts as an MD5 where the inventory says that the object is encrypted by SSE-S3 or not at
     all; where it does not say, only with `etag_is_md5`. With `versions="no"` version ids are left out.
@@ -96,31 +90,112 @@ def read_inventory(
         SourceError: the bucket that has the files refused or did not answer.
     """
     _check_columns(manifest, versions)
+    with SortedRows(_KNOWN_SCHEMA, folder=rows.folder) as known:
+        taken = _Taken(manifest, rows, known, prefixes, with_versions=versions != "no", told=etag_is_md5)
 
-    def read(file: DataFile) -> _Part:
-        return _part(manifest, _read_table(manifest, file, place), prefixes, told=etag_is_md5)
+        def read(file: DataFile) -> None:
+            for table in _read_tables(manifest, file, place):
+                taken.add(table)
 
-    reporter.start(f"reading the inventory of {manifest.bucket}", total=len(manifest.files))
-    parts = []
-    with closing(map_unordered(read, manifest.files, jobs=min(jobs, _READERS))) as results:
-        for _, part in results:
-            parts.append(part)
-            reporter.advance()
-    reporter.finish()
-    table = pa.concat_tables([part.table for part in parts]) if parts else SCHEMA.empty_table()
-    for prefix in prefixes or ("",):
-        if not pc.any(pc.starts_with(table["key"], prefix)).as_py():
-            under = f" whose key begins with {prefix!r}" if prefix else ""
-            raise EmptyInventoryError(f"{manifest.where} lists no current object{under}: check what it inventories")
-    if versions == "no":
-        table = _with(table, "version_id", pa.nulls(len(table), pa.string()))
-    return InventoryListing(
-        table=table,
-        older_versions=sum(part.older_versions for part in parts),
-        delete_markers=sum(part.delete_markers for part in parts),
-        etags_are_md5=etag_is_md5 or "encryption_status" in manifest.columns,
-        notes=_notes(manifest, table, parts, told=etag_is_md5),
-    )
+        reporter.start(f"reading the inventory of {manifest.bucket}", total=len(manifest.files))
+        with closing(map_unordered(read, manifest.files, jobs=min(jobs, _READERS))) as results:
+            for _ in results:
+                reporter.advance()
+        reporter.finish()
+        for prefix in prefixes or ("",):
+            if prefix not in taken.found:
+                under = f" whose key begins with {prefix!r}" if prefix else ""
+                raise EmptyInventoryError(f"{manifest.where} lists no current object{under}: check what it inventories")
+        lost = _keys_without_latest(known, rows) if taken.older else (0, "")
+        return InventoryListing(
+            older_versions=taken.older,
+            delete_markers=taken.markers,
+            etags_are_md5=etag_is_md5 or "encryption_status" in manifest.columns,
+            notes=_notes(manifest, taken, lost, told=etag_is_md5),
+        )
+
+
+_KNOWN_SCHEMA = pa.schema([pa.field("key", pa.string()), pa.field("has_latest", pa.bool_())])
+
+
+class _Taken:
+    """The tables of data files, as threads bring them: current objects go to `rows`, the rest is counted.
+
+    `known` gets the keys of other entries and whether they are the latest: that some keys have no latest entry, only
+    all files together tell.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        rows: SortedRows,
+        known: SortedRows,
+        prefixes: Sequence[str],
+        *,
+        with_versions: bool,
+        told: bool,
+    ) -> None:
+        self._manifest, self._rows, self._known, self._prefixes = manifest, rows, known, prefixes
+        self._with_versions, self._told = with_versions, told
+        self._lock = threading.Lock()
+        self.found = set[str]()
+        self.older = self.markers = 0
+        self.has_versions = False
+
+    def add(self, table: pa.Table) -> None:
+        begins = {prefix: pc.starts_with(table["key"], prefix) for prefix in self._prefixes}
+        if begins:
+            table = table.filter(reduce(pc.or_, begins.values()))
+        older = markers = 0
+        if "is_latest" in self._manifest.columns:
+            table, older, markers = self._take_latest(table)
+        rows = _as_snapshot_columns(table, told=self._told)
+        if not self._with_versions:
+            rows = _with(rows, "version_id", pa.nulls(len(rows), pa.string()))
+        found = {prefix for prefix in self._prefixes or ("",) if pc.any(pc.starts_with(rows["key"], prefix)).as_py()}
+        self._rows.add(rows)
+        with self._lock:
+            self.older += older
+            self.markers += markers
+            self.found |= found
+            self.has_versions = self.has_versions or rows["version_id"].null_count < len(rows)
+
+    def _take_latest(self, table: pa.Table) -> tuple[pa.Table, int, int]:
+        is_latest = pc.fill_null(table["is_latest"], fill_value=False)
+        is_marker = pc.fill_null(table["is_delete_marker"], fill_value=False)
+        is_current = pc.and_(is_latest, pc.invert(is_marker))
+        markers = pc.sum(is_marker).as_py() or 0
+        older = len(table) - markers - (pc.sum(is_current).as_py() or 0)
+        if older or markers:
+            others = pc.invert(is_current)
+            keys, has_latest = table["key"].filter(others), is_latest.filter(others)
+            self._known.add(pa.table([keys, has_latest], schema=_KNOWN_SCHEMA))
+            table = table.filter(is_current)
+        # "all versions reports mark any null-versioned objects with empty strings in the version ID field".
+        version_ids = pc.if_else(pc.equal(table["version_id"], ""), None, table["version_id"])
+        return _with(table, "version_id", pc.fill_null(version_ids, "null")), older, markers
+
+
+def _keys_without_latest(known: SortedRows, rows: SortedRows) -> tuple[int, str]:
+    """How many keys have versions and no latest one, and the first of them; `rows` are the latest that are objects."""
+    for batch in rows.batches():
+        has_latest = pa.repeat(pa.scalar(value=True), len(batch))
+        known.add(pa.table([batch["key"], has_latest], schema=_KNOWN_SCHEMA))
+    count, example, open_key, open_has = 0, "", None, True
+    for batch in known.batches():
+        keys = batch.group_by("key", use_threads=False).aggregate([("has_latest", "max")])
+        names, has = keys["key"], keys["has_latest_max"]
+        if open_key is not None and names[0].as_py() == open_key:
+            has = pa.chunked_array([pa.array([open_has or has[0].as_py()]), *has.slice(1).chunks], pa.bool_())
+        elif open_key is not None and not open_has:
+            count, example = count + 1, example or open_key
+        # The last key may go on in the next batch.
+        lost = names.slice(0, len(names) - 1).filter(pc.invert(has.slice(0, len(has) - 1)))
+        count, example = count + len(lost), example or (lost[0].as_py() if len(lost) else "")
+        open_key, open_has = names[-1].as_py(), has[-1].as_py()
+    if open_key is not None and not open_has:
+        count, example = count + 1, example or open_key
+    return count, example
 
 
 def _check_columns(manifest: Manifest, versions: str) -> None:
@@ -143,56 +218,65 @@ def _check_columns(manifest: Manifest, versions: str) -> None:
         )
 
 
-def _read_table(manifest: Manifest, file: DataFile, place: Place) -> pa.Table:
-    """The columns of a data file that mean something here, in the types of `_TYPES`."""
+def _read_tables(manifest: Manifest, file: DataFile, place: Place) -> Iterator[pa.Table]:
+    """The columns of a data file that mean something here, in the types of `_TYPES`, a piece at a time."""
     data = place.read(file)
     check_bytes(manifest, file, data)
     wanted = [name for name in manifest.columns if name in _TYPES]
     try:
-        table = _READ[manifest.file_format](manifest, data, wanted)
-        table = pa.table({name: table[name].cast(_TYPES[name]) for name in wanted})
+        for table in _READ[manifest.file_format](manifest, data, wanted):
+            yield _checked(manifest, file, pa.table({name: table[name].cast(_TYPES[name]) for name in wanted}))
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, KeyError, OSError) as error:
         raise BadInventoryError(
             f"{file.key}: expected {manifest.file_format} with the columns that {manifest.where} states "
             f"({', '.join(manifest.columns)}), but: {error}. Were files of two inventories mixed?"
         ) from error
+
+
+def _checked(manifest: Manifest, file: DataFile, table: pa.Table) -> pa.Table:
     if table["key"].null_count:
         raise BadInventoryError(f"{file.key}: expected a key in each row, {table['key'].null_count} rows have none")
-    if manifest.file_format == "CSV":
-        try:
-            table = _with(table, "key", decode_keys(table["key"]))
-        except UnicodeDecodeError as error:
-            raise BadInventoryError(f"{file.key}: expected URL-encoded UTF-8 keys: {error}") from error
-    return table
+    if manifest.file_format != "CSV":
+        return table
+    try:
+        return _with(table, "key", decode_keys(table["key"]))
+    except UnicodeDecodeError as error:
+        raise BadInventoryError(f"{file.key}: expected URL-encoded UTF-8 keys: {error}") from error
 
 
-def _read_csv(manifest: Manifest, data: pa.Buffer, wanted: list[str]) -> pa.Table:
+def _read_csv(manifest: Manifest, data: pa.Buffer, wanted: list[str]) -> Iterator[pa.Table]:
     # pyarrow.csv would take a file without a header, whose rows all have the number of columns that it is told.
-    with pa.input_stream(pa.BufferReader(data), compression="gzip") as stream:
-        return pa.csv.read_csv(
+    with (
+        pa.input_stream(pa.BufferReader(data), compression="gzip") as stream,
+        pa.csv.open_csv(
             stream,
-            read_options=pa.csv.ReadOptions(column_names=list(manifest.columns)),
+            read_options=pa.csv.ReadOptions(column_names=list(manifest.columns), block_size=_BLOCK_BYTES),
             convert_options=pa.csv.ConvertOptions(
                 column_types={name: _TYPES[name] for name in wanted},
                 include_columns=wanted,
                 null_values=[""],
                 strings_can_be_null=True,
             ),
-        )
+        ) as reader,
+    ):
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
 
 
-def _read_parquet(_: Manifest, data: pa.Buffer, wanted: list[str]) -> pa.Table:
+def _read_parquet(_: Manifest, data: pa.Buffer, wanted: list[str]) -> Iterator[pa.Table]:
     with pq.ParquetFile(pa.BufferReader(data)) as file:
         _check_present(wanted, file.schema_arrow.names)
-        return file.read(columns=wanted)
+        for batch in file.iter_batches(_BATCH_ROWS, columns=wanted):
+            yield pa.Table.from_batches([batch])
 
 
-def _read_orc(_: Manifest, data: pa.Buffer, wanted: list[str]) -> pa.Table:
+def _read_orc(_: Manifest, data: pa.Buffer, wanted: list[str]) -> Iterator[pa.Table]:
     from pyarrow import orc  # noqa: PLC0415 - rarely used, and some builds of Arrow are without it
 
     file = orc.ORCFile(pa.BufferReader(data))
     _check_present(wanted, file.schema.names)
-    return file.read(columns=wanted)
+    for stripe in range(file.nstripes):
+        yield pa.Table.from_batches([file.read_stripe(stripe, columns=wanted)])
 
 
 _READ = {"CSV": _read_csv, "ORC": _read_orc, "Parquet": _read_parquet}
@@ -210,30 +294,6 @@ def decode_keys(keys: pa.ChunkedArray) -> pa.ChunkedArray:
         return keys
     decoded = [unquote_plus(key, errors="strict") for key in keys.filter(is_encoded).to_pylist()]
     return pc.replace_with_mask(keys.combine_chunks(), is_encoded.combine_chunks(), pa.array(decoded, pa.string()))
-
-
-def _part(manifest: Manifest, table: pa.Table, prefixes: Sequence[str], *, told: bool) -> _Part:
-    if prefixes:
-        chosen = pc.starts_with(table["key"], prefixes[0])
-        for prefix in prefixes[1:]:
-            chosen = pc.or_(chosen, pc.starts_with(table["key"], prefix))
-        table = table.filter(chosen)
-    older = markers = 0
-    latest_markers = older_keys = pa.chunked_array([], pa.string())
-    if "is_latest" in manifest.columns:
-        is_latest = pc.fill_null(table["is_latest"], fill_value=False)
-        is_marker = pc.fill_null(table["is_delete_marker"], fill_value=False)
-        is_current = pc.and_(is_latest, pc.invert(is_marker))
-        markers = pc.sum(is_marker).as_py() or 0
-        older = len(table) - markers - (pc.sum(is_current).as_py() or 0)
-        if older or markers:
-            latest_markers = table["key"].filter(pc.and_(is_latest, is_marker))
-            older_keys = table["key"].filter(pc.invert(is_latest))
-            table = table.filter(is_current)
-        # "all versions reports mark any null-versioned objects with empty strings in the version ID field".
-        version_ids = pc.if_else(pc.equal(table["version_id"], ""), None, table["version_id"])
-        table = _with(table, "version_id", pc.fill_null(version_ids, "null"))
-    return _Part(_as_snapshot_columns(table, told=told), older, markers, latest_markers, older_keys)
 
 
 def _as_snapshot_columns(table: pa.Table, *, told: bool) -> pa.Table:
@@ -258,7 +318,7 @@ def _with(table: pa.Table, name: str, values: pa.ChunkedArray | pa.Array) -> pa.
     return table.set_column(index, table.schema.field(index), values)
 
 
-def _notes(manifest: Manifest, table: pa.Table, parts: Sequence[_Part], *, told: bool) -> tuple[str, ...]:
+def _notes(manifest: Manifest, taken: _Taken, lost: tuple[int, str], *, told: bool) -> tuple[str, ...]:
     notes = ["an inventory may lack what was written shortly before it was made"]
     if told:
         notes.append("ETags without `-` were taken as MD5s because --etag-is-md5 says so; no object was read to check")
@@ -268,18 +328,11 @@ def _notes(manifest: Manifest, table: pa.Table, parts: Sequence[_Part], *, told:
         notes.append(
             "ETags were not taken as MD5s: only an inventory that states EncryptionStatus can, or --etag-is-md5"
         )
-    if table["version_id"].null_count == len(table):
+    if not taken.has_versions:
         notes.append("the objects have no version ids: they can be overwritten without a trace")
-    known = pa.chunked_array([*table["key"].chunks, *_chunks(part.latest_markers for part in parts)], pa.string())
-    older = pa.chunked_array(_chunks(part.older_keys for part in parts), pa.string()).unique()
-    lost = older.filter(pc.invert(pc.is_in(older, known)))
-    if len(lost):
+    if lost[0]:
         notes.append(
-            f"{len(lost)} keys have older versions and no latest one in this inventory, such as "
-            f"{lost[0].as_py()!r}: they were left out; the next inventory should have them"
+            f"{lost[0]} keys have older versions and no latest one in this inventory, such as "
+            f"{lost[1]!r}: they were left out; the next inventory should have them"
         )
     return tuple(notes)
-
-
-def _chunks(columns: Iterable[pa.ChunkedArray]) -> list[pa.Array]:
-    return [chunk for column in columns for chunk in column.chunks]

@@ -8,6 +8,7 @@ import re
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -26,6 +27,7 @@ SUFFIXES = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".parquet")
 REQUIRED = ("key", "size")
 COLUMNS = tuple(SCHEMA.names)
 
+_BATCH_ROWS = 20_000
 _SIZE = re.compile(r"[0-9]+")
 # Far above any object, and still a whole number in every JSON reader.
 _MAX_SIZE_BYTES = (1 << 53) - 1
@@ -49,13 +51,13 @@ def is_listing_file(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def read_listing(path: Path, *, reporter: Reporter = SILENT) -> pa.Table:
-    """The rows of a listing file in the columns of a snapshot, in the file's order.
+def read_listing(path: Path, *, reporter: Reporter = SILENT) -> Iterator[pa.Table]:
+    """The rows of a listing file in the columns of a snapshot, in the file's order, some ten thousand at a time.
 
     Columns `key` and `size` must be there; `version_id`, `etag`, `sha256`, `md5`, `last_modified` (ISO 8601 with its
     zone) and `storage_class` may be; others are ignored, and named in a message. An empty value is an unknown one, and
     so is a size beginning with `~`, which is a rounded one. CSV and TSV are UTF-8 (with or without a byte order mark),
-    with LF or CRLF, quoted as RFC 4180 says.
+    with LF or CRLF, quoted as RFC 4180 says. Whether a key stands twice, sorting tells: see `key_stands_twice`.
 
     Raises:
         BadListingError: names the line, what was expected, what was got and what to write instead.
@@ -64,13 +66,29 @@ def read_listing(path: Path, *, reporter: Reporter = SILENT) -> pa.Table:
     """
     if not path.is_file():
         raise NotFoundError(f"there is no listing file {path}: check its name")
-    rows = _parquet_rows(path, reporter) if path.name.lower().endswith(".parquet") else _text_rows(path, reporter)
-    columns = _Columns(path)
-    for line, row in rows:
-        columns.add(line, row)
-    if not columns.lines:
+    count = 0
+    rows = _rows(path, reporter)
+    while taken := list(islice(rows, _BATCH_ROWS)):
+        columns = _Columns(path)
+        for line, row in taken:
+            columns.add(line, row)
+        count += len(taken)
+        reporter.advance(len(taken))
+        yield pa.table([pa.array(columns.values[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+    if not count:
         raise EmptyListingError(f"{path} lists no objects: write one {_unit(path)} an object below its header")
-    return pa.table([pa.array(columns.values[field.name], field.type) for field in SCHEMA], schema=SCHEMA)
+
+
+def key_stands_twice(path: Path, key: str) -> BadListingError:
+    """The error that says in which two lines of a listing file a key stands: what only reading it again can tell."""
+    lines = [line for line, row in _rows(path, SILENT) if row.get("key") == key]
+    first, second = lines[:2]
+    fault = f"expected each key once, but {key!r} already stood in {_unit(path)} {first}: remove one of them"
+    return BadListingError(path, second, fault)
+
+
+def _rows(path: Path, reporter: Reporter) -> Iterator[tuple[int, dict[str, str | None]]]:
+    return _parquet_rows(path, reporter) if path.name.lower().endswith(".parquet") else _text_rows(path, reporter)
 
 
 def _unit(path: Path) -> str:
@@ -79,10 +97,9 @@ def _unit(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Checked values, column by column; `lines` is where each key stood."""
+    """Checked values, column by column."""
 
     path: Path
-    lines: dict[str, int] = field(default_factory=dict)
     values: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
 
     def add(self, line: int, row: dict[str, str | None]) -> None:
@@ -90,11 +107,6 @@ class _Columns:
         key = row.get("key")
         if not key:
             raise BadListingError(self.path, line, "expected a key, got an empty one: write it or remove the line")
-        if (first := self.lines.setdefault(key, line)) != line:
-            fault = (
-                f"expected each key once, but {key!r} already stood in {_unit(self.path)} {first}: remove one of them"
-            )
-            raise BadListingError(self.path, line, fault)
         for name, values in self.values.items():
             text = row.get(name)
             values.append(self._parse(line, name, text) if text else None)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
+import time
 import tracemalloc
+from dataclasses import replace
 
 import pytest
 
-from opendata_pkg.listing import digest
+from opendata_pkg.listing import digest, ranges
+from opendata_pkg.listing import read as reading
 from opendata_pkg.listing.bucket import open_bucket
 from opendata_pkg.listing.digest import DigestConflictError, digest_object
 from opendata_pkg.listing.read import ConnectionLostError, HttpObjectReader, ObjectReadError, S3ObjectReader
@@ -28,32 +32,52 @@ def serve(data=DATA, cuts=(), headers=None):
     left = list(cuts)
 
     def answer(request):
-        start = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        return Answer(206 if start else 200, data[start:], headers or {}, left.pop(0) if left else None)
+        if not (asked := request.headers.get("range")):
+            return Answer(200, data, headers or {}, left.pop(0) if left else None)
+        first, _, last = asked.removeprefix("bytes=").partition("-")
+        start, stop = int(first), int(last) + 1 if last else len(data)
+        place = {"Content-Range": f"bytes {start}-{stop - 1}/{len(data)}"}
+        return Answer(206, data[start:stop], {**place, **(headers or {})}, left.pop(0) if left else None)
 
     return answer
 
 
+_OPENED = []
+
+
+@pytest.fixture(autouse=True)
+def _closed_at_the_end():
+    yield
+    while _OPENED:
+        _OPENED.pop().close()
+
+
 def readers(server):
-    """Both kinds, of the same server."""
-    return {
+    """Every kind, of the same server."""
+    found = {
         "s3": S3ObjectReader(bucket=open_bucket("b", endpoint_url=server.url)),
         "http": HttpObjectReader.create(f"{server.url}/b/", connections=1),
+        "public": HttpObjectReader.create(f"{server.url}/b/", connections=1, is_s3=True),
     }
+    _OPENED.extend(found.values())
+    return found
 
 
-def read(reader, target, counted=None):
+KINDS = ["s3", "http", "public"]
+
+
+def read(reader, target, counted=None, **options):
     """Digest an object as a run does."""
     counted = [] if counted is None else counted
-    return digest_object(reader, target, stopped=threading.Event(), on_chunk=counted.append)
+    return digest_object(reader, target, on_chunk=counted.append, **options).checksum
 
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch):
-    monkeypatch.setattr(digest, "_FIRST_DELAY_S", 0.001)
+    monkeypatch.setattr(reading, "_FIRST_DELAY_S", 0.001)
 
 
-@pytest.mark.parametrize("kind", ["s3", "http"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_object_is_read_to_its_digest(scripted, kind):
     """SHA-256 and size, MD5 only if there is one to check, and every byte is counted."""
     server, counted = scripted(serve()), []
@@ -65,7 +89,7 @@ def test_an_object_is_read_to_its_digest(scripted, kind):
     assert checked.md5 == md5_hex(DATA)
 
 
-@pytest.mark.parametrize("kind", ["s3", "http"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_unknown_size_is_found(scripted, kind):
     """A listing that did not know the size learns it; an empty object is one too."""
     assert read(readers(scripted(serve()))[kind], a_file(size_bytes=None)).size_bytes == len(DATA)
@@ -73,10 +97,11 @@ def test_an_unknown_size_is_found(scripted, kind):
     assert (empty.sha256, empty.size_bytes) == (hashlib.sha256().hexdigest(), 0)
 
 
-def test_s3_is_asked_for_the_recorded_state(scripted):
-    """The version if it is real, else the ETag as a condition; nothing if neither is known."""
+@pytest.mark.parametrize("kind", ["s3", "public"])
+def test_s3_is_asked_for_the_recorded_state(scripted, kind):
+    """The version if it is real, else the ETag as a condition; nothing if neither is known. And for its checksums."""
     server = scripted(serve())
-    reader = readers(server)["s3"]
+    reader = readers(server)[kind]
     for target in (
         a_file(version_id=VersionId("v1"), etag=ETag("e")),
         a_file(version_id=VersionId("null"), etag=ETag("e")),
@@ -85,6 +110,7 @@ def test_s3_is_asked_for_the_recorded_state(scripted):
         read(reader, target)
     asked = [(request.query.get("versionId"), request.headers.get("if-match")) for request in server.requests]
     assert asked == [("v1", None), (None, '"e"'), (None, None)]
+    assert {request.headers["x-amz-checksum-mode"] for request in server.requests} == {"ENABLED"}
 
 
 def test_a_broken_s3_connection_is_resumed(scripted):
@@ -99,22 +125,39 @@ def test_a_broken_s3_connection_is_resumed(scripted):
 
 
 def test_a_broken_http_connection_begins_again(scripted):
-    """A web server need not know ranges: the digest starts over."""
+    """Without an ETag nothing tells whether a range would be of the same bytes: the digest starts over."""
     server = scripted(serve(cuts=[2_500_000]))
     assert read(readers(server)["http"], a_file()).sha256 == hashlib.sha256(DATA).hexdigest()
-    assert len(server.requests) == 2
+    assert [request.headers.get("range") for request in server.requests] == [None, None]
 
 
-@pytest.mark.parametrize("kind", ["s3", "http"])
+@pytest.mark.parametrize("knows_ranges", [True, False])
+@pytest.mark.parametrize("kind", ["http", "public"])
+def test_a_broken_http_connection_goes_on_where_an_etag_allows(scripted, kind, knows_ranges):
+    """If the ETag is still the same; and a server that knows no ranges is read from the beginning."""
+    ranged, plain = serve(cuts=[2_500_000], headers={"ETag": '"e"'}), serve(cuts=[2_500_000])
+
+    def answer(request):
+        return ranged(request) if knows_ranges else plain(replace(request, headers={}))
+
+    server = scripted(answer)
+    assert read(readers(server)[kind], a_file(etag=ETag("e"))).sha256 == hashlib.sha256(DATA).hexdigest()
+    first, second = server.requests
+    assert first.headers.get("range") is None
+    assert second.headers["range"].startswith("bytes=2")
+    assert second.headers["if-range"] == '"e"'
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_connection_that_always_breaks_is_given_up(scripted, kind):
     """After five breaks without getting further."""
     server = scripted(serve(b"x" * 100, cuts=[0] * 99))
-    with pytest.raises(ConnectionLostError, match="the connection broke"):
+    with pytest.raises(ConnectionLostError, match=r"the connection broke|the server stopped 100 bytes before the end"):
         read(readers(server)[kind], a_file(size_bytes=100))
     assert len(server.requests) == 5
 
 
-@pytest.mark.parametrize("kind", ["s3", "http"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_another_size_is_told_before_reading(scripted, kind):
     """The object changed: nothing of it is hashed."""
     counted = []
@@ -123,7 +166,7 @@ def test_another_size_is_told_before_reading(scripted, kind):
     assert counted == []
 
 
-@pytest.mark.parametrize("kind", ["s3", "http"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_another_md5_names_both(scripted, kind):
     """What was recorded and what was read."""
     target = a_file(size_bytes=3, md5=Md5("0" * 32))
@@ -141,7 +184,7 @@ def test_another_md5_names_both(scripted, kind):
         (error(403, "AccessDenied"), "access denied (HTTP 403): it is not public; try --profile"),
     ],
 )
-@pytest.mark.parametrize("kind", ["s3", "http"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_refusals_are_said_in_words(scripted, kind, answer, sentence):
     """Each with what to do next."""
     with pytest.raises(ObjectReadError) as caught:
@@ -150,11 +193,20 @@ def test_refusals_are_said_in_words(scripted, kind, answer, sentence):
     assert caught.value.reason.startswith(sentence)
 
 
-def test_archived_objects_are_told_apart(scripted):
+@pytest.mark.parametrize("kind", ["s3", "public"])
+def test_archived_objects_are_told_apart(scripted, kind):
     """Glacier must be restored first."""
-    reader = readers(scripted(lambda _: error(403, "InvalidObjectState")))["s3"]
+    reader = readers(scripted(lambda _: error(403, "InvalidObjectState")))[kind]
     with pytest.raises(ObjectReadError, match="archived in storage class DEEP_ARCHIVE: its owner must restore it"):
         read(reader, a_file(storage_class="DEEP_ARCHIVE"))
+
+
+@pytest.mark.parametrize(("kind", "sentence"), [("s3", "there is no bucket 'b'"), ("public", "there is no bucket at")])
+def test_a_bucket_that_is_gone_is_told_apart(scripted, kind, sentence):
+    """From an object that is."""
+    reader = readers(scripted(lambda _: error(404, "NoSuchBucket")))[kind]
+    with pytest.raises(ObjectReadError, match=sentence):
+        read(reader, a_file())
 
 
 def test_a_web_server_with_another_etag_has_another_object(scripted):
@@ -178,10 +230,10 @@ def test_reading_ends_when_it_is_stopped(scripted):
     stopped = threading.Event()
     stopped.set()
     with pytest.raises(ObjectReadError, match="interrupted"):
-        digest_object(readers(scripted(serve()))["s3"], a_file(), stopped=stopped, on_chunk=lambda _: None)
+        digest_object(readers(scripted(serve()))["s3"], a_file(), stopped=stopped)
 
 
-@pytest.mark.parametrize("kind", ["s3", "http"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_memory_does_not_grow_with_the_object(scripted, kind):
     """A chunk at a time: 128 MiB are never held."""
     reader = readers(scripted(lambda _: Answer(body=bytes(1 << 20), times=128)))[kind]
@@ -193,3 +245,105 @@ def test_memory_does_not_grow_with_the_object(scripted, kind):
     finally:
         tracemalloc.stop()
     assert peak_bytes < 16 << 20
+
+
+# Cross-checks
+
+
+def checksum_headers(data, algorithm="sha1"):
+    """What S3 says of an object with its bytes."""
+    text = base64.b64encode(hashlib.new(algorithm, data).digest()).decode()
+    return {f"x-amz-checksum-{algorithm}": text, "x-amz-checksum-type": "FULL_OBJECT"}
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("kind", ["s3", "public"])
+def test_a_checksum_of_s3_is_compared(scripted, small_ranges, kind, lanes):
+    """Agreement is counted; a conflict names both; and one can choose not to compare."""
+    right = readers(scripted(serve(headers=checksum_headers(DATA))))[kind]
+    target = a_file(etag=ETag("e"), md5=Md5(md5_hex(DATA)))
+    assert digest_object(right, target, lanes=lanes).agreed == ("MD5", "SHA1")
+    wrong = readers(scripted(serve(headers=checksum_headers(b"other"))))[kind]
+    with pytest.raises(DigestConflictError, match=r"expected the SHA1 d0941e68\w+ that its server states"):
+        digest_object(wrong, target, lanes=lanes)
+    assert digest_object(wrong, target, lanes=lanes, cross_check=False).agreed == ("MD5",)
+
+
+def test_a_checksum_survives_a_broken_connection(scripted):
+    """It comes with the first answer; what follows is a range, which has none."""
+    server = scripted(serve(cuts=[2_500_000], headers=checksum_headers(DATA)))
+    assert digest_object(readers(server)["s3"], a_file(etag=ETag("e"))).agreed == ("SHA1",)
+    assert len(server.requests) == 2
+
+
+# Ranges
+
+
+@pytest.fixture
+def small_ranges(monkeypatch):
+    """Ranges of 100 kB, so that 5 MB are many."""
+    monkeypatch.setattr(ranges, "RANGE_BYTES", 100_000)
+    monkeypatch.setattr(digest, "_RANGED_FROM_BYTES", 1_000_000)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_large_object_is_read_by_several_connections(scripted, small_ranges, kind):
+    """Every byte once and in order, whatever order the ranges come in; broken ones are asked for again."""
+    slow, lock = iter(range(1000)), threading.Lock()
+    inner = serve(cuts=[None, 50_000, None, 0, None])
+
+    def answer(request):
+        with lock:
+            said, number = inner(request), next(slow)
+        time.sleep(0.02 if number % 3 else 0)
+        return said
+
+    server, counted = scripted(answer), []
+    found = read(readers(server)[kind], a_file(etag=ETag("e")), counted, lanes=4)
+    assert found.sha256 == hashlib.sha256(DATA).hexdigest()
+    assert sum(counted) == len(DATA)
+    asked = [request.headers["range"] for request in server.requests if "range" in request.headers]
+    assert len(set(asked)) >= 52
+    assert len(asked) <= 56
+
+
+def test_ranges_are_asked_for_a_window_ahead_only(scripted, small_ranges, monkeypatch):
+    """Two for each connection are in memory, however slow hashing is."""
+    server = scripted(serve())
+    chunks = ranges.read_ahead(
+        readers(server)["s3"], a_file(etag=ETag("e")), len(DATA), lanes=2, stopped=threading.Event()
+    )
+    first = next(chunks)
+    time.sleep(0.5)
+    assert first == DATA[:100_000]
+    assert len(server.requests) == 4
+    chunks.close()
+
+
+def test_an_object_without_a_recorded_state_is_read_in_one(scripted, small_ranges):
+    """Ranges of it might be of different bytes; nor are small ones worth it."""
+    server = scripted(serve())
+    for target in (a_file(), a_file(size_bytes=None, etag=ETag("e"))):
+        read(readers(server)["s3"], target, lanes=4)
+    assert [request.headers.get("range") for request in server.requests] == [None, None]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_without_ranges_is_read_in_one(scripted, small_ranges, kind):
+    """It sends everything whatever it is asked for."""
+    plain = serve()
+    server = scripted(lambda request: plain(replace(request, headers={})))
+    assert read(readers(server)[kind], a_file(etag=ETag("e")), lanes=4).sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_object_that_changes_between_ranges_is_told(scripted, small_ranges, kind):
+    """By its ETag, which each range is asked with."""
+    inner = serve(headers={"ETag": '"e"'})
+
+    def answer(request):
+        is_late = request.headers.get("range", "bytes=0-").split("=")[1].startswith("3")
+        return error(412, "PreconditionFailed") if is_late else inner(request)
+
+    with pytest.raises(ObjectReadError, match="changed since it was listed"):
+        read(readers(scripted(answer))[kind], a_file(etag=ETag("e")), lanes=4)

@@ -95,7 +95,7 @@ class _Reader:
     def open(self, target: S3Object, start: int = 0) -> Opened:
         if target.key == "gone":
             raise ObjectReadError(target.key, "gone")
-        return Opened(chunks=iter([b"by", b"tes"]), start=start, total_bytes=5)
+        return Opened(chunks=iter([b"by", b"tes"]), close=lambda: None, start=start, total_bytes=5)
 
 
 def test_a_sample_that_cannot_be_read_proves_nothing():

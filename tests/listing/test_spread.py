@@ -11,12 +11,14 @@ from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
 import pytest
+from botocore import handlers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.listing.bucket import NotS3Error, open_bucket
 from opendata_pkg.listing.s3 import list_bucket
 from opendata_pkg.listing.versions import ChangedWhileListingError
+from opendata_pkg.model import SourceError
 from opendata_pkg.scan import scan
 from tests.listing.scripted import Answer, ScriptedServer, error
 
@@ -97,7 +99,7 @@ def test_refusals_and_broken_connections_lose_nothing(scripted):
     """503 SlowDown, 500, a connection reset and half a page: each is asked for again, and nothing counts twice."""
     keys = sorted(f"{first}/{number:02d}" for first in "abcd" for number in range(10))
     faults, lock = (
-        iter([error(503, "SlowDown"), error(500, "InternalError"), Answer(body="<ListBuck", cut=3)]),
+        iter([error(503, "SlowDown"), error(500, "InternalError"), *(Answer(body="<List", cut=cut) for cut in (0, 3))]),
         threading.Lock(),
     )
 
@@ -109,6 +111,46 @@ def test_refusals_and_broken_connections_lose_nothing(scripted):
     server = scripted(answer)
     assert sorted(keys_of(server, jobs=4)[0]) == keys
     assert next(faults, None) is None
+
+
+@pytest.mark.parametrize("cut", [0, 10])
+def test_a_page_that_always_breaks_off_is_no_empty_one(scripted, monkeypatch, cut):
+    """Even if it does so before its first byte."""
+    monkeypatch.setattr("opendata_pkg.listing.bucket._ATTEMPTS", 2)
+    page = "<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>"
+    server = scripted(lambda _: Answer(body=page, cut=cut))
+    with pytest.raises(SourceError, match="the connection broke while it was sent"):
+        keys_of(server, jobs=1)
+    assert len(server.requests) == 2
+
+
+def test_a_page_is_parsed_once(scripted, monkeypatch):
+    """botocore, which would parse it twice more, gets to see what is left when the entries are taken out."""
+    seen = []
+    look = handlers._looks_like_special_case_error
+    monkeypatch.setattr(
+        handlers, "_looks_like_special_case_error", lambda status, body: seen.append(body) or look(status, body)
+    )
+    server = scripted(lambda request: listed(["a", "b"], request))
+    assert keys_of(server, jobs=1)[0] == ["a", "b"]
+    assert len(seen) == 1
+    assert b"Contents" not in seen[0]
+
+
+@pytest.mark.parametrize(
+    ("rest", "sentence"),
+    [
+        ("", "it says that a page of its list follows, but not how to ask for it"),
+        ("<NextContinuationToken>x</NextContinuationToken>", "it lists the page after .* for ever"),
+    ],
+)
+def test_a_list_that_does_not_go_on_is_told(scripted, rest, sentence):
+    """A page that says that more follows, and then does not bring it, must not end the list."""
+    page = (
+        f"<ListBucketResult><IsTruncated>true</IsTruncated>{rest}<Contents><Key>a</Key></Contents></ListBucketResult>"
+    )
+    with pytest.raises(NotS3Error, match=sentence):
+        keys_of(scripted(lambda _: Answer(body=page)), jobs=1)
 
 
 def test_a_connection_that_is_reset_is_made_again(scripted):

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendata_pkg.listing.table import BadListingError, EmptyListingError, is_listing_file, read_listing
+from opendata_pkg.listing import table as tables
+from opendata_pkg.listing.table import BadListingError, EmptyListingError, is_listing_file, key_stands_twice
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import Reporter
 
@@ -29,6 +30,15 @@ class Said(Reporter):
 
     def message(self, text):  # noqa: D102
         self.messages.append(text)
+
+
+def read_listing(path, **options):
+    """All rows at once, as a scan finds keys that stand twice."""
+    table = pa.concat_tables(tables.read_listing(path, **options))
+    for key in table["key"].value_counts().to_pylist():
+        if key["counts"] > 1:
+            raise key_stands_twice(path, key["values"])
+    return table
 
 
 def write(folder, text, name="list.csv"):

@@ -11,7 +11,7 @@ import pytest
 
 from opendata_pkg.annex import key_of_link, location_in, location_log_with
 from opendata_pkg.download import WrongBytesError
-from opendata_pkg.get import NotAllGotError, WrongContentError, get
+from opendata_pkg.getting import NotAllGotError, WrongContentError, get
 from opendata_pkg.git.content import AnnexClone, NotACloneError
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.transport import OfflineError, RefusedError

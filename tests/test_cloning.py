@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from opendata_pkg import clone as cloning
-from opendata_pkg.clone import OccupiedError
+from opendata_pkg import cloning
+from opendata_pkg.cloning import OccupiedError
 from opendata_pkg.git.bring import DamagedPackError, NotARepositoryError
 from opendata_pkg.git.person import NEUTRAL_EMAIL
 from opendata_pkg.git.repository import BrokenRepositoryError
@@ -345,7 +345,7 @@ def test_failure_leaves_nothing(store, tmp_path, monkeypatch):
 CHILD = """
 import sys
 from pathlib import Path
-from opendata_pkg import clone as cloning
+from opendata_pkg import cloning
 from opendata_pkg.target import open_target
 
 def slow(clone, files=None):

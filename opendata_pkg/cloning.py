@@ -69,6 +69,12 @@ class CloneResult:
     selected: tuple[str, ...] | None
     elsewhere: int
 
+    @property
+    def wanted(self) -> set[Path] | None:
+        """The selected files as whole paths, as `opendata_pkg.getting.get` takes them; None without rules."""
+        top = self.folder.resolve()
+        return None if self.selected is None else {top / path for path in self.selected}
+
 
 def clone(
     target: Target,

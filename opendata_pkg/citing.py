@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from opendata_pkg.citation import Citation, Covers, Fixity, Over, of_dataset, of_selection
 from opendata_pkg.citation.gather import query_words
 from opendata_pkg.citation.model import fields_of_reference
-from opendata_pkg.model import InputError
+from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import Rules
 from opendata_pkg.target import EVERYTHING, StoreTarget
@@ -27,6 +27,10 @@ class NoReferenceError(InputError):
         super().__init__(
             f"selection {name} of {where} has no reference, only this line: {text!r}; pin it again to have all formats"
         )
+
+
+class NothingPinnedError(NotFoundError):
+    """A lock has no selection."""
 
 
 def cite(target: Target, rules: Rules = EVERYTHING, *, reporter: Reporter = SILENT) -> Citation:
@@ -73,8 +77,11 @@ def cite_lock(lock: Lock) -> tuple[Citation, ...]:
     What was pinned twice, under two names, is cited once.
 
     Raises:
+        NothingPinnedError: the lock is empty.
         NoReferenceError: a selection has no reference.
     """
+    if not lock.selections:
+        raise NothingPinnedError(f"{lock.path} pins nothing: pin something first with opendata pin DATASET")
     found = []
     for name, pinned in lock.selections.items():
         if pinned.reference is None:

@@ -12,14 +12,14 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from opendata_pkg.citation import citation_text
-from opendata_pkg.diff import Kind
+from opendata_pkg.differences import Kind
 from opendata_pkg.filling import NoAddressError, UnreadableFilesError
 from opendata_pkg.lock import Lock, NoLockError
 from opendata_pkg.model import Grade, NotFoundError, UsageError
-from opendata_pkg.pin import NoRoomError, NoSelectionError, PinnedAlreadyError, check_name, pin, unpin
+from opendata_pkg.pinning import NoRoomError, NoSelectionError, PinnedAlreadyError, check_name, pin, unpin
 from opendata_pkg.progress import Reporter
 from opendata_pkg.selection import Rules
-from opendata_pkg.sync import sync
+from opendata_pkg.syncing import sync
 from opendata_pkg.target import open_target
 from tests.core_support import catalogue_of, entry_of, publish, snapshot_of
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.citation import citation_text, reference_of
-from opendata_pkg.diff import Diff, Side, diff_tables
+from opendata_pkg.differences import Diff, Side, diff_tables
 from opendata_pkg.files import write_text
 from opendata_pkg.filling import hash_missing
 from opendata_pkg.lock import LOCK_NAME, Lock

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.copies import Copies, check_folder, digest_of
 from opendata_pkg.model import OpenDataError, UsageError
+from opendata_pkg.parallel import map_unordered
 from opendata_pkg.paths import fold
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.synced import Known, Record, read_record, write_record
@@ -45,8 +46,10 @@ class IncompleteSyncError(OpenDataError):
     def __init__(self, failed: tuple[SyncFailure, ...], files: int) -> None:
         self.failed = failed
         self.exit_status = max(failure.error.exit_status for failure in failed)
-        shown = "".join(f"\n  {failure.error}" for failure in failed[:_SHOWN_MAX])
-        more = f"\n  and {len(failed) - _SHOWN_MAX} more" if len(failed) > _SHOWN_MAX else ""
+        # One folder that cannot be entered is one sentence, however many files belong in it.
+        sentences = list(dict.fromkeys(str(failure.error) for failure in failed))
+        shown = "".join(f"\n  {sentence}" for sentence in sentences[:_SHOWN_MAX])
+        more = f"\n  and {len(sentences) - _SHOWN_MAX} more" if len(sentences) > _SHOWN_MAX else ""
         super().__init__(f"{len(failed)} of {files} files are not there:{shown}{more}")
 
 
@@ -137,12 +140,11 @@ def sync(
 
 
 class Decision(Enum):
-    """What to do about one file of the lock."""
+    """What to do about a file that is there: it is the wanted one, it was brought for an earlier lock, or neither."""
 
-    KEEP = auto()
     ADOPT = auto()
-    BRING = auto()
     REPLACE = auto()
+    REFUSE = auto()
 
 
 class _Run:
@@ -232,44 +234,47 @@ class _Run:
         """Note what is there, and what is missing."""
         self._say_clashes()
         self.reporter.start("looking", total=len(self.wanted))
+        unknown = []
         for place, file in self.wanted.items():
-            self.reporter.advance()
             try:
                 found = self.target.look(place)
-                decision = self._decide(place, file, found)
             except InTheWayError as error:
-                self.known.pop(place, None)
-                self._fail(place, error)
+                self._refuse(place, error)
                 continue
-            if decision is Decision.KEEP:
+            known = self.known.get(place)
+            if found is None:
+                self.missing[place] = False
+            elif known is not None and known.fits(found) and known.digest in file.digests:
                 self.count["kept"] += 1
-            elif decision is Decision.ADOPT and found is not None:
-                brought = bool(self._digests_here(place) & set(file.digests))
-                self._note(place, file, found, "adopted", brought=brought)
             else:
-                self.missing[place] = decision is Decision.REPLACE
+                unknown.append((place, found))
+                continue
+            self.reporter.advance()
+        for (place, found), decision in map_unordered(self._decide, unknown, jobs=min(self.jobs, os.cpu_count() or 1)):
+            self.reporter.advance()
+            if decision is Decision.ADOPT:
+                brought = bool(self._digests_here(place) & set(self.wanted[place].digests))
+                self._note(place, self.wanted[place], found, "adopted", brought=brought)
+            elif decision is Decision.REPLACE:
+                self.missing[place] = True
+            else:
+                self._refuse(place, InTheWayError(place, describe(found)))
 
-    def _decide(self, place: str, file: LockedFile, found: os.stat_result | None) -> Decision:
-        """What to do about one file; it is read only where its stamp says nothing.
+    def _refuse(self, place: str, error: InTheWayError) -> None:
+        self.known.pop(place, None)
+        self._fail(place, error)
 
-        Raises:
-            InTheWayError: something is there that was never brought, or was changed since.
-        """
-        if found is None:
-            return Decision.BRING
+    def _decide(self, item: tuple[str, os.stat_result]) -> Decision:
+        """What to do about a file that is there and whose stamp does not say that it is the wanted one."""
+        place, found = item
+        file, known = self.wanted[place], self.known.get(place)
         if not stat.S_ISREG(found.st_mode):
-            raise InTheWayError(place, describe(found))
-        known = self.known.get(place)
-        stamped = known is not None and known.fits(found)
-        if known is not None and stamped and known.digest in file.digests:
-            return Decision.KEEP
+            return Decision.REFUSE
         if file.size_bytes in {None, found.st_size} and self._hash(place, file.digest) == file.digest:
             return Decision.ADOPT
-        if known is not None and known.brought and stamped:
+        if known is not None and known.brought and known.fits(found):
             return Decision.REPLACE
-        if self._has_digest(place, self._digests_here(place)):
-            return Decision.REPLACE
-        raise InTheWayError(place, describe(found))
+        return Decision.REPLACE if self._has_digest(place, self._digests_here(place)) else Decision.REFUSE
 
     def _note(self, place: str, file: LockedFile, found: os.stat_result, count: str, *, brought: bool = True) -> None:
         """Write down that a file is there, and how it came."""
@@ -281,11 +286,15 @@ class _Run:
 
     def _say_clashes(self) -> None:
         folded: dict[str, str] = {}
-        for place in self.wanted:
-            if (other := folded.setdefault(fold(place), place)) != place:
-                self.reporter.message(
-                    f"{other!r} and {place!r} differ only by case or accents: many file systems can hold just one"
-                )
+        pairs = [
+            (folded[name], place) for place in self.wanted if folded.setdefault(name := fold(place), place) != place
+        ]
+        if pairs:
+            first, second = pairs[0]
+            more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
+            self.reporter.message(
+                f"{first!r} and {second!r}{more} differ only by case or accents: many file systems can hold just one"
+            )
 
     # What is missing.
 

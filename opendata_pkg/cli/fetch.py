@@ -1,0 +1,94 @@
+"""`opendata fetch`: files without git."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from opendata_pkg.cli.options import (
+    CatalogueOption,
+    EndpointUrlOption,
+    ExcludeOption,
+    IncludeOption,
+    JobsOption,
+    JsonOption,
+    LargerOption,
+    OfflineOption,
+    QuietOption,
+    SmallerOption,
+    StoreOption,
+)
+from opendata_pkg.cli.output import Output
+
+if TYPE_CHECKING:
+    from opendata_pkg.fetching import FetchResult
+
+
+def fetch(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET", help="[BRANCH][@VERSION][:PATH] of a store, s3://bucket/prefix or a snapshot."
+        ),
+    ],
+    *,
+    to: Annotated[
+        Path | None,
+        typer.Option("--to", metavar="DIR", help="Put each file here too, at its path relative to the branch."),
+    ] = None,
+    include: IncludeOption = None,
+    exclude: ExcludeOption = None,
+    larger: LargerOption = None,
+    smaller: SmallerOption = None,
+    store: StoreOption = None,
+    catalogue: CatalogueOption = None,
+    endpoint_url: EndpointUrlOption = None,
+    jobs: JobsOption = 16,
+    offline: OfflineOption = False,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Bring files without git, each checked against its digest, and print where they are.
+
+    They are kept in the cache, where plain pooch finds them too; the same command goes on where it was stopped. A file
+    of other content that stands in the way is left alone.
+    """
+    from opendata_pkg.fetching import fetch as fetch_files
+
+    output = Output(json=json, quiet=quiet)
+    result = fetch_files(
+        dataset,
+        include=include or (),
+        exclude=exclude or (),
+        larger=larger,
+        smaller=smaller,
+        store=store,
+        catalogue=catalogue,
+        endpoint_url=endpoint_url,
+        to=to,
+        jobs=jobs,
+        offline=offline,
+        reporter=output,
+    )
+    output.result(_document(result), "".join(f"{path}\n" for path in result.paths.values()) or None)
+    result.check_complete()
+
+
+def _document(result: FetchResult) -> dict[str, Any]:
+    return {
+        "snapshot": result.snapshot,
+        "downloaded": result.downloaded,
+        "downloaded_bytes": result.downloaded_bytes,
+        "files": [
+            {
+                "path": path,
+                "local": str(local),
+                "size": result.got[path].size_bytes,
+                "sha256": result.got[path].sha256,
+            }
+            for path, local in result.paths.items()
+        ],
+        "failed": [{"path": failure.wanted.name, "error": str(failure.error)} for failure in result.failures],
+    }

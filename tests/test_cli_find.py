@@ -1,0 +1,83 @@
+"""`opendata find` and `opendata versions`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.core_support import dataset, digest_of, entry_of, opendata, publish, snapshot_of
+
+ENTRIES = (entry_of("Rat/Cortex/a b.swc", "12", version="v1"), entry_of("Rat/c.txt", "1234"), entry_of("Mouse/d", "1"))
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    """A store with two releases, named by the environment."""
+    publish(tmp_path / "store", "1.0.0", snapshot_of(ENTRIES[1]))
+    publish(tmp_path / "store", "1.1.0", snapshot_of(*ENTRIES))
+    monkeypatch.setenv("OPENDATA_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def test_files_are_listed_with_what_is_known(store):
+    """Size, grade, digest, path, a line each; the totals are no part of the result."""
+    status, text, said = opendata("find", "Rat")
+    assert status == 0
+    assert text == (
+        f"      2 B  fixed       sha256:{digest_of('12')[:12]}  Rat/Cortex/a b.swc\n"
+        f"      4 B  verifiable  sha256:{digest_of('1234')[:12]}  Rat/c.txt\n"
+    )
+    assert said == "2 files, 6 B\n"
+    assert opendata("find", "Rat", "--quiet")[2] == ""
+
+
+def test_rules_grades_order_and_limit(store):
+    """Globs, sizes, a grade; the largest first."""
+    assert opendata("find", ".", "--include", "*.swc", "--format", "paths")[1] == "Rat/Cortex/a b.swc\n"
+    assert opendata("find", ".", "--larger", "1B", "--smaller", "3", "--format", "paths")[1] == "Rat/Cortex/a b.swc\n"
+    assert opendata("find", ".", "--grade", "fixed", "--format", "paths")[1] == "Rat/Cortex/a b.swc\n"
+    _, text, said = opendata("find", ".", "--sort", "size", "--limit", "1", "--format", "paths")
+    assert (text, said) == ("Rat/c.txt\n", "3 files, 7 B; the first 1 are shown\n")
+    assert opendata("find", ".", "--include", "*.h5")[0] == 4
+
+
+def test_urls_can_be_handed_to_other_tools(store):
+    """Encoded, with their versions."""
+    assert opendata("find", "Rat/Cortex", "--format", "urls")[1] == (
+        "http://127.0.0.1:9/bucket/Rat/Cortex/a%20b.swc?versionId=v1\n"
+    )
+
+
+def test_scripts_read_json(store):
+    """One document with the origin, or one file a line."""
+    document = json.loads(opendata("find", "Rat@1.1.0", "--json")[1])
+    lines = [json.loads(line) for line in opendata("find", "Rat@1.1.0", "--jsonl")[1].splitlines()]
+    assert document["found"] == lines
+    assert (document["version"], document["files"], document["bytes"]) == ("1.1.0", 2, 6)
+    assert lines[0]["sha256"] == digest_of("12")
+    assert lines[0]["url"].endswith("a%20b.swc?versionId=v1")
+
+
+def test_versions_of_a_dataset(store):
+    """Newest first for people, oldest first for scripts; as `info` has them."""
+    status, text, _ = opendata("versions", "Rat")
+    commits = [dataset(store, "Rat", version).written.commits.main for version in ("1.0.0", "1.1.0")]
+    assert status == 0
+    assert [line.split() for line in text.splitlines()] == [
+        ["version", "date", "files", "size", "commit"],
+        ["1.1.0", "2024-01-01", "2", "6", "B", commits[1][:12], "new", "commit"],
+        ["1.0.0", "2024-01-01", "1", "4", "B", commits[0][:12], "new", "commit"],
+    ]
+    document = json.loads(opendata("versions", "Rat", "--json")[1])
+    assert [version["commit"] for version in document["versions"]] == commits
+    assert document["versions"] == json.loads(opendata("info", "Rat", "--json")[1])["release"]["versions"]
+    assert [version["version"] for version in json.loads(opendata("versions", "Mouse", "--json")[1])["versions"]] == [
+        "1.1.0"
+    ]
+    assert len(json.loads(opendata("versions", "--json")[1])["versions"]) == 2
+
+
+def test_versions_of_what_is_not_there(store):
+    """Exit status 4."""
+    assert opendata("versions", "Rabbit")[0] == 4
