@@ -71,7 +71,7 @@ def opendata(*words: str, cwd: Path) -> Cost:
     return run([sys.executable, "-m", "opendata_pkg", *words, "--quiet"], cwd)
 
 
-def build_and_release(snapshot: Path, store: Path, version: str, catalogue: Path | None = None) -> Cost:
+def build_and_release(snapshot: Path, store: Path, catalogue: Path | None = None, *, version: str = "1.0.0") -> Cost:
     """Build and release a snapshot into a store."""
     named = ["--catalogue", str(catalogue)] if catalogue else []
     built = opendata("build", str(snapshot), "--store", str(store), *named, cwd=snapshot.parent)
@@ -87,21 +87,25 @@ def scaling(sizes: Sequence[int], folder: Path) -> None:
         full.append(release_snapshot(size, folder, "1.0.0", 0.0))
         line(size, "full", full[-1], full[-1])
         line(size, "nothing changed", release_snapshot(size, folder, "2.0.0", 0.0), full[-1])
-        line(size, "1 % changed, in folders", release_snapshot(size, folder, "3.0.0", _CHANGED), full[-1])
         line(
-            size, "1 % changed, scattered", release_snapshot(size, folder, "4.0.0", _CHANGED, scattered=True), full[-1]
+            size,
+            "1 % changed, in folders",
+            release_snapshot(size, folder, "3.0.0", _CHANGED, in_folders=True),
+            full[-1],
         )
+        release_snapshot(size, folder, "4.0.0", 0.0)
+        line(size, "1 % changed, scattered", release_snapshot(size, folder, "5.0.0", _CHANGED), full[-1])
         shutil.rmtree(store)
     if len(sizes) > 1:
         exponent = math.log(full[-1].seconds / full[0].seconds) / math.log(sizes[-1] / sizes[0])
         print(f"cost grows as objects^{exponent:.2f}")
 
 
-def release_snapshot(size: int, folder: Path, version: str, share: float, *, scattered: bool = False) -> Cost:
+def release_snapshot(size: int, folder: Path, version: str, share: float, *, in_folders: bool = False) -> Cost:
     """Make a snapshot, and release it into the store of that folder."""
     path = folder / "snapshot.parquet"
-    generate_snapshot(size, shipped_catalogue(), changed_share=share, scattered=scattered).write(path)
-    return build_and_release(path, folder / "store", version)
+    generate_snapshot(size, shipped_catalogue(), changed_share=share, in_folders=in_folders).write(path)
+    return build_and_release(path, folder / "store", version=version)
 
 
 def line(size: int, what: str, cost: Cost, full: Cost) -> None:
@@ -128,7 +132,7 @@ def peers(folder: Path) -> None:
     """One dataset by us and by each peer (slow ones on fewer files), and the ratios of their rates."""
     path, catalogue_file, files = one_dataset(_ONE_FILES, folder)
     store = folder / "store-one"
-    cost = build_and_release(path, store, "1.0.0", catalogue_file)
+    cost = build_and_release(path, store, catalogue_file)
     ours = _ONE_FILES / cost.seconds
     print(f"\none dataset of {_ONE_FILES} files")
     print(f"{'opendata build + release':<42} {ours:>9.0f} files/s   {cost.processor:.1f} s of processors")
@@ -176,7 +180,7 @@ def extremes(folder: Path) -> None:
         path = folder / "extreme.parquet"
         generate_named(map(name_of, range(_EXTREME_FILES))).write(path)
         store = folder / f"store-extreme-{number}"
-        cost = build_and_release(path, store, "1.0.0", catalogue_file)
+        cost = build_and_release(path, store, catalogue_file)
         run(["git", "fsck", "--strict"], store / "git" / "bench.git")
         print(f"{what:<34} {cost.seconds:>8.2f} s {cost.megabytes:>8.0f} MB", flush=True)
 
