@@ -71,7 +71,7 @@ def opendata(*words: str, cwd: Path) -> Cost:
     return run([sys.executable, "-m", "opendata_pkg", *words, "--quiet"], cwd)
 
 
-def build_and_release(snapshot: Path, store: Path, catalogue: Path | None = None, *, version: str = "1.0.0") -> Cost:
+def build_and_release(snapshot: Path, store: Path, version: str, catalogue: Path | None = None) -> Cost:
     """Build and release a snapshot into a store."""
     named = ["--catalogue", str(catalogue)] if catalogue else []
     built = opendata("build", str(snapshot), "--store", str(store), *named, cwd=snapshot.parent)
@@ -105,7 +105,7 @@ def release_snapshot(size: int, folder: Path, version: str, share: float, *, in_
     """Make a snapshot, and release it into the store of that folder."""
     path = folder / "snapshot.parquet"
     generate_snapshot(size, shipped_catalogue(), changed_share=share, in_folders=in_folders).write(path)
-    return build_and_release(path, folder / "store", version=version)
+    return build_and_release(path, folder / "store", version)
 
 
 def line(size: int, what: str, cost: Cost, full: Cost) -> None:
@@ -132,7 +132,7 @@ def peers(folder: Path) -> None:
     """One dataset by us and by each peer (slow ones on fewer files), and the ratios of their rates."""
     path, catalogue_file, files = one_dataset(_ONE_FILES, folder)
     store = folder / "store-one"
-    cost = build_and_release(path, store, catalogue_file)
+    cost = build_and_release(path, store, "1.0.0", catalogue_file)
     ours = _ONE_FILES / cost.seconds
     print(f"\none dataset of {_ONE_FILES} files")
     print(f"{'opendata build + release':<42} {ours:>9.0f} files/s   {cost.processor:.1f} s of processors")
@@ -180,7 +180,7 @@ def extremes(folder: Path) -> None:
         path = folder / "extreme.parquet"
         generate_named(map(name_of, range(_EXTREME_FILES))).write(path)
         store = folder / f"store-extreme-{number}"
-        cost = build_and_release(path, store, catalogue_file)
+        cost = build_and_release(path, store, "1.0.0", catalogue_file)
         run(["git", "fsck", "--strict"], store / "git" / "bench.git")
         print(f"{what:<34} {cost.seconds:>8.2f} s {cost.megabytes:>8.0f} MB", flush=True)
 
