@@ -87,7 +87,7 @@ def print_costs(title: str, costs: Mapping[str, Sequence[Cost]]) -> None:
 def clones(files: int, folder: Path, served: str | None, rounds: int) -> None:
     """Whole and sparse clones of one dataset, by path and from nginx."""
     path, catalogue, planned = one_dataset(files, folder)
-    build_and_release(path, folder / "store", catalogue)
+    build_and_release(path, folder / "store", "1.0.0", catalogue)
     inner = planned[files // 3].path.rpartition("/")[0]
     # A folder has 400 files, and its numbers are consecutive: one in four begins alike.
     first = next(file for file in planned if file.path.startswith(f"{inner}/")).path.rpartition("_")[2][:5]
@@ -125,7 +125,7 @@ def contents(folder: Path, served: str, rounds: int) -> None:
     header = SnapshotHeader(source="s3://bucket", method="ListObjectsV2", base_url=f"{served}/bucket/", bucket="bucket")
     Snapshot.from_objects(objects, header).write(folder / "small.parquet")
     (folder / "small.yaml").write_bytes(_ONE_DATASET)
-    build_and_release(folder / "small.parquet", folder / "small", folder / "small.yaml")
+    build_and_release(folder / "small.parquet", folder / "small", "1.0.0", folder / "small.yaml")
     peers = {
         "git annex get -J4": ["git", "annex", "get", "-J4", "--quiet", "."],
         "opendata get": [sys.executable, "-m", "opendata_pkg", "get", "--quiet"],

@@ -66,7 +66,7 @@ def proxy_for(scheme: str, host: str, port: int, proxies: Mapping[str, str]) -> 
 
 
 def tls_context() -> ssl.SSLContext:
-    """How servers are checked: the system's certificates, or those that the environment names instead.
+    """How servers are checked: by the system's certificates, and those that the environment names.
 
     Raises:
         CertificateError: the named certificates cannot be read.
