@@ -1,8 +1,8 @@
 """How fast a snapshot becomes a released store, and how much memory it takes, beside what people use today.
 
-    python benchmarks/build.py [OBJECTS ...] [--no-peers]
+    python benchmarks/build.py [OBJECTS ...] [--no-peers] [--no-extremes]
 
-Each figure is one fresh process, timed from outside. The peers build one dataset of the same kind of files in the same
+Each figure is of fresh processes, timed from outside. The peers build one dataset of the same kind of files in the same
 run: `git fast-import` of identical content, git-annex's batch commands, and DataLad's addurls.
 """
 
@@ -18,9 +18,9 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
-from generate import generate_snapshot
+from generate import generate_named, generate_snapshot
 
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.plan import PlannedFile, make_plans
@@ -30,12 +30,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ONE_DATASET = b'format: 1\nid: bench\ntitle: Benchmark\nepoch: "2024-01-01T00:00:00Z"\n'
-_ANNEX_FILES = 2_000
-_ADDURLS_FILES = 200
+_ONE_FILES = 100_000
+_ANNEX_FILES = 10_000
+_ADDURLS_FILES = 2_000
+_CHANGED = 0.01
+_EXTREME_FILES = 300_000
 
 
-def run(command: Sequence[str], cwd: Path, *, data: bytes | None = None) -> tuple[float, float]:
-    """Run a command to its end; returns (seconds, peak megabytes of its largest process)."""
+class Cost(NamedTuple):
+    """What a command took: seconds by the clock, of processors, and megabytes of its largest process at its peak."""
+
+    seconds: float
+    processor: float
+    megabytes: float
+
+
+def both(first: Cost, second: Cost) -> Cost:
+    """The cost of one command after the other."""
+    megabytes = max(first.megabytes, second.megabytes)
+    return Cost(first.seconds + second.seconds, first.processor + second.processor, megabytes)
+
+
+def run(command: Sequence[str], cwd: Path, *, data: bytes | None = None) -> Cost:
+    """Run a command to its end."""
     with tempfile.TemporaryFile() as stdin:
         stdin.write(data or b"")
         stdin.seek(0)
@@ -46,39 +63,58 @@ def run(command: Sequence[str], cwd: Path, *, data: bytes | None = None) -> tupl
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return seconds, usage.ru_maxrss / 1000
+    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
 
 
-def opendata(*words: str, cwd: Path) -> tuple[float, float]:
+def opendata(*words: str, cwd: Path) -> Cost:
     """One opendata command, as a user starts it."""
     return run([sys.executable, "-m", "opendata_pkg", *words, "--quiet"], cwd)
 
 
-def build_and_release(snapshot: Path, store: Path, catalogue: Path | None = None) -> tuple[float, float]:
-    """Build and release a snapshot into a new store; (seconds, peak megabytes)."""
+def build_and_release(snapshot: Path, store: Path, version: str, catalogue: Path | None = None) -> Cost:
+    """Build and release a snapshot into a store."""
     named = ["--catalogue", str(catalogue)] if catalogue else []
     built = opendata("build", str(snapshot), "--store", str(store), *named, cwd=snapshot.parent)
-    released = opendata("release", "1.0.0", "--store", str(store), cwd=snapshot.parent)
-    return built[0] + released[0], max(built[1], released[1])
+    return both(built, opendata("release", version, "--store", str(store), cwd=snapshot.parent))
 
 
 def scaling(sizes: Sequence[int], folder: Path) -> None:
-    """The whole catalogue at several sizes, and the exponent of the cost between the first and the last."""
-    times: list[float] = []
-    catalogue = shipped_catalogue()
-    print(f"{'objects':>10} {'seconds':>9} {'files/s':>9} {'peak MB':>9} {'store MB':>9}")
+    """The whole catalogue at several sizes: from nothing, and after a release of which nothing or little changed."""
+    full: list[Cost] = []
+    print(f"{'objects':>10} {'what':<24} {'seconds':>8} {'cpu s':>8} {'of full':>8} {'files/s':>8} {'peak MB':>8}")
     for size in sizes:
-        path = folder / f"{size}.parquet"
-        generate_snapshot(size, catalogue).write(path)
-        store = folder / f"store-{size}"
-        seconds, megabytes = build_and_release(path, store)
-        times.append(seconds)
-        stored = sum(file.stat().st_size for file in store.rglob("*") if file.is_file()) / 1e6
-        print(f"{size:>10} {seconds:>9.2f} {size / seconds:>9.0f} {megabytes:>9.0f} {stored:>9.1f}")
+        store = folder / "store"
+        full.append(release_snapshot(size, folder, "1.0.0", 0.0))
+        line(size, "full", full[-1], full[-1])
+        line(size, "nothing changed", release_snapshot(size, folder, "2.0.0", 0.0), full[-1])
+        line(
+            size,
+            "1 % changed, in folders",
+            release_snapshot(size, folder, "3.0.0", _CHANGED, in_folders=True),
+            full[-1],
+        )
+        release_snapshot(size, folder, "4.0.0", 0.0)
+        line(size, "1 % changed, scattered", release_snapshot(size, folder, "5.0.0", _CHANGED), full[-1])
         shutil.rmtree(store)
     if len(sizes) > 1:
-        exponent = math.log(times[-1] / times[0]) / math.log(sizes[-1] / sizes[0])
+        exponent = math.log(full[-1].seconds / full[0].seconds) / math.log(sizes[-1] / sizes[0])
         print(f"cost grows as objects^{exponent:.2f}")
+
+
+def release_snapshot(size: int, folder: Path, version: str, share: float, *, in_folders: bool = False) -> Cost:
+    """Make a snapshot, and release it into the store of that folder."""
+    path = folder / "snapshot.parquet"
+    generate_snapshot(size, shipped_catalogue(), changed_share=share, in_folders=in_folders).write(path)
+    return build_and_release(path, folder / "store", version)
+
+
+def line(size: int, what: str, cost: Cost, full: Cost) -> None:
+    """One line of the table of sizes."""
+    print(
+        f"{size:>10} {what:<24} {cost.seconds:>8.2f} {cost.processor:>8.2f} {cost.seconds / full.seconds:>8.1%} "
+        f"{size / cost.seconds:>8.0f} {cost.megabytes:>8.0f}",
+        flush=True,
+    )
 
 
 def one_dataset(size: int, folder: Path) -> tuple[Path, Path, list[PlannedFile]]:
@@ -92,26 +128,61 @@ def one_dataset(size: int, folder: Path) -> tuple[Path, Path, list[PlannedFile]]
     return path, catalogue_file, list(plans.by_branch[""].files())
 
 
-def peers(size: int, folder: Path) -> None:
-    """One dataset of `size` files by us and by each peer (some on fewer files), and the ratio of their rates."""
-    path, catalogue_file, files = one_dataset(size, folder)
+def peers(folder: Path) -> None:
+    """One dataset by us and by each peer (slow ones on fewer files), and the ratios of their rates."""
+    path, catalogue_file, files = one_dataset(_ONE_FILES, folder)
     store = folder / "store-one"
-    seconds, _ = build_and_release(path, store, catalogue_file)
-    ours = size / seconds
-    print(f"\none dataset of {size} files")
-    print(f"{'opendata build + release':<42} {ours:>9.0f} files/s")
+    cost = build_and_release(path, store, "1.0.0", catalogue_file)
+    ours = _ONE_FILES / cost.seconds
+    print(f"\none dataset of {_ONE_FILES} files")
+    print(f"{'opendata build + release':<42} {ours:>9.0f} files/s   {cost.processor:.1f} s of processors")
+    repository = store / "git" / "bench.git"
     exported = subprocess.run(
         ["git", "fast-export", "--signed-tags=strip", "refs/heads/main", "refs/heads/git-annex"],
-        cwd=store / "git" / "bench.git",
+        cwd=repository,
         check=True,
         capture_output=True,
     ).stdout
     imported = folder / "imported.git"
     run(["git", "init", "--bare", "--quiet", str(imported)], folder)
-    seconds, _ = run(["git", "fast-import", "--quiet"], imported, data=exported)
-    report("git fast-import of identical content", size / seconds, ours)
+    cost = run(["git", "fast-import", "--quiet"], imported, data=exported)
+    report("git fast-import of identical content", _ONE_FILES / cost.seconds, ours)
+    before = pack_bytes(repository)
+    for what, command in (("git gc", ["gc", "--quiet"]), ("git repack -adF", ["repack", "-adFq"])):
+        run(["git", *command], repository)
+        after = pack_bytes(repository)
+        print(
+            f"{'packs, against what ' + what + ' makes of them':<42} {before / 1e6:>9.1f} MB   {before / after:.2f} x"
+        )
     report(f"git annex fromkey + registerurl ({_ANNEX_FILES})", by_annex_batch(files[:_ANNEX_FILES], folder), ours)
     report(f"datalad addurls, keys known ({_ADDURLS_FILES})", by_addurls(files[:_ADDURLS_FILES], folder), ours)
+
+
+def pack_bytes(repository: Path) -> int:
+    """The bytes of a repository's packs and their indexes, without what git adds to speed readers up."""
+    packs = (repository / "objects" / "pack").iterdir()
+    return sum(file.stat().st_size for file in packs if file.suffix in {".pack", ".idx"})
+
+
+def extremes(folder: Path) -> None:
+    """Names that are long, deep or many in one folder: they take no longer, and git finds no fault."""
+    print()
+    catalogue_file = folder / "one.yaml"
+    catalogue_file.write_bytes(_ONE_DATASET)
+    shapes = {
+        f"{_EXTREME_FILES} files in one folder": lambda n: f"flat/{n:06d}.swc",
+        f"{_EXTREME_FILES} files, 60 levels deep": lambda n: (
+            f"{'/'.join(f'{n % 7}{level}' for level in range(60))}/{n}"
+        ),
+        f"{_EXTREME_FILES} files, names of 255 bytes": lambda n: f"{n % 100}/{n:0255d}",
+    }
+    for number, (what, name_of) in enumerate(shapes.items()):
+        path = folder / "extreme.parquet"
+        generate_named(map(name_of, range(_EXTREME_FILES))).write(path)
+        store = folder / f"store-extreme-{number}"
+        cost = build_and_release(path, store, "1.0.0", catalogue_file)
+        run(["git", "fsck", "--strict"], store / "git" / "bench.git")
+        print(f"{what:<34} {cost.seconds:>8.2f} s {cost.megabytes:>8.0f} MB", flush=True)
 
 
 def report(name: str, rate: float, ours: float) -> None:
@@ -150,8 +221,9 @@ def by_addurls(files: Sequence[PlannedFile], folder: Path) -> float:
 def main() -> None:
     """Print all figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("objects", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("objects", type=int, nargs="*", default=[10_000, 100_000, 1_000_000])
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("--no-extremes", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="opendata-bench-") as name:
         folder = Path(name)
@@ -161,8 +233,10 @@ def main() -> None:
         bin_folder = str(Path(sys.executable).parent)
         os.environ.update(identity, HOME=name, PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
         scaling(options.objects, folder)
+        if not options.no_extremes:
+            extremes(folder)
         if not options.no_peers:
-            peers(10_000, folder)
+            peers(folder)
 
 
 if __name__ == "__main__":

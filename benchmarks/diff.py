@@ -66,11 +66,11 @@ def main() -> None:
                 snapshot.write(path)
                 write_list(snapshot, Path(listing))
             del snapshot
-            seconds, peak = opendata("diff", *map(str, snapshots), cwd=folder)
+            seconds, _, peak = opendata("diff", *map(str, snapshots), cwd=folder)
             gnu = seconds_of("diff", *lists)
             dictionaries = seconds_of(sys.executable, "-c", _DICTIONARIES, *lists)
             rules = ("--include", "*.swc", "--exclude", "batch_00001/", "--larger", "1MB")
-            found, found_peak = opendata("find", str(snapshots[0]), *rules, cwd=folder)
+            found, _, found_peak = opendata("find", str(snapshots[0]), *rules, cwd=folder)
             times.append(seconds)
             print(
                 f"{size:>10} {seconds:>8.2f} {peak:>8.0f} {gnu / seconds:>7.2f} x {dictionaries / seconds:>6.2f} x "

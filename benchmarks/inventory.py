@@ -149,7 +149,7 @@ def main() -> None:
                     "--out",
                     str(folder / "s.parquet"),
                 )
-                seconds, peak = opendata(*words, cwd=folder)
+                seconds, _, peak = opendata(*words, cwd=folder)
                 times[name].append(seconds)
                 print(f"{size:>10} {name:>8} {megabytes:>8.1f} {seconds:>8.2f} {peak:>8.0f}", flush=True)
             shutil.rmtree(folder)

@@ -11,6 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opendata_pkg.arrays import joined
 from opendata_pkg.model import AnnexKey, InputError, Md5, S3Object, Sha256
 
 if TYPE_CHECKING:
@@ -37,6 +41,8 @@ _ALGORITHMS = {
 # Annex.Locations.hashDirMixed: 5-bit groups of a word index this alphabet, which has no vowels that could spell words.
 _MIXED = "0123456789zqjxkmvwgpfZQJXKMVWGPF"
 
+# "Its 6-bit groups' low 5 bits index the alphabet, characters paired 2 and 2 with each pair swapped": by 12 bits.
+_PAIRS = [(_MIXED[bits >> 6 & 31] + _MIXED[bits & 31]).encode() for bits in range(1 << 12)]
 _KEY_CHARACTERS = {"%": "/", "&c": ":", "&s": "%", "&a": "&"}
 _ESCAPED = re.compile("|".join(_KEY_CHARACTERS))
 # "BACKEND-sNNNN-mNNNN-SNNNN-CNNNN--NAME": all fields but backend and name may be left out (doc/internals/key_format).
@@ -110,12 +116,57 @@ def _sha256_key(entry: S3Object) -> AnnexKey | None:
     return AnnexKey(f"SHA256E{size}--{entry.sha256}{extension_of(entry.key)}")
 
 
+def digest_keys(batch: pa.RecordBatch) -> pa.Array:
+    """`key_of` of every row of a snapshot, in bulk; null where neither SHA-256 nor MD5 is known.
+
+    A name has few extensions, whatever is before its first dot: each is looked at once.
+    """
+    tails = pc.replace_substring_regex(batch["key"], r"(?s)^(?:.*/)?\.*[^./]*", "").dictionary_encode()
+    known = pa.array([extension_of("a" + tail) for tail in tails.dictionary.to_pylist()], pa.string())
+    sizes = pc.fill_null(joined("-s", batch["size"].cast(pa.string())), "")
+    extensions = known.take(tails.indices)
+    return pc.coalesce(
+        joined("SHA256E", sizes, "--", batch["sha256"], extensions),
+        joined("MD5E", sizes, "--", batch["md5"], extensions),
+    )
+
+
 def _url_name(url: str) -> str:
     """The name part of a URL key, as `git annex addurl` makes it (Backend.Utilities.genKeyName)."""
     name = "".join(c if c in _NAME_SAFE else ",," if c == "," else f",{ord(c)}" for c in url)
     if len(url.encode()) <= _MAX_NAME_BYTES:
         return name
     return f"{name[:_CUT_NAME_BYTES]}-{hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()}"
+
+
+def symlink_targets(paths: pa.Array, keys: pa.Array) -> list[bytes]:
+    """`symlink_target` of every key, each for the file at its path."""
+    depths = pc.count_substring(paths, "/").to_pylist()
+    pairs, ups = _PAIRS, [b"../" * depth for depth in range(max(depths, default=0) + 1)]
+    targets = []
+    for depth, key, file in zip(depths, keys.cast(pa.binary()).to_pylist(), _files_of(keys), strict=True):
+        word = int.from_bytes(hashlib.md5(key, usedforsecurity=False).digest()[:3], "little")
+        folder = b"%s/%s" % (pairs[word & 0xFFF], pairs[word >> 12])
+        targets.append(b"%s.git/annex/objects/%s/%s/%s" % (ups[depth], folder, file, file))
+    return targets
+
+
+def log_stems(keys: pa.Array) -> list[bytes]:
+    """`log_stem` of every key."""
+    stems = []
+    for key, file in zip(keys.cast(pa.binary()).to_pylist(), _files_of(keys), strict=True):
+        digest = hashlib.md5(key, usedforsecurity=False).hexdigest().encode()
+        stems.append(b"%s/%s/%s" % (digest[:3], digest[3:6], file))
+    return stems
+
+
+def _files_of(keys: pa.Array) -> list[bytes]:
+    """The keys as one path component each: `_KEY_FILE` in an order in which no replacement is replaced again."""
+    if pc.any(pc.match_substring_regex(keys, "[&%:/]")).as_py():
+        for sign, name in (("&", "&a"), ("%", "&s"), (":", "&c"), ("/", "%")):
+            keys = pc.replace_substring(keys, sign, name)
+    files: list[bytes] = keys.cast(pa.binary()).to_pylist()
+    return files
 
 
 def symlink_target(key: AnnexKey, depth: int) -> str:
@@ -216,15 +267,34 @@ def log_stem(key: AnnexKey) -> str:
 
 
 def _hash_dir_mixed(key: AnnexKey) -> str:
-    word = int.from_bytes(hashlib.md5(key.encode(), usedforsecurity=False).digest()[:4], "little")
-    # "its 6-bit groups' low 5 bits index the alphabet, characters paired 2 and 2 with each pair swapped"
-    a, b, c, d = (_MIXED[word >> shift & 31] for shift in (0, 6, 12, 18))
-    return f"{b}{a}/{d}{c}"
+    word = int.from_bytes(hashlib.md5(key.encode(), usedforsecurity=False).digest()[:3], "little")
+    return f"{_PAIRS[word & 0xFFF].decode()}/{_PAIRS[word >> 12].decode()}"
 
 
 def location_log(time: int, *, present: bool) -> bytes:
     """The location log of a key that only the web has, or had: `TIMESTAMPs 1 UUID`."""
     return f"{time}s {int(present)} {WEB_UUID}\n".encode()
+
+
+def location_in(log: bytes, uuid: bytes) -> tuple[float, bool] | None:
+    """When a location log last says of a repository whether it has the content, and what; None: it does not."""
+    newest: tuple[float, bool] | None = None
+    for line in log.splitlines():
+        time, status, place = line.split(b" ", 2)
+        if place == uuid:
+            state = (float(time.removesuffix(b"s")), status == b"1")
+            newest = state if newest is None else max(newest, state)
+    return newest
+
+
+def location_log_with(log: bytes, uuid: bytes, time: float) -> bytes:
+    """A location log that says, from `time` (seconds) or later on, that a repository has the content."""
+    before = location_in(log, uuid)
+    if before is not None:
+        # Of two lines the newest counts, whatever the clocks of machines say.
+        time = max(time, before[0] + 1)
+    kept = [line for line in log.splitlines() if line.split(b" ", 2)[2] != uuid]
+    return b"".join(line + b"\n" for line in [*kept, b"%.6fs 1 %s" % (time, uuid)])
 
 
 def web_log(lines: Iterable[tuple[str, int, bool]]) -> bytes:

@@ -101,6 +101,31 @@ class RowChanges:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """The rows of two tables that are not the same in both: `gone` from the one before, `new` in the one after."""
+
+    gone: pa.Table
+    new: pa.Table
+    counts: ChangeCounts
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(len(self.gone) or len(self.new))
+
+
+def difference(before: pa.Table, after: pa.Table) -> Difference:
+    """What is new and gone between two tables, as `compare_rows` takes them; a row that changed is both."""
+    rows = compare_rows(before, after)
+    gone = pa.concat_arrays([rows.removed, rows.changed[0], rows.regraded[0]])
+    new = pa.concat_arrays([rows.added, rows.changed[1], rows.regraded[1]])
+    return Difference(
+        gone=before.take(gone.sort()).combine_chunks(),
+        new=after.take(new.sort()).combine_chunks(),
+        counts=rows.counts(),
+    )
+
+
 def compare_rows(before: pa.Table, after: pa.Table, *, by: str = "key") -> RowChanges:
     """`compare` on all rows of two tables that are the same in the column `by`; no object becomes one of Python's.
 

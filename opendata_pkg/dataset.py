@@ -7,35 +7,43 @@ user or order of a dictionary. Objects go to an `ObjectWriter` in one pass over 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg import annex, descriptor
-from opendata_pkg.changes import Change, compare
+from opendata_pkg.arrays import bytes_of
 from opendata_pkg.citation import of_tree, to_cff
-from opendata_pkg.files import write_bytes, write_text
+from opendata_pkg.files import replacing, write_bytes
+from opendata_pkg.git import deflate
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
+from opendata_pkg.git.trees import Edit, edit_tree
 from opendata_pkg.inventory import ContentDigest, InventoryWriter, Shard, Totals, content_digest, totals_of
-from opendata_pkg.model import AnnexKey, ObjectId, ObjectKey, S3Object, is_real_version
+from opendata_pkg.logs import LogsMaker, OldLog, write_log_tree
 from opendata_pkg.paths import fold
+from opendata_pkg.plan import annex_keys
 from opendata_pkg.readme import dataset_readme
-from opendata_pkg.registry import registry_line
-from opendata_pkg.urls import NotAnObjectUrlError, parse_object_url
-from opendata_pkg.weblogs import Candidate, next_web_log
+from opendata_pkg.registry import registry_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from opendata_pkg.catalogue import Branch
+    from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
-    from opendata_pkg.git.repository import Repository
-    from opendata_pkg.plan import Plan, PlannedFile
+    from opendata_pkg.git.repository import ObjectReader, Repository
+    from opendata_pkg.model import ObjectId, ObjectKey, S3Object
+    from opendata_pkg.plan import Plan
 
 MAIN_MESSAGE = "State of the branch in its bucket"
 ANNEX_MESSAGE = "update"
+
+# What `_add_metadata` may put at the top of a tree, and where all is ours.
+_OUR_TEXTS = ("datapackage.json", "README.md", "CITATION.cff", ".gitattributes", ".gitmodules")
+_OUR_FOLDERS = (b"_opendata/", b"_opendata/files/", b".datalad/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,46 +77,86 @@ class Written:
     borrowed: int
 
 
-def write_dataset(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """A dataset in the last release.
+
+    `difference` is what is new or gone since, where nothing else decides paths and logs; None: all is to be looked at.
+    """
+
+    commits: Commits
+    difference: Difference | None
+
+
+def write_files(
     plan: Plan,
     *,
     children: Sequence[Child],
-    before: Commits | None,
-    epoch: int,
-    repository: Repository,
+    past: Past | None,
+    time: int,
+    reader: ObjectReader | None,
+    writer: ObjectWriter,
     staging: Path,
-    current: Callable[[ObjectKey], S3Object | None],
-    released: Callable[[ObjectKey], S3Object | None],
-) -> Written:
-    """Write one dataset's objects; what did not change keeps its commit.
+) -> tuple[ObjectId, Totals, ContentDigest]:
+    """Write the tree of a dataset and its commit, the one before if nothing changed; returns it, totals and digest.
 
     Args:
         plan: the dataset's files.
         children: its subdatasets, already written.
-        before: its commits in the last release, None if it had none.
-        epoch: the time of a dataset that has no dates at all (seconds, UTC).
-        repository: where the objects go; its refs are left alone.
-        staging: a folder for what the release will publish: inventory, registry, descriptor.
-        current: the snapshot's object of a key, whichever dataset holds it.
-        released: the same of the last release's snapshot; None for every key if there was none.
+        past: the dataset in the last release, None if it had none.
+        time: of the commit, in seconds (UTC): `commit_time`.
+        reader: gives older objects; None if there is no past.
+        writer: takes the new ones.
+        staging: a folder for what the release will publish: inventory, registry, descriptor; yet to be synced.
     """
-    time = commit_time(plan, children, before, epoch)
-    with repository.writer() as writer:
-        files = _FilesWriter(writer, staging)
-        for file in plan.files():
-            files.add(file)
-        files.finish()
-        totals, digest = totals_of(plan.table), content_digest(plan.table, plan.branch.prefix)
-        _add_metadata(files, plan, children, totals, digest, staging)
+    files = _FilesWriter(writer, staging)
+    files.write(plan, None if past is None else past.difference)
+    totals, digest = totals_of(plan.table), content_digest(plan.table, plan.branch.prefix)
+    _add_metadata(files, plan, children, totals, digest, staging)
+    if past is None or reader is None:
+        return _commit(writer, write_tree(writer, sorted(files.entries)), None, time, MAIN_MESSAGE), totals, digest
+    old = reader.tree_of(past.commits.main)
+    if past.difference is None:
         tree = write_tree(writer, sorted(files.entries))
-        logs = _LogsWriter(plan, time, current, released, writer)
-        annex_tree = logs.write(files.candidates, repository, before)
-        main = _commit(writer, repository, tree, None if before is None else before.main, time, MAIN_MESSAGE)
-        annexed = _commit(writer, repository, annex_tree, None if before is None else before.annex, time, ANNEX_MESSAGE)
-    commits = Commits(main=main, annex=annexed, time=time)
-    if before is not None and (main, annexed) == (before.main, before.annex):
-        commits = before
-    return Written(commits=commits, totals=totals, digest=digest, borrowed=logs.borrowed)
+    else:
+        # What was ours and is set no more: the shards and settings, and texts for which there is no reason now.
+        stale = [Edit(name.encode(), FILE, None) for name in _OUR_TEXTS]
+        gone = plan.naming.paths_of(past.difference.gone["key"].combine_chunks()).cast(pa.binary()).to_pylist()
+        edits = [*stale, *(Edit(path, SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
+        tree = edit_tree(reader.read, writer, old, edits, anew=_OUR_FOLDERS)
+    if tree == old:
+        return past.commits.main, totals, digest
+    return _commit(writer, tree, past.commits.main, time, MAIN_MESSAGE), totals, digest
+
+
+def write_logs(
+    plan: Plan,
+    *,
+    past: Past | None,
+    time: int,
+    repository: Repository,
+    reader: ObjectReader | None,
+    writer: ObjectWriter,
+    current: Callable[[ObjectKey], S3Object | None],
+    released: Callable[[ObjectKey], S3Object | None],
+) -> tuple[ObjectId, int]:
+    """Write the git-annex branch of a dataset; returns its commit, and how many URLs on offer are borrowed.
+
+    `current` gives the snapshot's object of a key, whichever dataset holds it, `released` that of the last release's
+    snapshot; the rest is as for `write_files`.
+    """
+    logs = LogsMaker(writer, plan, time=time, current=current, released=released)
+    if past is None or reader is None:
+        tree = write_log_tree(writer, logs.make(plan.batches(), {}))
+        return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
+    old = reader.tree_of(past.commits.annex)
+    if past.difference is None:
+        tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.commits.annex))))
+    else:
+        tree = logs.edit(reader.read, old, past.difference)
+    if tree == old:
+        return past.commits.annex, logs.borrowed
+    return _commit(writer, tree, past.commits.annex, time, ANNEX_MESSAGE), logs.borrowed
 
 
 def commit_time(plan: Plan, children: Sequence[Child], before: Commits | None, epoch: int) -> int:
@@ -131,38 +179,49 @@ class _FilesWriter:
 
     def __init__(self, writer: ObjectWriter, staging: Path) -> None:
         self.entries: list[TreeEntry] = []
-        self.candidates: dict[AnnexKey, list[Candidate]] = {}
         self.shards: list[descriptor.ShardInfo] = []
-        self.root_names: set[str] = set()
         self._writer, self._staging = writer, staging
-        self._inventory = InventoryWriter()
-        self._registry: list[str] = []
 
-    def add(self, file: PlannedFile) -> None:
-        entry = file.entry
-        target = annex.symlink_target(file.annex_key, file.path.count("/"))
-        self.entries.append(TreeEntry(file.path.encode(), SYMLINK, self._writer.add(b"blob", target.encode())))
-        candidate = Candidate(not is_real_version(entry.version_id), False, entry.key.encode(), file.url)
-        self.candidates.setdefault(file.annex_key, []).append(candidate)
-        self.root_names.add(fold(file.path.partition("/")[0]))
-        self._add_shard(self._inventory.add(file))
-        line = registry_line(file.path, file.entry.digest, file.url)
-        if line is not None:
-            self._registry.append(line)
-
-    def finish(self) -> None:
-        self._add_shard(self._inventory.finish())
-        write_text(self._staging / "registry.txt", "".join(self._registry))
+    def write(self, plan: Plan, difference: Difference | None) -> None:
+        """Write links for all files, or for those that are new; inventory and registry are of all."""
+        inventory = InventoryWriter()
+        with replacing(self._staging / "registry.txt", sync=False) as registry:
+            for batch in plan.batches():
+                if difference is None:
+                    self._add_links(batch["path"], annex_keys(batch, plan))
+                self._add_shards(inventory.add(batch))
+                registry.write(bytes_of(registry_lines(batch)))
+        self._add_shards(inventory.finish())
+        if difference is not None:
+            for batch in plan.batches(difference.new):
+                self._add_links(batch["path"], annex_keys(batch, plan))
 
     def add_text(self, path: str, content: bytes) -> None:
         """A file of ours, in git itself."""
         self.entries.append(TreeEntry(path.encode(), FILE, self._writer.add(b"blob", content)))
 
-    def _add_shard(self, shard: Shard | None) -> None:
-        if shard is not None:
+    def _add_links(self, paths: pa.Array, keys: pa.Array) -> None:
+        ids = self._writer.add_all(b"blob", annex.symlink_targets(paths, keys), _pack_link)
+        names = paths.cast(pa.binary()).to_pylist()
+        self.entries += map(TreeEntry._make, zip(names, repeat(SYMLINK), ids))
+
+    def _add_shards(self, shards: Iterable[Shard]) -> None:
+        for shard in shards:
             self.shards.append(descriptor.shard_info(shard.name, shard.data, shard.first_path))
             self.add_text(f"{descriptor.SHARD_FOLDER}{shard.name}", shard.data)
-            write_bytes(self._staging / "files" / shard.name, shard.data)
+            write_bytes(self._staging / "files" / shard.name, shard.data, sync=False)
+
+
+def _pack_link(target: bytes) -> bytes:
+    """A symlink, packed: it ends in the key's name twice."""
+    length = len(target) - target.rfind(b"/") - 1
+    return deflate.repeat(target, len(target) - length, length, length + 1)
+
+
+def _first_names(plan: Plan) -> set[str]:
+    """The names in the top folder of a plan's files, folded."""
+    names = pc.unique(pc.replace_substring_regex(plan.paths, "/.*", ""))
+    return {fold(name) for name in names.to_pylist()}
 
 
 def _add_metadata(
@@ -177,7 +236,8 @@ def _add_metadata(
     branch = plan.branch
     mounts = [(plan.naming.mount_path(child.branch.mount_in_parent), child) for child in children]
     # Where the bucket has such a file itself, the object wins.
-    has_readme = "readme.md" in files.root_names
+    root_names = _first_names(plan)
+    has_readme = "readme.md" in root_names
     document = descriptor.descriptor(
         branch,
         totals=totals,
@@ -195,7 +255,7 @@ def _add_metadata(
         below = [(mount, child.branch) for mount, child in mounts]
         readme = dataset_readme(branch, totals=totals, digest=digest, children=below)
         texts["README.md"] = readme.encode()
-    if "citation.cff" not in files.root_names:
+    if "citation.cff" not in root_names:
         texts["CITATION.cff"] = to_cff(of_tree(branch, digest=digest)).encode()
     if files.shards:
         texts[descriptor.SCHEMA_PATH] = descriptor.table_schema()
@@ -207,101 +267,28 @@ def _add_metadata(
         files.entries.append(TreeEntry(mount.encode(), GITLINK, bytes.fromhex(child.commits.main)))
     for name in ("datapackage.json", "README.md"):
         if name in texts:
-            write_bytes(staging / name, texts[name])
+            write_bytes(staging / name, texts[name], sync=False)
     if files.shards:
-        write_bytes(staging / descriptor.SCHEMA_PATH.removeprefix("_opendata/"), texts[descriptor.SCHEMA_PATH])
-
-
-class _LogsWriter:
-    """Writes the git-annex branch: for every key that the dataset has or had, where it is and at which URLs."""
-
-    def __init__(
-        self,
-        plan: Plan,
-        time: int,
-        current: Callable[[ObjectKey], S3Object | None],
-        released: Callable[[ObjectKey], S3Object | None],
-        writer: ObjectWriter,
-    ) -> None:
-        self.borrowed = 0
-        self._base = plan.snapshot.header.base_url or ""
-        self._time, self._current, self._released, self._writer = time, current, released, writer
-        self._entries: list[TreeEntry] = []
-        self._locations: dict[bytes, bytes] = {}
-
-    def write(
-        self, candidates: dict[AnnexKey, list[Candidate]], repository: Repository, before: Commits | None
-    ) -> bytes:
-        """Write all logs and return the tree's id."""
-        waiting = {annex.log_stem(key): urls for key, urls in candidates.items()}
-        if before is not None:
-            locations: dict[str, bytes] = {}
-            for path, body in repository.files_of(before.annex):
-                # In path order a key's `.log` stands before its `.log.web`.
-                stem, _, kind = path.decode().rpartition(".log")
-                if kind == "":
-                    locations[stem] = body
-                else:
-                    self._update(stem, locations.pop(stem), body, waiting.pop(stem, []))
-        for stem, urls in waiting.items():
-            self._update(stem, b"", b"", urls)
-        return write_tree(self._writer, sorted(self._entries))
-
-    def _update(self, stem: str, old_location: bytes, old_web: bytes, current: list[Candidate]) -> None:
-        before = annex.parse_web_log(old_web)
-        own = {candidate.url for candidate in current}
-        after = next_web_log(before, current, lambda url: self._recheck(stem, url), self._time)
-        self.borrowed += sum(
-            offered and url not in own and self._object_key(url) is not None for url, (_, offered) in after.items()
+        write_bytes(
+            staging / descriptor.SCHEMA_PATH.removeprefix("_opendata/"), texts[descriptor.SCHEMA_PATH], sync=False
         )
-        was = any(offered for _, offered in before.values())
-        now = any(offered for _, offered in after.values())
-        location = old_location if before and was == now else annex.location_log(self._time, present=now)
-        web = annex.web_log((url, time, offered) for url, (time, offered) in after.items())
-        location_id = self._locations.get(location) or self._writer.add(b"blob", location)
-        self._locations[location] = location_id
-        path = stem.encode()
-        self._entries.append(TreeEntry(path + b".log", FILE, location_id))
-        self._entries.append(TreeEntry(path + b".log.web", FILE, self._writer.add(b"blob", web)))
-
-    def _recheck(self, stem: str, url: str) -> Candidate | None:
-        """What a URL offered before is now: a versioned one serves what it served; another, what its object is."""
-        key = self._object_key(url)
-        if key is None:
-            # Versioned; or at an address that this snapshot says nothing of, which cannot be vouched for.
-            return Candidate(False, True, url.encode(), url) if "?versionId=" in url else None
-        entry = self._current(key)
-        if entry is None:
-            return None
-        # A key made when less was known of the object (its MD5, or nothing) still names the same content. So does one
-        # made when other things were known, of an object that was right in the last release and has not changed since.
-        same = any(annex.log_stem(known) == stem for known in annex.keys_of(entry, url))
-        if not same and (before := self._released(key)) is not None:
-            same = _dated_alike(before, entry) and compare(before, entry) is not Change.CHANGED
-        return Candidate(True, False, key.encode(), url) if same else None
-
-    def _object_key(self, url: str) -> ObjectKey | None:
-        """The key that an unversioned URL below this snapshot's address names."""
-        try:
-            key, version_id = parse_object_url(self._base, url)
-        except NotAnObjectUrlError:
-            return None
-        return key if version_id is None else None
 
 
-def _dated_alike(before: S3Object, after: S3Object) -> bool:
-    """Whether S3 itself says that an object was not written again: by its ETag, or by a date that is known."""
-    if before.etag is not None and after.etag is not None:
-        return before.etag == after.etag
-    return before.last_modified is not None and before.last_modified == after.last_modified
+def _old_logs(files: Iterable[tuple[bytes, bytes]]) -> dict[bytes, OldLog]:
+    """All logs of a git-annex branch, by stem; of its (path, content) in path order."""
+    found: dict[bytes, OldLog] = {}
+    location = b""
+    for path, body in files:
+        # A key's `.log` stands before its `.log.web`, with nothing of another key's between.
+        stem, _, kind = path.rpartition(b".log")
+        if kind == b"":
+            location = body
+        else:
+            found[stem] = location, body
+    return found
 
 
-def _commit(
-    writer: ObjectWriter, repository: Repository, tree: bytes, before: ObjectId | None, time: int, message: str
-) -> ObjectId:
-    """The commit of a tree; the one before, if that has the same tree."""
-    if before is not None and repository.tree_of(before) == hex_id(tree):
-        return before
+def _commit(writer: ObjectWriter, tree: bytes, before: ObjectId | None, time: int, message: str) -> ObjectId:
     parents = () if before is None else (bytes.fromhex(before),)
     commit = Commit(tree=tree, parents=parents, time=time, message=message)
     return hex_id(writer.add(b"commit", commit.body()))

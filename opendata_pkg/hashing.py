@@ -20,6 +20,7 @@ from opendata_pkg.listing.source import ObjectSource
 from opendata_pkg.model import InputError, ObjectKey, SourceError, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.checksums import Checksum, ChecksumCache
     from opendata_pkg.model import S3Object
-    from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+    from opendata_pkg.snapshot import SnapshotHeader
 
 DEFAULT_JOBS = 16
 ALGORITHM = "sha256"
@@ -316,8 +317,8 @@ def _select(
 ) -> _Selection:
     matches = compile_globs(include, exclude)
     selection = _Selection()
-    for row, target in enumerate(snapshot.objects()):
-        if target.sha256 is not None or not matches(target.key):
+    for row, target in _without_sha256(snapshot):
+        if not matches(target.key):
             continue
         if (known := cache.get(snapshot.header.base_url or "", target)) is not None:
             selection.cached[row] = known
@@ -341,9 +342,16 @@ def _within(sizes: dict[int, int | None], max_bytes: int) -> dict[int, int | Non
 
 
 def _targets(snapshot: Snapshot, selection: _Selection) -> Iterator[tuple[int, S3Object]]:
-    for row, target in enumerate(snapshot.objects()):
+    for row, target in _without_sha256(snapshot):
         if row in selection.sizes:
             yield row, target
+
+
+def _without_sha256(snapshot: Snapshot) -> Iterator[tuple[int, S3Object]]:
+    """The objects that lack it, with their rows: of a snapshot that has most, few become objects."""
+    is_missing = pc.is_null(snapshot.table["sha256"])
+    missing = Snapshot(snapshot.table.filter(is_missing), snapshot.header)
+    yield from zip(pc.indices_nonzero(is_missing).to_pylist(), missing.objects(), strict=True)
 
 
 def object_source(header: SnapshotHeader, *, profile: str | None = None, jobs: int = DEFAULT_JOBS) -> ObjectSource:
@@ -382,7 +390,5 @@ def _with_checksums(snapshot: Snapshot, found: dict[int, Checksum]) -> Snapshot:
         "sha256": pa.array([found[row].sha256 for row in rows], pa.string()),
         "size": pa.array([found[row].size_bytes for row in rows], pa.int64()),
     }
-    columns = {
-        name: pc.replace_with_mask(snapshot.table[name].combine_chunks(), is_found, new) for name, new in values.items()
-    }
+    columns = {name: pc.replace_with_mask(snapshot.table[name], is_found, new) for name, new in values.items()}
     return snapshot.with_columns(columns, (f"the SHA-256 of {len(found)} objects was computed from their bytes",))

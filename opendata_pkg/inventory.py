@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,14 +10,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opendata_pkg.arrays import bytes_of, joined, replace_where
 from opendata_pkg.model import Grade
-from opendata_pkg.snapshot import format_time
 from opendata_pkg.text import UNSAFE, escape_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from opendata_pkg.plan import PlannedFile
+    from collections.abc import Iterator, Mapping
 
 COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_modified", "grade")
 """Columns of an inventory; schemas/files.tableschema.json describes each."""
@@ -28,6 +24,7 @@ COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_
 # file more or less changes one shard (or splits or joins two) and all others keep their bytes and names.
 _MEAN_ROWS = 1024
 _FIRST_SHARD = "0" * 16
+_HEAD = ",".join(COLUMNS) + "\n"
 _BATCH_ROWS = 65_536
 
 
@@ -60,70 +57,86 @@ class Totals:
 
 
 class InventoryWriter:
-    """Takes files in byte order of their paths, gives shards as they fill. Memory: one shard."""
+    """Takes files in byte order of their paths, gives shards as they fill. Memory: one shard and one batch."""
 
     def __init__(self) -> None:
         """Begin the first shard."""
         self._begin(_FIRST_SHARD)
 
     def _begin(self, name: str) -> None:
-        self._name, self._rows, self._first_path, self._text = name, 0, "", io.StringIO()
-        self._csv = csv.writer(self._text, lineterminator="\n")
-        self._csv.writerow(COLUMNS)
+        self._name, self._lines = name, [_HEAD]
+        self._first_path = ""
 
-    def add(self, file: PlannedFile) -> Shard | None:
-        """Take one file; returns the shard that it closes, if it does."""
-        done = None
-        encoded = file.path.encode()
-        if zlib.crc32(encoded) % _MEAN_ROWS == 0:
-            done = self.finish()
-            self._begin(hashlib.sha256(encoded).hexdigest()[:16])
-        if not self._rows:
-            self._first_path = file.path
-        entry = file.entry
-        self._csv.writerow(
-            (
-                file.path,
-                escape_line(entry.key),
-                entry.size_bytes,
-                entry.sha256,
-                entry.md5,
-                entry.etag,
-                entry.version_id,
-                None if entry.last_modified is None else format_time(entry.last_modified),
-                entry.grade.value,
-            )
-        )
-        self._rows += 1
-        return done
+    def add(self, batch: pa.RecordBatch) -> Iterator[Shard]:
+        """Take a batch of `Plan.batches`; gives the shards that it closes."""
+        lines = inventory_lines(batch)
+        paths = batch["path"]
+        begun = 0
+        for row, path in enumerate(paths.cast(pa.binary()).to_pylist()):
+            if zlib.crc32(path) % _MEAN_ROWS == 0:
+                self._take(paths, lines, begun, row)
+                yield from self.finish()
+                self._begin(hashlib.sha256(path).hexdigest()[:16])
+                begun = row
+        self._take(paths, lines, begun, len(paths))
 
-    def finish(self) -> Shard | None:
+    def _take(self, paths: pa.Array, lines: pa.Array, start: int, stop: int) -> None:
+        if start < stop:
+            self._first_path = self._first_path or paths[start].as_py()
+            self._lines += lines[start:stop].to_pylist()
+
+    def finish(self) -> Iterator[Shard]:
         """The last shard, if any file is in it."""
-        if not self._rows:
-            return None
-        data = self._text.getvalue().encode()
-        return Shard(name=f"{self._name}.csv", data=data, rows=self._rows, first_path=self._first_path)
+        rows = len(self._lines) - 1
+        if rows:
+            data = "".join(self._lines).encode()
+            yield Shard(name=f"{self._name}.csv", data=data, rows=rows, first_path=self._first_path)
+
+
+def inventory_lines(batch: pa.RecordBatch) -> pa.Array:
+    """The rows of an inventory, as `csv` writes them: quoted where a comma, a quote or a line end asks for it."""
+    times = batch["last_modified"].cast(pa.int64()).cast(pa.timestamp("us")).cast(pa.string())
+    times = joined(pc.replace_substring_regex(pc.replace_substring(times, " ", "T"), r"\.0+$", ""), "Z")
+    keys = batch["key"]
+    keys = replace_where(keys, pc.match_substring_regex(keys, UNSAFE), escape_line)
+    columns = [
+        _quoted(batch["path"]),
+        _quoted(keys),
+        batch["size"].cast(pa.string()),
+        batch["sha256"],
+        batch["md5"],
+        _quoted(batch["etag"]),
+        _quoted(batch["version_id"]),
+        times,
+        _grades(batch),
+    ]
+    return joined(pc.binary_join_element_wise(*(pc.fill_null(column, "") for column in columns), ","), "\n")
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    # RFC 4180: "Fields containing line breaks (CRLF), double quotes, and commas should be enclosed in double-quotes",
+    # a double quote in them doubled.
+    odd = pc.match_substring_regex(texts, '[",\r\n]')
+    return pc.if_else(odd, joined('"', pc.replace_substring(texts, '"', '""'), '"'), texts)
+
+
+def _grades(rows: pa.Table | pa.RecordBatch) -> pa.Array:
+    """The grade of every row, as `S3Object.grade` has it."""
+    digest = pc.or_(pc.is_valid(rows["sha256"]), pc.is_valid(rows["md5"]))
+    # As `model.is_real_version` has it: `null` counts as none.
+    real = pc.fill_null(pc.not_equal(rows["version_id"], "null"), fill_value=False)
+    known = pc.if_else(real, Grade.FIXED.value, Grade.VERIFIABLE.value)
+    return pc.if_else(digest, known, pc.if_else(real, Grade.VERSIONED.value, Grade.MUTABLE.value))
 
 
 def totals_of(table: pa.Table) -> Totals:
     """The totals over the rows of a snapshot's table."""
-    digest = pc.or_(pc.is_valid(table["sha256"]), pc.is_valid(table["md5"]))
-    # As `model.is_real_version` has it: `null` counts as none.
-    real = pc.fill_null(pc.not_equal(table["version_id"], "null"), fill_value=False)
-
-    def count(mask: pa.ChunkedArray) -> int:
-        return int(pc.sum(mask).as_py() or 0)
-
+    counts = {entry["values"]: entry["counts"] for entry in pc.value_counts(_grades(table)).to_pylist()}
     return Totals(
         files=table.num_rows,
         size_bytes=int(pc.sum(table["size"]).as_py() or 0),
         unknown_sizes=table["size"].null_count,
-        grades={
-            Grade.FIXED.value: count(pc.and_(digest, real)),
-            Grade.VERIFIABLE.value: count(pc.and_(digest, pc.invert(real))),
-            Grade.VERSIONED.value: count(pc.and_(pc.invert(digest), real)),
-            Grade.MUTABLE.value: count(pc.and_(pc.invert(digest), pc.invert(real))),
-        },
+        grades={grade.value: counts.get(grade.value, 0) for grade in Grade},
     )
 
 
@@ -154,5 +167,5 @@ def content_digest(table: pa.Table, prefix: str) -> ContentDigest:
         sizes = batch["size"].cast(pa.string())
         incomplete += pc.sum(pc.or_(pc.is_null(known), pc.is_null(sizes))).as_py() or 0
         lines = pc.binary_join_element_wise(paths_column, pc.fill_null(sizes, "-"), pc.fill_null(known, "-"), "\t")
-        digest.update(("\n".join(lines.to_pylist()) + "\n").encode())
+        digest.update(bytes_of(joined(lines, "\n")))
     return ContentDigest(sha256=digest.hexdigest(), incomplete=int(incomplete))

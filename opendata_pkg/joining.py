@@ -60,7 +60,7 @@ def join_digests(snapshot: Snapshot, paths: Sequence[Path]) -> JoinResult:
     """
     files = [read_digest_file(path, bucket=snapshot.header.bucket) for path in paths]
     entries = pa.concat_tables([file.table for file in files])
-    rows = pc.index_in(entries["key"], snapshot.table["key"].combine_chunks())
+    rows = _rows_of(entries["key"], snapshot.table["key"])
     listed = entries.append_column("row", rows).filter(pc.is_valid(rows))
     matched = listed.filter(_is_same_state(listed, snapshot.table.select(_STATE).take(listed["row"])))
     matched = matched.take(pc.sort_indices(matched["row"])).combine_chunks()
@@ -82,6 +82,15 @@ def join_digests(snapshot: Snapshot, paths: Sequence[Path]) -> JoinResult:
         not_listed=len(entries) - len(listed),
         unusable=sum(file.unusable for file in files),
     )
+
+
+def _rows_of(keys: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Where each key stands in a snapshot's column; null if it does not. Arrow looks through up to 2 GiB at a time."""
+    rows, start = pa.chunked_array([pa.nulls(len(keys), pa.int32())]), 0
+    for chunk in known.chunks:
+        rows = pc.coalesce(rows, pc.add(pc.index_in(keys, value_set=chunk), pa.scalar(start, pa.int32())))
+        start += len(chunk)
+    return rows
 
 
 def _is_same_state(entries: pa.Table, known: pa.Table) -> pa.ChunkedArray:

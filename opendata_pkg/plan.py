@@ -9,21 +9,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.annex import key_of
+from opendata_pkg.annex import digest_keys, key_of
 from opendata_pkg.model import AnnexKey, ObjectKey, OpenDataError, S3Object
 from opendata_pkg.paths import Naming
 from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.urls import object_url
+from opendata_pkg.urls import object_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from opendata_pkg.catalogue import Branch, Catalogue
+    from opendata_pkg.snapshot import SnapshotHeader
 
 FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as consoles make for a new folder"
 
@@ -73,6 +74,13 @@ class Plan:
         """How many files of its own it has."""
         return count_rows(self.own)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For other processes: the plan with its own rows only, which is all that is written of it."""
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, self.table.schema) as stream:
+            stream.write_table(self.table)
+        return _restored, (self.branch, self.children, self.snapshot.header, sink.getvalue(), self.naming)
+
     @cached_property
     def table(self) -> pa.Table:
         """The rows of its own files, in key order; shares memory with the snapshot."""
@@ -83,26 +91,33 @@ class Plan:
         """The rows of the files at or below it, in key order."""
         return rows_of(self.snapshot.table, self.subtree)
 
-    def paths(self) -> list[str]:
+    @cached_property
+    def paths(self) -> pa.ChunkedArray:
         """The paths of its own files, in key order."""
-        path_of = self.naming.path_of
-        return [path_of(key) for key in self.table["key"].to_pylist()]
+        return self._paths_of(self.table)
+
+    def _paths_of(self, rows: pa.Table) -> pa.ChunkedArray:
+        return pa.chunked_array([self.naming.paths_of(keys) for keys in rows["key"].chunks], pa.string())
+
+    def batches(self, rows: pa.Table | None = None) -> Iterator[pa.RecordBatch]:
+        """Its own files (or some `rows`), by the bytes of their paths: the snapshot's columns, `path` and `url`."""
+        table = self.table if rows is None else rows
+        paths = self.paths if rows is None else self._paths_of(rows)
+        table = table.append_column("path", paths)
+        if len(table) > 1 and not pc.all(pc.less(paths[:-1], paths[1:])).as_py():
+            # Only a renamed path stands elsewhere than its key.
+            table = table.take(pc.sort_indices(paths))
+        base = self.snapshot.header.base_url or ""
+        for batch in table.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS):
+            yield batch.append_column("url", object_urls(base, batch["key"], batch["version_id"]))
 
     def files(self) -> Iterator[PlannedFile]:
-        """Its own files, in byte order of their paths."""
-        paths = self.paths()
-        encoded = [path.encode() for path in paths]
-        order = sorted(range(len(paths)), key=encoded.__getitem__)
-        table = self.table
-        if order != list(range(len(paths))):
-            # Only a renamed path stands elsewhere than its key.
-            table = table.take(pa.array(order))
-            paths = [paths[index] for index in order]
-        base = self.snapshot.header.base_url or ""
-        ordered = Snapshot(table, self.snapshot.header)
-        for path, entry in zip(paths, ordered.objects(), strict=True):
-            url = object_url(base, entry.key, entry.version_id)
-            yield PlannedFile(path=path, entry=entry, annex_key=key_of(entry, url), url=url)
+        """Its own files, in byte order of their paths, one by one."""
+        for batch in self.batches():
+            entries = Snapshot(pa.table(batch), self.snapshot.header).objects()
+            columns = batch["path"].to_pylist(), annex_keys(batch, self).to_pylist(), batch["url"].to_pylist()
+            for entry, path, key, url in zip(entries, *columns, strict=True):
+                yield PlannedFile(path=path, entry=entry, annex_key=AnnexKey(key), url=url)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +132,27 @@ class Plans:
     def children_first(self) -> Iterator[Plan]:
         """The plans in an order in which a dataset comes after all of its subdatasets."""
         return reversed(list(self.by_branch.values()))
+
+
+def _restored(
+    branch: Branch, children: tuple[Branch, ...], header: SnapshotHeader, rows: pa.Buffer, naming: Naming
+) -> Plan:
+    table = pa.ipc.open_stream(rows).read_all()
+    every: Ranges = ((0, len(table)),) if len(table) else ()
+    snapshot = Snapshot(table, header)
+    return Plan(branch=branch, children=children, snapshot=snapshot, own=every, subtree=every, naming=naming)
+
+
+def annex_keys(batch: pa.RecordBatch, plan: Plan) -> pa.Array:
+    """The git-annex keys of a batch of `Plan.batches`."""
+    keys = digest_keys(batch)
+    if not keys.null_count:
+        return keys
+    odd = pc.is_null(keys)
+    rows = batch.filter(odd)
+    entries = Snapshot(pa.table(rows), plan.snapshot.header).objects()
+    found = [key_of(entry, url) for entry, url in zip(entries, rows["url"].to_pylist(), strict=True)]
+    return pc.replace_with_mask(keys, odd, pa.array(found, pa.string()))
 
 
 def make_plans(

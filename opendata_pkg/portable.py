@@ -10,6 +10,9 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from opendata_pkg.paths import fold
 
 if TYPE_CHECKING:
@@ -17,7 +20,26 @@ if TYPE_CHECKING:
 
 # "Naming Files, Paths, and Namespaces", Win32 documentation.
 _WINDOWS_SIGNS = re.compile(r'[<>:"|?*]')
+_MAYBE_NOT_WINDOWS = r'(?i)[<>:"|?*]|[. ](?:/|$)|(?:^|/)(?:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:[./]|$)'
 _WINDOWS_DEVICE = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(?:\..*)?", re.IGNORECASE)
+
+
+def maybe_troubled(paths: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The paths of which `name_troubles` may have anything to say; all, in order, if any of them may clash."""
+    folders = set()
+    for folder in pc.unique(pc.replace_substring_regex(paths, "/?[^/]*$", "")).to_pylist():
+        name = folder
+        while name and name not in folders:
+            folders.add(name)
+            name = name.rpartition("/")[0]
+    lower, lower_folders = pc.ascii_lower(paths), {folder.lower() for folder in folders}
+    may_clash = (
+        not pc.all(pc.string_is_ascii(paths)).as_py()
+        or len(pc.unique(lower)) < len(paths)
+        or len(lower_folders) < len(folders)
+        or pc.any(pc.is_in(lower, pa.array(sorted(lower_folders), pa.string()))).as_py()
+    )
+    return paths if may_clash else paths.filter(pc.match_substring_regex(paths, _MAYBE_NOT_WINDOWS))
 
 
 def name_troubles(paths: Iterable[str]) -> Iterator[tuple[str, str]]:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
+
+from opendata_pkg.arrays import joined
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def registry_line(path: str, digest: str | None, url: str | None) -> str | None:
@@ -15,3 +21,20 @@ def registry_line(path: str, digest: str | None, url: str | None) -> str | None:
         return None
     words = (path, digest) if url is None else (path, digest, url)
     return " ".join(map(shlex.quote, words)) + "\n"
+
+
+def registry_lines(batch: pa.RecordBatch) -> pa.Array:
+    """`registry_line` of every row of a batch of `Plan.batches`; those without a digest are left out."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - readers' commands need a line, and no Arrow
+
+    digests = pc.coalesce(joined("sha256:", batch["sha256"]), joined("md5:", batch["md5"]))
+    lines = pc.binary_join_element_wise(_quoted(batch["path"]), digests, _quoted(batch["url"]), " ")
+    return joined(lines, "\n").drop_null()
+
+
+def _quoted(texts: pa.Array) -> pa.Array:
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    # shlex.quote: "use single quotes, and put single quotes into double quotes".
+    odd = pc.match_substring_regex(texts, r"[^A-Za-z0-9_@%+=:,./-]")
+    return pc.if_else(odd, joined("'", pc.replace_substring(texts, "'", "'\"'\"'"), "'"), texts)

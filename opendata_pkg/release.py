@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from typing import TYPE_CHECKING
 from opendata_pkg.citation import of_tree, to_cff
 from opendata_pkg.descriptor import released_descriptor
 from opendata_pkg.documents import dump_json
-from opendata_pkg.files import write_text
+from opendata_pkg.files import sync_all, write_text
 from opendata_pkg.git.objects import tag_body
+from opendata_pkg.git.upkeep import put_packs_together, refresh_server_info
 from opendata_pkg.model import Grade, InputError, ObjectId
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import INDEX
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.dataset import Commits
+    from opendata_pkg.git.repository import Repository
+
+
+# Refs are moved by git, which waits for the disk more than it works.
+_AT_ONCE = 4
 
 
 class PartialDraftError(InputError):
@@ -139,6 +147,7 @@ def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: 
     folder = store.path / "releases" / version
     folder.mkdir(parents=True, exist_ok=True)
     datasets = dict(state.datasets)
+    written: list[Path] = []
     for path, entry in state.datasets.items():
         if not entry.changed:
             continue
@@ -147,12 +156,14 @@ def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: 
         document = json.loads((target / "datapackage.json").read_bytes())
         if "version" not in document:
             released = released_descriptor(document, version=version, created=_date(entry))
-            write_text(target / "datapackage.json", dump_json(released))
+            write_text(target / "datapackage.json", dump_json(released), sync=False)
         branch = catalogue.branches[entry.branch]
         sha256 = hashlib.sha256((target / "datapackage.json").read_bytes()).hexdigest()
         datasets[path] = replace(entry, descriptor=sha256)
         cited = of_tree(branch, digest=entry.written.digest, version=version, date=_date(entry)[:10])
-        write_text(target / "CITATION.cff", to_cff(cited))
+        write_text(target / "CITATION.cff", to_cff(cited), sync=False)
+        written += [target / "datapackage.json", target / "CITATION.cff"]
+    sync_all(written)
     _move(store.draft_folder / REPORT, folder / REPORT)
     state = replace(state, datasets=datasets)
     write_text(folder / INDEX, dump_json(state.to_dict()))
@@ -178,26 +189,38 @@ def _check_heads(store: Store, draft: State, latest: State | None) -> None:
 def _advance_refs(store: Store, state: State, latest: State | None, version: str, reporter: Reporter) -> None:
     before = _commits_by_id(latest)
     reporter.start("publishing datasets", len(state.datasets), "datasets")
-    # Parents stand before their children in a state.
-    for entry in reversed(list(state.datasets.values())):
+
+    def advance(entry: DatasetEntry) -> None:
         commits = entry.written.commits
-        old = before.get(entry.dataset_id)
         # The root is tagged in every release: it is what people check out by version.
-        if old != (commits.main, commits.annex) or entry.branch == "":
-            repository = store.repository(entry.name)
-            tag = repository.write_loose(b"tag", tag_body(commit=commits.main, name=version, time=commits.time))
-            repository.update_refs(
-                {
-                    MAIN: commits.main,
-                    ANNEX: commits.annex,
-                    f"refs/tags/{version}": tag,
-                    DRAFT_MAIN: None,
-                    DRAFT_ANNEX: None,
-                }
-            )
-            repository.refresh_server_info()
-        reporter.advance()
+        if before.get(entry.dataset_id) != (commits.main, commits.annex) or entry.branch == "":
+            _publish(store.repository(entry.name), commits, version)
+
+    levels: dict[int, list[DatasetEntry]] = {}
+    for entry in state.datasets.values():
+        levels.setdefault(entry.branch.count("/") + bool(entry.branch), []).append(entry)
+    # Children first: a branch is deeper than those that it is in.
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _, entries in sorted(levels.items(), reverse=True):
+            for _ in pool.map(advance, entries):
+                reporter.advance()
     reporter.finish()
+
+
+def _publish(repository: Repository, commits: Commits, version: str) -> None:
+    """Move a dataset's branches to its draft, tag it, and tell clients over dumb HTTP."""
+    tag = repository.write_loose(b"tag", tag_body(commit=commits.main, name=version, time=commits.time))
+    repository.update_refs(
+        {
+            MAIN: commits.main,
+            ANNEX: commits.annex,
+            f"refs/tags/{version}": tag,
+            DRAFT_MAIN: None,
+            DRAFT_ANNEX: None,
+        }
+    )
+    put_packs_together(repository.path, version)
+    refresh_server_info(repository.path)
 
 
 def _commits_by_id(state: State | None) -> Mapping[str, tuple[ObjectId, ObjectId]]:

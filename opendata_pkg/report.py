@@ -6,8 +6,10 @@ import csv
 import io
 from typing import TYPE_CHECKING, BinaryIO
 
+import pyarrow.compute as pc
+
 from opendata_pkg.paths import relative_key
-from opendata_pkg.portable import name_troubles
+from opendata_pkg.portable import maybe_troubled, name_troubles
 from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:
@@ -30,13 +32,13 @@ def write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tupl
             rows.writerow(("left out", None, escape_line(row.key), None, entry.reason))
     for plan in chosen:
         prefix = plan.branch.prefix
-        paths = plan.paths()
-        for key, path in zip(plan.table["key"].to_pylist(), paths, strict=True):
-            if path != key[len(prefix) :]:
-                renamed += 1
-                why = "the key cannot be a path, or clashes with another name"
-                rows.writerow(("renamed", plan.branch.name, escape_line(key), path, why))
-        for path, why in name_troubles(paths):
+        keys = plan.table["key"]
+        odd = pc.not_equal(pc.utf8_slice_codeunits(keys, start=len(prefix)), plan.paths)
+        for key, path in zip(keys.filter(odd).to_pylist(), plan.paths.filter(odd).to_pylist(), strict=True):
+            renamed += 1
+            why = "the key cannot be a path, or clashes with another name"
+            rows.writerow(("renamed", plan.branch.name, escape_line(key), path, why))
+        for path, why in name_troubles(maybe_troubled(plan.paths).to_pylist()):
             troubles += 1
             rows.writerow(("name", plan.branch.name, escape_line(prefix + relative_key(path)), path, why))
     # The stream is its owner's to close.

@@ -282,7 +282,8 @@ def _nothing(table: pa.Table, rules: Rules, where: str) -> str:
     names = (path.rpartition("/")[2] for path in table["path"].slice(0, _BATCH_ROWS).to_pylist())
     endings = Counter(f"*.{name.rpartition('.')[2]}" if "." in name[1:] else name for name in names)
     usual = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(_NEAR))
-    return f"{asked}: there are {table.num_rows} files without these rules, such as {usual}; try other globs or sizes"
+    there = "there is 1 file" if table.num_rows == 1 else f"there are {table.num_rows} files"
+    return f"{asked}: {there} without these rules, such as {usual}; try other globs or sizes"
 
 
 def _no_path(table: pa.Table, path: str, prefix: str, where: str) -> str:

@@ -101,8 +101,10 @@ class Store(PublishedStore):
         return store
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Keep other writers out; the lock goes with the process, however it ends.
+    def locked(self) -> Iterator[int]:
+        """Keep other writers out; gives the lock's file descriptor.
+
+        The lock goes with the process, however it ends, and with those that have inherited the descriptor.
 
         Raises:
             BusyStoreError: another process has it.
@@ -116,7 +118,7 @@ class Store(PublishedStore):
             private = os.umask(0o022)
             os.umask(private & ~_READABLE)
             try:
-                yield
+                yield stream.fileno()
             finally:
                 os.umask(private)
 

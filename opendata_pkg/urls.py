@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from opendata_pkg.arrays import joined, replace_where
 from opendata_pkg.model import InputError, ObjectKey, UsageError, VersionId, is_real_version
 
 # AWS partitions whose host names do not end in amazonaws.com.
@@ -94,6 +98,21 @@ def object_url(base: str, key: ObjectKey, version_id: VersionId | None) -> str:
         return base + path
     query = version_id if _UNRESERVED.fullmatch(version_id) else quote(version_id, safe="")
     return f"{base}{path}?{_VERSION_QUERY}{query}"
+
+
+def object_urls(base: str, keys: pa.Array, version_ids: pa.Array) -> pa.Array:
+    """`object_url` of every key with its version, in bulk where nothing but blanks is to be encoded."""
+    # Two letters after the last slash are enough of a key to see whether a component is `.` or `..`.
+    odd = pc.match_substring_regex(keys, r"[^ A-Za-z0-9._~/-]|(?:^|/)\.\.?(?:/|$)")
+    paths = replace_where(keys, odd, lambda key: object_url("", ObjectKey(key), None))
+    paths = pc.if_else(odd, paths, pc.replace_substring(paths, " ", "%20"))
+    real = pc.fill_null(pc.not_equal(version_ids, "null"), fill_value=False)
+    versions = pc.fill_null(version_ids, "")
+    versions = replace_where(
+        versions, pc.match_substring_regex(versions, r"[^A-Za-z0-9._~-]"), lambda text: quote(text, safe="")
+    )
+    queries = pc.if_else(real, joined(f"?{_VERSION_QUERY}", versions), "")
+    return joined(base, paths, queries)
 
 
 def parse_object_url(base: str, url: str) -> tuple[ObjectKey, VersionId | None]:

@@ -14,7 +14,8 @@ from opendata_pkg import annex
 from opendata_pkg.git.objects import FILE, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import AnnexKey
-from tests.core_support import BASE, entry_of, git, git_text
+from opendata_pkg.plan import annex_keys, make_plans
+from tests.core_support import BASE, catalogue_of, entry_of, git, git_text, snapshot_of
 
 pytestmark = pytest.mark.usefixtures("git_identity")
 
@@ -84,6 +85,23 @@ def test_extensions_and_folders_are_git_annexs(clone):
         mixed = annex.symlink_target(key, 0).removeprefix(".git/annex/objects/").rsplit("/", 2)[0]
         ours.append(f"{key}|{annex.log_stem(key)[:7]}/|{mixed}/")
     assert said.decode().split("\n")[:-1] == ours
+
+
+def test_keys_in_bulk_are_those_one_by_one():
+    """Keys, symlinks and paths of logs of thousands of names, of whatever digest is known."""
+    kinds = ("sha256", "md5", "both", None)
+    entries = [entry_of(f"f/{name}", name, known=kinds[n % 4]) for n, name in enumerate(random_names())]
+    entries.append(entry_of("no size", size_bytes=None))
+    plan = make_plans(snapshot_of(*entries, base_url="http://h:1/a%20&/"), catalogue_of("")).by_branch[""]
+    files = list(plan.files())
+    assert len(files) == len(entries)
+    keys = [annex.key_of(file.entry, file.url) for file in files]
+    (batch,) = plan.batches()
+    found = annex_keys(batch, plan)
+    assert found.to_pylist() == keys
+    assert annex.log_stems(found) == [annex.log_stem(key).encode() for key in keys]
+    targets = [annex.symlink_target(key, file.path.count("/")).encode() for key, file in zip(keys, files, strict=True)]
+    assert annex.symlink_targets(batch["path"], found) == targets
 
 
 @pytest.mark.parametrize(

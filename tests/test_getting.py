@@ -9,12 +9,12 @@ import subprocess
 
 import pytest
 
-from opendata_pkg.annex import key_of_link
-from opendata_pkg.download import WrongBytesError
+from opendata_pkg.annex import key_of_link, location_in, location_log_with
 from opendata_pkg.getting import NotAllGotError, WrongContentError, get
 from opendata_pkg.git.content import AnnexClone, NotACloneError
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.transport import OfflineError, RefusedError
+from opendata_pkg.wanted import WrongBytesError
 from tests.clone_support import CONTENTS, FIRST, LATER, SECOND, Listener, fill_bucket, make_clone, publish_contents
 from tests.core_support import git, git_text
 
@@ -220,6 +220,28 @@ def test_untold(rat):
     get(["cell 3.swc"], cwd=rat)
     assert here(rat) == {"cell 3.swc"}
     assert not (rat / ".git/annex/opendata-get").exists()
+
+
+def test_left_uncommitted(rat):
+    """Who does not want git-annex to commit by itself gets what git-annex's own command does."""
+    git(rat, "config", "annex.alwayscommit", "false")
+    before = git_text(rat, "rev-parse", "git-annex")
+    get(cwd=rat)
+    assert here(rat) == set(RAT)
+    git(rat, "config", "--unset", "annex.alwayscommit")
+    assert (
+        git_text(rat, "rev-parse", f"git-annex~{git_text(rat, 'rev-list', '--count', f'{before}..git-annex')}")
+        == before
+    )
+    check_sound(rat, RAT)
+
+
+def test_newest_line_counts():
+    """A location log says that content is here, whatever older and later times stand in it; others' lines stay."""
+    log = b"5s 1 other\n9999999999s 0 mine\n7s 1 mine\n"
+    assert location_in(log, b"mine") == (9999999999.0, False)
+    assert location_log_with(log, b"mine", 100.0) == b"5s 1 other\n10000000000.000000s 1 mine\n"
+    assert location_log_with(b"", b"mine", 100.25) == b"100.250000s 1 mine\n"
 
 
 def test_keys_without_sha256(tmp_path, static_server, git_identity):

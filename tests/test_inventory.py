@@ -44,9 +44,8 @@ def plan_of(snapshot):
 def shards_of(plan):
     """File name → bytes of every shard."""
     writer = InventoryWriter()
-    shards = [shard for file in plan.files() if (shard := writer.add(file)) is not None]
-    last = writer.finish()
-    shards += [last] if last is not None else []
+    shards = [shard for batch in plan.batches() for shard in writer.add(batch)]
+    shards += writer.finish()
     assert sum(shard.rows for shard in shards) == len(plan)
     assert len({shard.name for shard in shards}) == len(shards)
     return {shard.name: shard.data for shard in shards}

@@ -286,3 +286,23 @@ def test_the_first_keeps_its_name(releases, files, folders):
     """For ever, also when it is gone; of two that came together the folder keeps it."""
     columns = [pa.array(keys, pa.string()) for keys in releases]
     assert find_clashes(columns[-1], columns[:-1]) == (files, folders)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(KEY | NAMES, max_size=12),
+    st.sampled_from(["", "Rat/"]),
+    st.lists(NAMES.map(lambda name: name.strip("/")), max_size=2),
+    st.frozensets(NAMES, max_size=2),
+    st.frozensets(NAMES, max_size=1),
+)
+def test_paths_in_bulk_are_those_one_by_one(keys, prefix, mounts, files, folders):
+    """Whatever the keys, the children's mounts, and the names that clash."""
+    naming = Naming(
+        prefix=prefix,
+        mounts=tuple(mounts),
+        renamed_files=frozenset(prefix + name for name in files),
+        renamed_folders=frozenset(prefix + name for name in folders),
+    )
+    whole = [prefix + key for key in keys]
+    assert naming.paths_of(pa.array(whole, pa.string())).to_pylist() == [naming.path_of(key) for key in whole]

@@ -124,7 +124,7 @@ def test_children_come_first():
 def test_names_that_begin_alike_are_other_folders():
     """`A/` alone holds what is in the branch `A`: `A-b/…`, `A.b`, `AA/…` and the object `A` are the root's."""
     plans = make_plans(snapshot_of("A/x", "A", "A-b/x", "A.b", "A0/x", "AA/x"), catalogue_with(["A", "A0"]))
-    assert {path: plan.paths() for path, plan in plans.by_branch.items()} == {
+    assert {path: plan.paths.to_pylist() for path, plan in plans.by_branch.items()} == {
         "": ["%41", "A-b/x", "A.b", "AA/x"],
         "A": ["x"],
         "A0": ["x"],
@@ -148,8 +148,12 @@ def test_a_released_branch_stays():
 def test_paths_do_not_move_when_a_child_gets_its_first_object():
     """Declared children keep their mounts free, datasets or not."""
     catalogue = catalogue_with(["A/B"])
-    before = make_plans(snapshot_of("A", "A/B", "a/b/x"), catalogue).by_branch[""].paths()
-    after = make_plans(snapshot_of("A", "A/B", "A/B/y", "a/b/x"), catalogue, earlier_keys=[]).by_branch[""].paths()
+    before = make_plans(snapshot_of("A", "A/B", "a/b/x"), catalogue).by_branch[""].paths.to_pylist()
+    after = (
+        make_plans(snapshot_of("A", "A/B", "A/B/y", "a/b/x"), catalogue, earlier_keys=[])
+        .by_branch[""]
+        .paths.to_pylist()
+    )
     assert before == ["A%file", "A/%42", "a/%62/x"]
     assert after == before
 
@@ -159,11 +163,11 @@ def test_a_folder_on_the_way_to_a_child_was_there_first():
     catalogue = catalogue_with(["A/B/C"])
     for released in ((), ("A/B/C",)):
         plan = make_plans(snapshot_of("A", "A/x"), catalogue, released=released).by_branch[""]
-        assert plan.paths() == ["A%file", "A/x"]
+        assert plan.paths.to_pylist() == ["A%file", "A/x"]
         plan = make_plans(snapshot_of("A", "A/B"), catalogue, released=released).by_branch[""]
-        assert plan.paths() == ["A%file", "A/B%file"]
+        assert plan.paths.to_pylist() == ["A%file", "A/B%file"]
         plan = make_plans(snapshot_of("A"), catalogue, released=released).by_branch[""]
-        assert plan.paths() == ["A%file"]
+        assert plan.paths.to_pylist() == ["A%file"]
 
 
 def test_a_key_keeps_its_path_over_releases():
@@ -171,7 +175,7 @@ def test_a_key_keeps_its_path_over_releases():
     catalogue = catalogue_with(["A"])
     earlier = [pa.array(["A/m", "A/q/r"]), pa.array(["A/m"])]
     plan = make_plans(snapshot_of("A/m", "A/m/n", "A/q"), catalogue, earlier_keys=earlier).by_branch["A"]
-    assert plan.paths() == ["m", "m%dir/n", "q%file"]
+    assert plan.paths.to_pylist() == ["m", "m%dir/n", "q%file"]
 
 
 def test_empty_files_are_no_folder_markers():
@@ -180,7 +184,7 @@ def test_empty_files_are_no_folder_markers():
         entry_of("d/", ""), entry_of("e/", "bytes"), entry_of("f", ""), entry_of("g/", size_bytes=None)
     )
     plans = make_plans(snapshot, catalogue_with([]))
-    assert plans.by_branch[""].paths() == ["e/%empty", "f"]
+    assert plans.by_branch[""].paths.to_pylist() == ["e/%empty", "f"]
     assert [(rows_in(snapshot, entry.rows), entry.reason) for entry in plans.left_out] == [
         (["d/"], FOLDER_MARKER),
         (["g/"], FOLDER_MARKER),

@@ -1,8 +1,11 @@
 """Names that are fine here and trouble elsewhere: reported, each once, and never renamed."""
 
+import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from opendata_pkg.portable import name_troubles
+from opendata_pkg.portable import maybe_troubled, name_troubles
 
 WINDOWS = "cannot be a name on Windows"
 FORM = "is not in Unicode form NFC: macOS shows it otherwise"
@@ -49,3 +52,21 @@ def test_a_folder_is_named_once():
 def test_nothing_in_nothing():
     """No files, no troubles."""
     assert list(name_troubles([])) == []
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(["a", "A", "con", "com1", "con.x", "b.", "b ", "é", "q?", "aux1", "x.y"]),
+            min_size=1,
+            max_size=3,
+        ).map("/".join),
+        max_size=6,
+        unique=True,
+    )
+)
+def test_nothing_is_overlooked_in_bulk(paths):
+    """Looking only at what may be troubled says the same."""
+    column = pa.chunked_array([pa.array(sorted(paths), pa.string())])
+    assert list(name_troubles(maybe_troubled(column).to_pylist())) == list(name_troubles(sorted(paths)))

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.plan import make_plans
-from opendata_pkg.registry import registry_line
+from opendata_pkg.registry import registry_line, registry_lines
 from tests.core_support import catalogue_of, entry_of, snapshot_of
 
 NAME = st.one_of(
@@ -34,8 +34,11 @@ def read_back(text, tmp_path=None):
 def test_pooch_reads_every_name(keys, known, version):
     """Blanks, quotes, `#`, any script: the same path, digest and URL come back."""
     snapshot = snapshot_of(*(entry_of(key, key, known=known, version=version) for key in keys))
-    files = list(make_plans(snapshot, catalogue_of("branches: {}\n")).by_branch[""].files())
-    registry, urls = read_back("".join(map(line_of, files)))
+    plan = make_plans(snapshot, catalogue_of("branches: {}\n")).by_branch[""]
+    files = list(plan.files())
+    lines = [line_of(file) for file in files]
+    assert lines == [line for batch in plan.batches() for line in registry_lines(batch).to_pylist()]
+    registry, urls = read_back("".join(lines))
     assert registry == {file.path: file.entry.digest for file in files}
     assert urls == {file.path: file.url for file in files}
 
@@ -52,5 +55,6 @@ def test_pooch_reads_the_file(tmp_path):
 
 def test_a_file_without_a_digest_has_no_line():
     """Pooch would refuse the whole registry for it."""
-    (file,) = make_plans(snapshot_of(entry_of("a", known=None)), catalogue_of("")).by_branch[""].files()
-    assert line_of(file) is None
+    plan = make_plans(snapshot_of(entry_of("a", known=None)), catalogue_of("")).by_branch[""]
+    assert [line_of(file) for file in plan.files()] == [None]
+    assert [len(registry_lines(batch)) for batch in plan.batches()] == [0]

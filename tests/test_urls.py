@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import urllib3
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opendata_pkg.model import InputError, ObjectKey, UsageError, VersionId
-from opendata_pkg.urls import base_url, check_http_url, object_url, parse_object_url
+from opendata_pkg.urls import base_url, check_http_url, object_url, object_urls, parse_object_url
 
 BASE = "https://bucket.s3.us-west-2.amazonaws.com/"
 KEYS = st.text(st.characters(exclude_categories=["Cs"]), max_size=60) | st.text("./%+ ?#&=\\é\n", max_size=12)
@@ -87,6 +88,15 @@ def test_key_to_url_to_key(key, version):
     assert url.isascii()
     assert not {".", ".."} & set(url.removeprefix(BASE).partition("?")[0].split("/"))
     assert parse_object_url(BASE, url) == (key, None if version == "null" else version)
+
+
+@given(st.lists(st.tuples(KEYS, st.none() | st.just("null") | st.text(min_size=1)), max_size=8))
+@example([("a b", None), ("..", "v"), ("a/./b", None), (".a/b./...", "x/y=&"), ("a/.", None), ("%20 ", "null")])
+def test_urls_in_bulk_are_those_one_by_one(rows):
+    """Whatever the keys and versions."""
+    keys, versions = ([row[column] for row in rows] for column in (0, 1))
+    found = object_urls(BASE, pa.array(keys, pa.string()), pa.array(versions, pa.string())).to_pylist()
+    assert found == [object_url(BASE, *row) for row in rows]
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,12 @@ def hash(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print objects, bytes and time by branch, and read nothing.")
     ] = False,
-    cross_check: Annotated[
+    no_cross_check: Annotated[
         bool,
         typer.Option(
-            "--cross-check/--no-cross-check",
-            help="Compare with S3's own checksums and with the ETags of uploads in parts, too: costs processor time.",
+            "--no-cross-check", help="Spare the processor: leave S3's checksums and ETags of uploads in parts alone."
         ),
-    ] = True,
+    ] = False,
     catalogue: CatalogueOption = None,
     profile: ProfileOption = None,
     json: JsonOption = False,
@@ -106,7 +105,7 @@ def hash(
             jobs=jobs,
             profile=profile,
             algorithm=algorithm.value,
-            cross_check=cross_check,
+            cross_check=not no_cross_check,
             reporter=output,
             **globs,
         )

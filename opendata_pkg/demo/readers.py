@@ -16,14 +16,13 @@ def pin_and_restore(scene: Scene) -> None:
     stage.opendata("pin", f"{CORTEX}@{FIRST}", "--store", STORE, "--include", "*.swc", "--as", "neurons")
     endpoint = scene.server.endpoint_url
     bucket = f"s3://{BUCKET}/{PATCH_CLAMP}"
-    stage.opendata("pin", bucket, "--endpoint-url", endpoint, "--include", "*.abf", "--as", "recordings")
+    stage.opendata("pin", bucket, "--endpoint-url", endpoint, "--include", "*.wcp", "--as", "recordings")
     stage.opendata("cite", "--lock", LOCK)
     stage.opendata("cite", "--lock", LOCK, "--format", "bibtex", lines=12)
 
     stage.title("A reader, with the lock and nothing else")
     stage.opendata("sync")
     verified = json.loads(stage.opendata("verify", "--json", lines=0))
-    stage.say("$ opendata verify")
     neurons = {key: body for key, body in scene.samples.first.items() if key.startswith(f"{CORTEX}/")}
     pinned = [key for key in neurons if key.endswith(".swc")]
     for key in pinned:

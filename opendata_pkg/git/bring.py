@@ -220,6 +220,11 @@ def _bring_loose(url: str, ids: list[ObjectId], repository: Path, transport: Tra
         pass
 
 
-def check_complete(repository: Path, commits: Iterable[ObjectId]) -> None:
-    """Check that all objects of commits are there, down to the last file; GitError if one is not."""
-    call_git("rev-list", "--objects", "--quiet", *commits, cwd=repository)
+def check_complete(repository: Path, commits: Iterable[ObjectId], *, deep: bool) -> None:
+    """Check that commits are there; `deep`: with all that they need, down to the last file.
+
+    Raises:
+        GitError: something is not there.
+    """
+    options = ("--objects", "--quiet") if deep else ("--quiet", "--no-walk")
+    call_git("rev-list", *options, *commits, cwd=repository)

@@ -35,46 +35,58 @@ def check_out(clone: Path, files: Collection[str] | None = None) -> None:
 
     On a file system without symlinks, git-annex then makes its adjusted branch of plain files, as always there.
     """
-    if files is not None:
-        _make_sparse(clone, files)
-    call_git(*_NO_FILTER, "read-tree", "-m", "-u", "HEAD", cwd=clone, environment=person_environment())
+    if files is None or not _check_out_some(clone, files):
+        _read_tree(clone, "-m", "-u")
     if wants_adjusting(clone):
         call_annex("init", "--quiet", cwd=clone)
 
 
-def _make_sparse(clone: Path, files: Collection[str]) -> None:
+def _read_tree(clone: Path, *options: str) -> None:
+    call_git(*_NO_FILTER, "read-tree", *options, "HEAD", cwd=clone, environment=person_environment())
+
+
+def _check_out_some(clone: Path, files: Collection[str]) -> bool:
+    """Make the checkout sparse, and check out what is wanted if the patterns say exactly that; whether that was so.
+
+    git's own way, which it takes whenever it changes the checkout later, compares all files with all patterns.
+    """
     wanted: list[str] = []
     others: list[str] = []
     listing = call_git("ls-tree", "-r", "-z", "--full-tree", "HEAD", cwd=clone)
     for line in listing.split(b"\0")[:-1]:
-        meta, raw = line.split(b"\t", 1)
-        path = raw.decode()
-        kept = not meta.startswith(SYMLINK) or path in files
-        (wanted if kept else others).append(path)
-    if others:
-        set_sparse(clone, sparse_patterns(wanted, others))
+        path = line[line.index(b"\t") + 1 :].decode()
+        (wanted if path in files or not line.startswith(SYMLINK) else others).append(path)
+    if not others:
+        return False
+    sparse = sparse_patterns(wanted, others)
+    set_sparse(clone, sparse.patterns)
+    if not sparse.is_exact:
+        return False
+    _read_tree(clone)
+    person = person_environment()
+    left, taken = _terminated(others), _terminated(wanted)
+    call_git("update-index", "-z", "--skip-worktree", "--stdin", cwd=clone, data=left, environment=person)
+    call_git(*_NO_FILTER, "checkout-index", "-u", "-q", "-z", "--stdin", cwd=clone, data=taken, environment=person)
+    return True
+
+
+def _terminated(paths: Collection[str]) -> bytes:
+    return "".join(f"{path}\0" for path in paths).encode()
 
 
 def submodules_of(clone: Path) -> tuple[Submodule, ...]:
     """The subdatasets of a clone's HEAD, by the bytes of their paths."""
-    listing = call_git("ls-tree", "-r", "-z", "--full-tree", "HEAD", cwd=clone)
-    commits = {
-        line.split(b"\t", 1)[1].decode(): line.split(b" ", 3)[2][:40].decode()
-        for line in listing.split(b"\0")
-        if line.startswith(GITLINK)
-    }
-    if not commits:
+    if not call_git("ls-tree", "HEAD", ".gitmodules", cwd=clone):
         return ()
-    said = call_git(
-        "config", "--blob", "HEAD:.gitmodules", "--null", "--get-regexp", r"^submodule\..*\.path$", cwd=clone
-    )
+    options = ("--null", "--get-regexp", r"^submodule\..*\.path$")
+    said = call_git("config", "--blob", "HEAD:.gitmodules", *options, cwd=clone)
     found = (entry.split("\n", 1) for entry in said.decode().split("\0") if entry)
     names = {path: key.removeprefix("submodule.").removesuffix(".path") for key, path in found}
-    return tuple(
-        Submodule(name=names[path], path=path, commit=ObjectId(commit))
-        for path, commit in commits.items()
-        if path in names
-    )
+    listing = call_git("--literal-pathspecs", "ls-tree", "-z", "--full-tree", "HEAD", "--", *names, cwd=clone)
+    entries = (line.split(b"\t", 1) for line in listing.split(b"\0") if line.startswith(GITLINK))
+    commits = {raw.decode(): ObjectId(meta.split(b" ")[2].decode()) for meta, raw in entries}
+    known = sorted(commits, key=str.encode)
+    return tuple(Submodule(name=names[path], path=path, commit=commits[path]) for path in known)
 
 
 def register_submodule(clone: Path, submodule: Submodule, address: str) -> None:

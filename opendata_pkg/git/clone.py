@@ -81,13 +81,13 @@ def _tracking(ref: str) -> str:
 def _complete(clone: Path, wish: Wish, refs: Refs) -> Refs:
     """The refs, when all that they need is there; else git itself is asked to fetch what is missing."""
     try:
-        check_complete(clone, [wish.commit, *refs.values()])
+        check_complete(clone, [wish.commit, *refs.values()], deep=is_url(wish.address))
     except GitError:
         # What is there by neither of the ways that we know, such as objects borrowed from another repository.
         environment = person_environment() if is_url(wish.address) else git_environment()
         try:
             call_git("fetch", "--quiet", "--tags", "origin", cwd=clone, environment=environment)
-            check_complete(clone, [wish.commit])
+            check_complete(clone, [wish.commit], deep=True)
         except GitError as error:
             raise BrokenRepositoryError(
                 f"{wish.address} lacks objects that its release needs: ask its steward to restore it from a copy "

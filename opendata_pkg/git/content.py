@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.annex import MAX_POINTER_BYTES, key_of_link, key_of_pointer, log_stem, object_path, parse_web_log
+from opendata_pkg.annex import (
+    MAX_POINTER_BYTES,
+    key_of_link,
+    key_of_pointer,
+    location_in,
+    location_log_with,
+    log_stem,
+    object_path,
+    parse_web_log,
+)
 from opendata_pkg.git.annexed import ANNEX, config_value
 from opendata_pkg.git.objects import GITLINK, SYMLINK
 from opendata_pkg.git.person import call_annex, person_environment
@@ -159,12 +170,35 @@ class AnnexClone:
         }
 
     def record(self, keys: Iterable[AnnexKey]) -> None:
-        """Tell git-annex that contents are here now."""
+        """Tell git-annex that contents are here now: its branch gets a line for each, in one commit.
+
+        As if another clone had pushed there, which git-annex expects. Where the settings want it otherwise, or somebody
+        else writes to the branch just now, git-annex's own command does it, key by key.
+        """
+        wanted = list(keys)
+        plain = config_value(self.top, "annex.private") is None and config_value(self.top, "annex.alwayscommit") is None
+        with suppress(GitError):
+            if plain:
+                call_git("fast-import", "--quiet", cwd=self.top, data=self._commit_of(wanted))
+                return
         uuid = config_value(self.top, "annex.uuid")
-        lines = "".join(f"{key} {uuid} 1\n" for key in keys)
+        lines = "".join(f"{key} {uuid} 1\n" for key in wanted)
         call_annex("setpresentkey", "--batch", "--quiet", cwd=self.top, data=lines.encode(errors="surrogateescape"))
         # It leaves that in git-annex's journal; any other command commits it.
         call_annex("merge", "--quiet", cwd=self.top)
+
+    def _commit_of(self, keys: Sequence[AnnexKey]) -> bytes:
+        """A commit for `git fast-import`, on top of the git-annex branch."""
+        uuid = (config_value(self.top, "annex.uuid") or "").encode()
+        names = [f"{log_stem(key)}.log".encode(errors="surrogateescape") for key in keys]
+        found = Repository(self.top).find_objects(f"{ANNEX}:".encode() + name for name in names)
+        person = call_git("var", "GIT_COMMITTER_IDENT", cwd=self.top, environment=person_environment()).strip()
+        parts = [b"commit %s\ncommitter %s\n" % (ANNEX.encode(), person), _data(b"update")]
+        parts.append(b"from %s^0\n" % ANNEX.encode())
+        for name, (_, body) in zip(names, found, strict=True):
+            log = location_log_with(body or b"", uuid, time.time())
+            parts += [b'M 100644 inline "%s"\n' % re.sub(rb'(["\\\\])', rb"\\\1", name), _data(log)]
+        return b"".join(parts)
 
     def unrecorded(self, keys: Iterable[AnnexKey]) -> list[AnnexKey]:
         """Those of the keys that git-annex does not believe to be here."""
@@ -194,24 +228,24 @@ class AnnexClone:
         call_annex("smudge", "--update", cwd=self.top)
 
 
+def _data(body: bytes) -> bytes:
+    """Bytes as git-fast-import(1) wants them: "data SP <count> LF <raw> LF"."""
+    return b"data %d\n%s\n" % (len(body), body)
+
+
 def _offered(log: bytes) -> Mapping[str, object]:
     """The http(s) addresses of a URL log that are still offered."""
     return {
-        url: time
-        for url, (time, is_offered) in parse_web_log(log).items()
+        url: since
+        for url, (since, is_offered) in parse_web_log(log).items()
         if is_offered and url.startswith(("http://", "https://"))
     }
 
 
 def _is_present(log: bytes, uuid: bytes) -> bool:
-    """Whether a location log has a repository: "TIMESTAMPs 1 UUID", the newest line of each counts."""
-    newest: tuple[float, bool] | None = None
-    for line in log.splitlines():
-        time, status, place = line.split(b" ", 2)
-        if place == uuid:
-            state = (float(time.removesuffix(b"s")), status == b"1")
-            newest = state if newest is None else max(newest, state)
-    return newest is not None and newest[1]
+    """Whether a location log has a repository."""
+    state = location_in(log, uuid)
+    return state is not None and state[1]
 
 
 def relative_to_top(clone: AnnexClone, path: Path) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from opendata_pkg.model import ObjectId
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
 FILE = b"100644"
 SYMLINK = b"120000"
@@ -32,10 +32,14 @@ class TreeEntry(NamedTuple):
 
 
 class ObjectWriter(Protocol):
-    """Where objects go. `add` returns the 20-byte id; adding what is there already costs nothing."""
+    """Where objects go. Adding gives the 20-byte id; adding what is there already costs nothing."""
 
     def add(self, kind: bytes, body: bytes) -> bytes:
         """Write one object of kind `blob`, `tree`, `commit` or `tag`."""
+        ...
+
+    def add_all(self, kind: bytes, bodies: Iterable[bytes], pack: Callable[[bytes], bytes] = ...) -> Iterator[bytes]:
+        """Write objects of one kind as they are asked for; `pack` makes a zlib stream of a body."""
         ...
 
 
@@ -61,23 +65,27 @@ def write_tree(writer: ObjectWriter, entries: Iterable[TreeEntry]) -> bytes:
     # Each open folder: its path with a final slash, and the body of its tree so far.
     names: list[bytes] = [b""]
     bodies: list[bytearray] = [bytearray()]
-    last: bytes | None = None
+    folder, body, last = b"", bodies[0], b""
 
     def close() -> None:
-        folder, body = names.pop(), bodies.pop()
-        name = folder[len(names[-1]) : -1]
-        bodies[-1] += b"%s %s\0" % (FOLDER, name) + writer.add(b"tree", bytes(body))
+        path = names.pop()
+        name = path[len(names[-1]) : -1]
+        tree = writer.add(b"tree", bytes(bodies.pop()))
+        bodies[-1] += b"%s %s\0" % (FOLDER, name) + tree
 
     for path, mode, raw_id in entries:
-        if last is not None and (path <= last or path.startswith(last + b"/")):
+        start = path.rfind(b"/") + 1
+        if path <= last or (start != len(folder) and path.startswith(last + b"/")):
             raise ValueError(f"expected sorted paths of files, got {path!r} after {last!r}")
         last = path
-        while not path.startswith(names[-1]):
-            close()
-        while (slash := path.find(b"/", len(names[-1]))) >= 0:
-            names.append(path[: slash + 1])
-            bodies.append(bytearray())
-        bodies[-1] += b"%s %s\0" % (mode, path[len(names[-1]) :]) + raw_id
+        if path[:start] != folder:
+            while not path.startswith(names[-1]):
+                close()
+            while (slash := path.find(b"/", len(names[-1]))) >= 0:
+                names.append(path[: slash + 1])
+                bodies.append(bytearray())
+            folder, body = names[-1], bodies[-1]
+        body += b"%s %s\0%s" % (mode, path[start:], raw_id)
     while len(names) > 1:
         close()
     return writer.add(b"tree", bytes(bodies[0]))

@@ -9,16 +9,19 @@ import hashlib
 import mmap
 import os
 import struct
+import sys
 import tempfile
-import zlib
-from itertools import accumulate
+from array import array
+from bisect import bisect_left
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from zlib import crc32
 
-from opendata_pkg.git.objects import object_id
+from opendata_pkg.git.deflate import deflate
 
 if TYPE_CHECKING:
     import io
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 # "Undeltified representation: n-byte type and length (3-bit type, (n-1)*7+4-bit length)", with these types:
@@ -26,17 +29,10 @@ _TYPES = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
 _ID_BYTES = 20
 _FANOUT = 256
 _LARGE_OFFSET = 0x80000000
+_CHECKSUM_BITS = 32
 _INDEX_MAGIC = b"\377tOc"
-# Small objects are most of a dataset. Setting zlib up at its default memory level costs ten times the compression
-# itself; with the smallest window and memory the result is as small and ten times sooner there.
-_SMALL_BYTES = 512
-
-
-def _deflate(body: bytes) -> bytes:
-    if len(body) <= _SMALL_BYTES:
-        small = zlib.compressobj(1, zlib.DEFLATED, 9, 1)
-        return small.compress(body) + small.flush()
-    return zlib.compress(body, 1)
+# Behind magic, version and fan-out table.
+_NAMES_START = 8 + 4 * _FANOUT
 
 
 class PackedIds:
@@ -53,27 +49,47 @@ class PackedIds:
             if mapped[:8] == _INDEX_MAGIC + struct.pack(">L", 2):
                 self._maps.append((mapped, struct.unpack_from(f">{_FANOUT}L", mapped, 8)))
 
+    def __bool__(self) -> bool:
+        """Whether there is any pack."""
+        return bool(self._maps)
+
     def __contains__(self, raw_id: object) -> bool:
         """Whether an object of that 20-byte id is in a pack."""
         assert isinstance(raw_id, bytes)  # noqa: S101 - a caller's defect, not input
-        for mapped, fanout in self._maps:
-            low, high = (fanout[raw_id[0] - 1] if raw_id[0] else 0), fanout[raw_id[0]]
-            while low < high:
-                middle = (low + high) // 2
-                start = 8 + 4 * _FANOUT + _ID_BYTES * middle
-                found = mapped[start : start + _ID_BYTES]
-                if found == raw_id:
-                    return True
-                if found < raw_id:
-                    low = middle + 1
-                else:
-                    high = middle
-        return False
+        return any(_find(mapped, fanout, raw_id) for mapped, fanout in self._maps)
 
     def close(self) -> None:
         """Unmap the indexes."""
         for mapped, _ in self._maps:
             mapped.close()
+
+
+def ids_in(index: Path) -> list[bytes]:
+    """The ids of a pack, by its index."""
+    data = index.read_bytes()
+    (count,) = struct.unpack_from(">L", data, _NAMES_START - 4)
+    names = data[_NAMES_START : _NAMES_START + _ID_BYTES * count]
+    return [names[start : start + _ID_BYTES] for start in range(0, len(names), _ID_BYTES)]
+
+
+def _find(index: mmap.mmap, fanout: tuple[int, ...], raw_id: bytes) -> bool:
+    """Whether an id is in the index's "table of sorted object names"."""
+
+    def name(number: int) -> bytes:
+        start = _NAMES_START + _ID_BYTES * number
+        return index[start : start + _ID_BYTES]
+
+    # The table of first bytes leaves 1/256 of the names to look through.
+    low, high = (fanout[raw_id[0] - 1] if raw_id[0] else 0), fanout[raw_id[0]]
+    found = bisect_left(range(high), raw_id, low, key=name)
+    return found < high and name(found) == raw_id
+
+
+class _Head(NamedTuple):
+    """What objects of one kind and length begin with: in their hash, and in a pack."""
+
+    digest: hashlib._Hash
+    packed: bytes
 
 
 class PackWriter:
@@ -87,7 +103,9 @@ class PackWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._known = PackedIds(folder)
-        self._offsets: dict[bytes, tuple[int, int]] = {}
+        # Id → offset in the pack and, in the lower bits, the checksum of what stands there.
+        self._entries: dict[bytes, int] = {}
+        self._heads: dict[tuple[bytes, int], _Head] = {}
         handle, name = tempfile.mkstemp(dir=folder, prefix="tmp_pack_")
         self._path = Path(name)
         self._stream = os.fdopen(handle, "w+b", buffering=1 << 20)
@@ -97,23 +115,36 @@ class PackWriter:
 
     def add(self, kind: bytes, body: bytes) -> bytes:
         """Write one object, unless this pack or an older one has it; returns its 20-byte id."""
-        raw_id = object_id(kind, body)
-        if raw_id in self._offsets or raw_id in self._known:
-            return raw_id
-        length = len(body)
-        header = bytearray()
-        byte = _TYPES[kind] << 4 | length & 15
-        length >>= 4
-        while length:
-            header.append(byte | 0x80)
-            byte = length & 0x7F
-            length >>= 7
-        header.append(byte)
-        packed = bytes(header) + _deflate(body)
-        self._offsets[raw_id] = (zlib.crc32(packed), self._position)
-        self._stream.write(packed)
-        self._position += len(packed)
-        return raw_id
+        return next(self.add_all(kind, (body,)))
+
+    def add_all(
+        self, kind: bytes, bodies: Iterable[bytes], pack: Callable[[bytes], bytes] = deflate
+    ) -> Iterator[bytes]:
+        """Write objects of one kind as they are asked for, and give their ids; `pack` makes a zlib stream of a body."""
+        heads, entries, known = self._heads, self._entries, self._known
+        for body in bodies:
+            head = heads.get((kind, len(body))) or self._head(kind, len(body))
+            digest = head.digest.copy()
+            digest.update(body)
+            raw_id = digest.digest()
+            if raw_id not in entries and not (known and raw_id in known):
+                packed = head.packed + pack(body)
+                entries[raw_id] = self._position << _CHECKSUM_BITS | crc32(packed)
+                self._position += len(packed)
+                self._stream.write(packed)
+            yield raw_id
+
+    def _head(self, kind: bytes, length: int) -> _Head:
+        # As in `object_id`: a hash is the sooner made from one that has begun alike.
+        digest = hashlib.sha1(b"%s %d\0" % (kind, length), usedforsecurity=False)
+        packed = bytearray()
+        byte, rest = _TYPES[kind] << 4 | length & 15, length >> 4
+        while rest:
+            packed.append(byte | 0x80)
+            byte, rest = rest & 0x7F, rest >> 7
+        packed.append(byte)
+        head = self._heads[kind, length] = _Head(digest, bytes(packed))
+        return head
 
     def __enter__(self) -> Self:
         """The writer itself."""
@@ -124,7 +155,7 @@ class PackWriter:
     ) -> None:
         """Publish the pack if the block ended well and wrote anything."""
         try:
-            if kind is None and self._offsets:
+            if kind is None and self._entries:
                 self._publish()
         finally:
             self._path.unlink(missing_ok=True)
@@ -135,7 +166,7 @@ class PackWriter:
     def _publish(self) -> None:
         # "The trailer records a pack checksum of all of the above", and the header's count is part of it.
         self._stream.seek(8)
-        self._stream.write(struct.pack(">L", len(self._offsets)))
+        self._stream.write(struct.pack(">L", len(self._entries)))
         self._stream.flush()
         self._stream.seek(0)
         checksum = hashlib.file_digest(
@@ -163,26 +194,26 @@ class PackWriter:
 
     def _index(self, pack_checksum: bytes) -> bytes:
         """The version-2 index of the objects written."""
-        ids = sorted(self._offsets)
+        names = sorted(self._entries)
+        entries = [self._entries[name] for name in names]
         # "A 256-entry fan-out table": how many ids have a first byte of at most this.
-        counts = [0] * _FANOUT
-        for raw_id in ids:
-            counts[raw_id[0]] += 1
-        parts = [_INDEX_MAGIC, struct.pack(">L", 2), struct.pack(f">{_FANOUT}L", *accumulate(counts))]
+        fanout = [bisect_left(names, bytes([first + 1])) for first in range(_FANOUT - 1)] + [len(names)]
         # "A table of sorted object names ... of 4-byte CRC32 values of the packed object data ... of 4-byte offset
         # values ... large offsets are encoded as an index into the next table with the msbit set."
-        parts.append(b"".join(ids))
-        parts.append(struct.pack(f">{len(ids)}L", *(self._offsets[raw_id][0] for raw_id in ids)))
-        small: list[int] = []
-        large: list[int] = []
-        for raw_id in ids:
-            offset = self._offsets[raw_id][1]
-            if offset < _LARGE_OFFSET:
+        checksums = array("I", [entry & 0xFFFF_FFFF for entry in entries])
+        small, large = array("I"), array("Q")
+        for entry in entries:
+            if (offset := entry >> _CHECKSUM_BITS) < _LARGE_OFFSET:
                 small.append(offset)
             else:
                 small.append(_LARGE_OFFSET | len(large))
                 large.append(offset)
-        parts += [struct.pack(f">{len(ids)}L", *small), struct.pack(f">{len(large)}Q", *large), pack_checksum]
+        tables = array("I", fanout), checksums, small, large
+        if sys.byteorder == "little":
+            for table in tables:
+                table.byteswap()
+        head, *rest = (table.tobytes() for table in tables)
         # "Index checksum of all of the above."
+        parts = (_INDEX_MAGIC, struct.pack(">L", 2), head, *names, *rest, pack_checksum)
         content = b"".join(parts)
         return content + hashlib.sha1(content, usedforsecurity=False).digest()

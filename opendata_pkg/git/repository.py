@@ -7,13 +7,14 @@ and whatever a steward's own `git gc` made of them.
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.objects import hex_id, object_id
@@ -38,6 +39,10 @@ class BrokenRepositoryError(InputError):
 
 Heads = tuple[ObjectId | None, ObjectId | None]
 """Where `main` and `git-annex` of a repository are; None: nowhere yet."""
+
+_LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
+# So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
+_IDS_AT_ONCE = 256
 
 # A bare repository as `git init --bare` makes it, less templates and whatever the user's own settings would add.
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
@@ -95,24 +100,30 @@ class Repository:
         self.path = path
 
     def create(self) -> None:
-        """Make it where it is not there yet; its HEAD names `main`."""
+        """Make it where it is not there yet, its HEAD naming `main`; else remove what a killed writer left behind.
+
+        The caller holds the store's lock, and no writer is at work. `settings` are yet to be synced.
+        """
         for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         if not (self.path / "config").exists():
-            write_text(self.path / "config", _CONFIG)
+            write_text(self.path / "config", _CONFIG, sync=False)
         if not (self.path / "HEAD").exists():
-            write_text(self.path / "HEAD", "ref: refs/heads/main\n")
+            write_text(self.path / "HEAD", "ref: refs/heads/main\n", sync=False)
+        for stale in (self.path / "objects" / "pack").glob("tmp_*"):
+            stale.unlink()
+
+    def settings(self) -> list[Path]:
+        """The files that `create` writes."""
+        return [path for name in ("config", "HEAD") if (path := self.path / name).exists()]
 
     def exists(self) -> bool:
         """Whether there is a repository."""
         return (self.path / "HEAD").is_file()
 
     def writer(self) -> PackWriter:
-        """A writer of one new pack; what a killed writer left behind is removed: the caller holds the store's lock."""
-        folder = self.path / "objects" / "pack"
-        for stale in folder.glob("tmp_*"):
-            stale.unlink()
-        return PackWriter(folder)
+        """A writer of one new pack."""
+        return PackWriter(self.path / "objects" / "pack")
 
     def write_loose(self, kind: bytes, body: bytes) -> ObjectId:
         """Write one object as a file of its own: for the few that come one at a time, such as tags."""
@@ -128,6 +139,22 @@ class Repository:
         lines = call_git("for-each-ref", "--format=%(refname) %(objectname)", cwd=self.path).decode().splitlines()
         return {name: ObjectId(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
+    def head(self, name: str) -> ObjectId | None:
+        """Where a ref is.
+
+        gitrepository-layout(5): a ref is a file with an object's name, or a line "<id> SP <ref>" of packed-refs. What
+        is neither, git may know.
+        """
+        try:
+            text = (self.path / name).read_text(encoding="ascii")
+        except (FileNotFoundError, NotADirectoryError):
+            return None if self._is_bare_of_packed_refs() else self.refs().get(name)
+        return ObjectId(text[:40]) if _LOOSE_REF.fullmatch(text) else self.refs().get(name)
+
+    def _is_bare_of_packed_refs(self) -> bool:
+        """Whether all refs are files of their own, as they are until somebody runs `git gc` or `git refs migrate`."""
+        return not (self.path / "packed-refs").exists() and not (self.path / "reftable").exists()
+
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""
         commands = [
@@ -135,18 +162,13 @@ class Repository:
         ]
         call_git("update-ref", "-z", "--stdin", cwd=self.path, data="".join(commands).encode())
 
-    def refresh_server_info(self) -> None:
-        """Refresh the two files in which clients over dumb HTTP read what refs and packs there are."""
-        call_git("update-server-info", cwd=self.path)
-
     def check_heads(self, released: Heads, *also: Heads) -> None:
         """Check that the published branches stand where the last release left them, or at one of the other places.
 
         Raises:
             ForeignCommitError: somebody else has moved them; their work is left as it is.
         """
-        refs = self.refs()
-        heads = refs.get("refs/heads/main"), refs.get("refs/heads/git-annex")
+        heads = self.head("refs/heads/main"), self.head("refs/heads/git-annex")
         if heads == released or heads in also:
             return
         for name, expected, found in zip(("main", "git-annex"), released, heads, strict=True):
@@ -166,10 +188,6 @@ class Repository:
         said = (done.stderr + done.stdout).decode(errors="replace").splitlines()
         return tuple(said) or (f"git fsck ended with {done.returncode} and said nothing",)
 
-    def tree_of(self, commit: ObjectId) -> ObjectId:
-        """The tree of a commit."""
-        return ObjectId(call_git("rev-parse", "--verify", f"{commit}^{{tree}}", cwd=self.path).decode().strip())
-
     def files_of(self, commit: ObjectId) -> Iterator[tuple[bytes, bytes]]:
         """(path, content) of every file in a commit's tree, in path order, streamed."""
         listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=self.path)
@@ -186,10 +204,7 @@ class Repository:
         """
         for name, body in self.find_objects(ids):
             if body is None:
-                raise BrokenRepositoryError(
-                    f"{self.path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
-                    "and restore the store from a copy"
-                )
+                raise _broken(self.path, name)
             yield body
 
     def find_objects(self, names: Iterable[bytes]) -> Iterator[tuple[bytes, bytes | None]]:
@@ -201,15 +216,63 @@ class Repository:
             with _running(["git", "cat-file", "--batch", "--buffer"], cwd=self.path, stdin=listed.fileno()) as process:
                 assert process.stdout is not None  # noqa: S101 - for the type checker
                 for name in wanted:
-                    # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more,
-                    # where git met an object that is damaged.
-                    line = process.stdout.readline()
-                    if line == name + b" missing\n":
-                        yield name, None
-                        continue
-                    size_bytes = int(line.rpartition(b" ")[2]) if line else 0
-                    body = process.stdout.read(size_bytes + 1) if line else b""
-                    yield name, body[:-1] if len(body) == size_bytes + 1 else None
+                    yield name, _next_object(process.stdout, name)
+
+    @contextmanager
+    def reader(self) -> Iterator[ObjectReader]:
+        """A reader of objects by id, one run of them after another, that ends with the block."""
+        with _running(["git", "cat-file", "--batch"], cwd=self.path, stdin=subprocess.PIPE) as process:
+            yield ObjectReader(process, self.path)
+
+
+class ObjectReader:
+    """Reads objects through a running `git cat-file --batch`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
+        assert process.stdin is not None  # noqa: S101 - for the type checker
+        assert process.stdout is not None  # noqa: S101 - for the type checker
+        self._stdin, self._stdout, self._path = process.stdin, process.stdout, path
+
+    def read(self, ids: Iterable[bytes]) -> Iterator[bytes]:
+        """The bodies of objects of 20-byte ids, in order; to be read to the end before more is.
+
+        Raises:
+            BrokenRepositoryError: one is not there, or damaged.
+        """
+        wanted = list(ids)
+        for start in range(0, len(wanted), _IDS_AT_ONCE):
+            names = [raw_id.hex().encode() for raw_id in wanted[start : start + _IDS_AT_ONCE]]
+            # It ends at an object that is damaged: told when that is read.
+            with suppress(BrokenPipeError):
+                os.write(self._stdin.fileno(), b"".join(name + b"\n" for name in names))
+            for name in names:
+                if (body := _next_object(self._stdout, name)) is None:
+                    raise _broken(self._path, name)
+                yield body
+
+    def tree_of(self, commit: ObjectId) -> bytes:
+        """The 20-byte id of a commit's tree: "tree SP <id> LF" is what a commit begins with."""
+        (body,) = self.read([bytes.fromhex(commit)])
+        return bytes.fromhex(body[5:45].decode())
+
+
+def _next_object(stream: IO[bytes], name: bytes) -> bytes | None:
+    """The next object that a `git cat-file --batch` says, the one of that name; None if it is not there, or damaged."""
+    # "<object> SP <type> SP <size> LF <contents> LF", or "<object> SP missing LF"; or nothing more, where git met an
+    # object that is damaged.
+    line = stream.readline()
+    if not line or line == name + b" missing\n":
+        return None
+    size_bytes = int(line.rpartition(b" ")[2])
+    body = stream.read(size_bytes + 1)
+    return body[:-1] if len(body) == size_bytes + 1 else None
+
+
+def _broken(path: Path, name: bytes) -> BrokenRepositoryError:
+    return BrokenRepositoryError(
+        f"{path} lacks the object {name.decode()}, or it is damaged: check it with git fsck, "
+        "and restore the store from a copy"
+    )
 
 
 @contextmanager

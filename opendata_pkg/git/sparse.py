@@ -8,6 +8,7 @@ patterns say what is left out, not what is taken: a person's new files are then 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opendata_pkg.files import write_text
@@ -27,18 +28,24 @@ _HOOK = "hooks/pre-commit"
 _ANNEX_HOOK = "hooks/pre-commit.annex"
 
 
-def sparse_patterns(wanted: Iterable[str], others: Iterable[str], *, most: int = MAX_PATTERNS) -> list[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sparse:
+    """Patterns of a sparse checkout; unless `is_exact`, they match more than was wanted, since that takes fewer."""
+
+    patterns: tuple[str, ...]
+    is_exact: bool
+
+
+def sparse_patterns(wanted: Iterable[str], others: Iterable[str], *, most: int = MAX_PATTERNS) -> Sparse:
     """Patterns, in the syntax of gitignore and to be read in order, that match `wanted` paths and none of the `others`.
 
     If more than `most` patterns were needed, whole folders' files are matched, those with most patterns first.
     """
-    top = _Folder("")
-    for paths, is_wanted in ((wanted, True), (others, False)):
-        for path in paths:
-            top.add(path, is_wanted=is_wanted)
+    top = _tree_of(wanted, others)
     pieces = [(folder.path, patterns) for folder, patterns in top.pieces(included=False)]
     total = sum(len(patterns) for _, patterns in pieces)
-    if total > most:
+    is_exact = total <= most
+    if not is_exact:
         whole = set()
         for path, patterns in sorted(pieces, key=lambda piece: (-len(piece[1]), piece[0])):
             if total <= most:
@@ -47,7 +54,22 @@ def sparse_patterns(wanted: Iterable[str], others: Iterable[str], *, most: int =
             total -= len(patterns) - 1
         top.widen(whole)
         pieces = [(folder.path, patterns) for folder, patterns in top.pieces(included=False)]
-    return [pattern for _, patterns in pieces for pattern in patterns]
+    return Sparse(patterns=tuple(pattern for _, patterns in pieces for pattern in patterns), is_exact=is_exact)
+
+
+def _tree_of(wanted: Iterable[str], others: Iterable[str]) -> _Folder:
+    """The tree of all folders; files are put together by folder first, since they are many and folders few."""
+    groups: dict[str, dict[bool, list[str]]] = {}
+    for paths, is_wanted in ((wanted, True), (others, False)):
+        for path in paths:
+            folder = path[: path.rfind("/") + 1]
+            if folder not in groups:
+                groups[folder] = {True: [], False: []}
+            groups[folder][is_wanted].append(path)
+    top = _Folder("")
+    for folder, files in groups.items():
+        top.add(folder, files)
+    return top
 
 
 class _Folder:
@@ -59,18 +81,17 @@ class _Folder:
         self._files: dict[bool, list[str]] = {True: [], False: []}
         self._folders: dict[str, _Folder] = {}
 
-    def add(self, path: str, *, is_wanted: bool) -> None:
-        """Add a file by its whole path."""
-        folder = self
-        while True:
-            folder.wanted += is_wanted
-            folder.others += not is_wanted
-            slash = path.find("/", len(folder.path))
-            if slash < 0:
-                folder._files[is_wanted].append(path)
-                return
-            name = path[: slash + 1]
-            folder = folder._folders.setdefault(name, _Folder(name))
+    def add(self, path: str, files: dict[bool, list[str]]) -> None:
+        """Add the files, wanted and not, of a folder at or below this one."""
+        self.wanted += len(files[True])
+        self.others += len(files[False])
+        if path == self.path:
+            self._files = files
+            return
+        name = path[: path.index("/", len(self.path)) + 1]
+        if name not in self._folders:
+            self._folders[name] = _Folder(name)
+        self._folders[name].add(path, files)
 
     def pieces(self, *, included: bool) -> Iterator[tuple[_Folder, list[str]]]:
         """The patterns for the files below each folder that needs some; `included`: without any, they are matched."""

@@ -198,9 +198,10 @@ def test_offsets_beyond_two_gigabytes(repository):
     offsets = [12, 0x7FFF_FFFF, 0x8000_0000, 0x8000_0001, 0xFFFF_FFFF, 0x1_0000_0000, 1 << 45]
     with PackWriter(repository.path / "objects" / "pack") as writer:
         wanted = {object_id(b"blob", b"%d" % offset): (offset & 0xFFFF_FFFF, offset) for offset in offsets}
-        writer._offsets.update(wanted)
+        for raw_id, (checksum, offset) in wanted.items():
+            writer._entries[raw_id] = offset << 32 | checksum
         index = writer._index(b"\0" * 20)
-        writer._offsets.clear()
+        writer._entries.clear()
     lines = git(repository.path, "show-index", data=index).decode().splitlines()
     found = {
         bytes.fromhex(name): (int(crc.strip("()"), 16), int(offset)) for offset, name, crc in map(str.split, lines)

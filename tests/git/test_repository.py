@@ -17,6 +17,7 @@ from opendata_pkg.git.repository import (
     call_git,
     git_environment,
 )
+from opendata_pkg.git.upkeep import refresh_server_info
 from tests.core_support import git, git_text
 
 ZERO = "0" * 40
@@ -75,7 +76,7 @@ def test_dumb_clients_see_every_change(repository):
     for content in (b"x", b"y"):
         commit = commit_of(repository, {b"a": content})
         repository.update_refs({"refs/heads/main": commit})
-        repository.refresh_server_info()
+        refresh_server_info(repository.path)
         assert (repository.path / "info" / "refs").read_text() == f"{commit}\trefs/heads/main\n"
     packs = (repository.path / "objects" / "info" / "packs").read_text().split()
     assert sorted(packs[1::2]) == sorted(path.name for path in (repository.path / "objects/pack").glob("*.pack"))
@@ -137,7 +138,8 @@ def test_files_of_a_commit(repository):
     commit = commit_of(repository, files)
     assert list(repository.files_of(commit)) == sorted(files.items())
     assert list(repository.files_of(commit_of(repository, {}))) == []
-    assert repository.tree_of(commit) == git_text(repository.path, "rev-parse", f"{commit}^{{tree}}")
+    with repository.reader() as reader:
+        assert reader.tree_of(commit).hex() == git_text(repository.path, "rev-parse", f"{commit}^{{tree}}")
 
 
 def test_many_files_do_not_jam(repository):
@@ -160,10 +162,9 @@ def test_what_is_read_in_part_is_ended(repository):
 
 def test_a_missing_object_is_named(repository):
     """A sentence with the object and what to do, not a wrong tree."""
-    with pytest.raises(
-        BrokenRepositoryError, match=rf"lacks the object {'1' * 40}, or it is damaged: check it with git fsck"
-    ):
-        list(repository.read_objects([b"1" * 40]))
+    says = rf"lacks the object {'1' * 40}, or it is damaged: check it with git fsck"
+    with repository.reader() as reader, pytest.raises(BrokenRepositoryError, match=says):
+        list(reader.read([b"\x11" * 20]))
 
 
 def test_a_damaged_pack_is_a_sentence(repository):

@@ -45,27 +45,28 @@ def test_exactly_what_is_wanted(repository, wishes):
     """Whatever the names and the folders, git checks out exactly the wanted files."""
     paths = without_clashes(list(wishes))
     wanted = {path for path in paths if wishes[path]}
-    patterns = sparse_patterns(sorted(wanted), sorted(set(paths) - wanted))
+    patterns = sparse_patterns(sorted(wanted), sorted(set(paths) - wanted)).patterns
     assert checked_out(repository, paths, patterns) == wanted
 
 
 def test_few_patterns(repository):
     """Folders are named where that names the same files; too many patterns give way to whole folders, the fullest first."""
     paths = [f"{top}/{folder}/{number}.swc" for top in "ab" for folder in range(5) for number in range(40)]
-    assert sparse_patterns(paths[:40], paths[40:]) == ["/*", "!/b/", "!/a/", "/a/0/"]
-    assert sparse_patterns(paths, []) == ["/*"]
+    assert sparse_patterns(paths[:40], paths[40:]).patterns == ("/*", "!/b/", "!/a/", "/a/0/")
+    assert sparse_patterns(paths, []).patterns == ("/*",)
     scattered = [path for number, path in enumerate(paths) if number % 2]
     others = [path for number, path in enumerate(paths) if not number % 2]
-    assert len(sparse_patterns(scattered, others)) > 200
+    assert len(sparse_patterns(scattered, others).patterns) > 200
     few = sparse_patterns(scattered, others, most=50)
-    assert len(few) <= 50
-    found = checked_out(repository, paths, few)
+    assert not few.is_exact
+    assert len(few.patterns) <= 50
+    found = checked_out(repository, paths, few.patterns)
     assert found >= set(scattered)
     assert len(found) < len(paths)
 
 
 def test_new_files_stay(repository):
     """A file that nobody knew of is part of the checkout, at the top and in folders that are wanted for the most part."""
-    patterns = sparse_patterns(["a/1", "a/2", "a/3"], ["a/4", "b/1", "top"])
+    patterns = sparse_patterns(["a/1", "a/2", "a/3"], ["a/4", "b/1", "top"]).patterns
     found = checked_out(repository, ["a/1", "a/4", "a/new", "b/1", "b/new", "new", "top"], patterns)
     assert found == {"a/1", "a/new", "new"}

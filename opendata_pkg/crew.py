@@ -1,0 +1,374 @@
+"""The datasets of a build, children before parents, each written by one of several processes; large ones by two."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from dataclasses import dataclass
+from functools import cache, cached_property, partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from opendata_pkg.dataset import Child, Commits, Past, Written, commit_time, write_files, write_logs
+from opendata_pkg.git.objects import SYMLINK
+from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
+from opendata_pkg.inventory import ContentDigest, Totals, content_digest
+from opendata_pkg.plan import count_rows
+from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.state import DatasetEntry
+from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
+from opendata_pkg.workers import Workers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from opendata_pkg.changes import Difference
+    from opendata_pkg.model import ObjectId, ObjectKey, S3Object
+    from opendata_pkg.plan import Plan, Plans
+    from opendata_pkg.progress import Reporter
+    from opendata_pkg.state import State
+    from opendata_pkg.store import Store
+
+# Less than this is done before a second process has started.
+_FEW_FILES = 20_000
+# A dataset of more is written by two processes: they then take as long as one of half the size.
+_MANY_FILES = 20_000
+_MAX_WORKERS = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """The last release, as a build compares with it.
+
+    `differences` tell, by a branch's present path, which files of it are new or gone; a new dataset has none.
+    """
+
+    state: State
+    plans: Plans
+    differences: Mapping[str, Difference]
+
+    def entry_of(self, plan: Plan) -> DatasetEntry | None:
+        """The same dataset in the last release."""
+        return self._entries.get(plan.branch.dataset_id)
+
+    def plan_of(self, plan: Plan) -> Plan | None:
+        """The plan of the same dataset in the last release."""
+        return self._plans.get(plan.branch.dataset_id)
+
+    def has_same_files(self, plan: Plan) -> bool:
+        """Whether nothing is new or gone of a dataset."""
+        found = self.differences.get(plan.branch.path)
+        return found is not None and not found
+
+    @cached_property
+    def _entries(self) -> dict[str, DatasetEntry]:
+        return {entry.dataset_id: entry for entry in self.state.datasets.values()}
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        return {plan.branch.dataset_id: plan for plan in self.plans.by_branch.values()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """What a process must know to write one dataset."""
+
+    plan: Plan
+    children: Sequence[Child]
+    past: Past | None
+    time: int
+    repository: Path
+    staging: Path
+    current: Callable[[ObjectKey], S3Object | None]
+    released: Callable[[ObjectKey], S3Object | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """What one process wrote of a dataset: its files, its logs, or both."""
+
+    files: tuple[ObjectId, Totals, ContentDigest] | None
+    logs: tuple[ObjectId, int] | None
+
+
+def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a call for `Workers`
+    """Write one dataset, or the half of it that is asked for, as one pack."""
+    repository = Repository(task.repository)
+    wrote_files = wrote_logs = None
+    older = nullcontext() if task.past is None else repository.reader()
+    with repository.writer() as writer, older as reader:
+        if files:
+            wrote_files = write_files(
+                task.plan,
+                children=task.children,
+                past=task.past,
+                time=task.time,
+                reader=reader,
+                writer=writer,
+                staging=task.staging,
+            )
+        if logs:
+            wrote_logs = write_logs(
+                task.plan,
+                past=task.past,
+                time=task.time,
+                repository=repository,
+                reader=reader,
+                writer=writer,
+                current=task.current,
+                released=task.released,
+            )
+    if wrote_files is not None:
+        _check_written(repository, task.plan, wrote_files[0])
+    return Part(files=wrote_files, logs=wrote_logs)
+
+
+def _check_written(repository: Repository, plan: Plan, commit: ObjectId) -> None:
+    """Read back what was written: as many annexed files as the plan has, by git's own count."""
+    listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=repository.path)
+    found = listing.count(b"\0" + SYMLINK) + listing.startswith(SYMLINK)
+    if found != len(plan):
+        raise BrokenRepositoryError(
+            f"wrote {len(plan)} files of {plan.branch.name}, but git reads {found} in {repository.path}: "
+            "nothing was released; check the disk and build again"
+        )
+
+
+@cache
+def _kept(path: Path) -> Snapshot:
+    """A snapshot of the store; unchecked, since whoever started this process has read it whole."""
+    return Snapshot(pq.ParquetFile(path).read(), SnapshotHeader(source="", method="", base_url=None))
+
+
+def find_kept(path: Path, key: ObjectKey) -> S3Object | None:
+    """The object of a key in a snapshot of the store, in a process of its own: read when first asked for."""
+    return _kept(path).get(key)
+
+
+class _Alone:
+    """What `Workers` do, in this process: a call is done when it is made."""
+
+    def __init__(self) -> None:
+        self._done: list[tuple[Any, Any]] = []
+
+    @property
+    def idle(self) -> bool:
+        return not self._done
+
+    def call(self, tag: object, function: Callable[..., Any], *arguments: object) -> None:
+        self._done.append((tag, function(*arguments)))
+
+    def wait(self) -> tuple[Any, Any]:
+        return self._done.pop()
+
+
+def write_datasets(
+    store: Store,
+    plans: Plans,
+    chosen: Sequence[Plan],
+    before: Before | None,
+    reporter: Reporter,
+    *,
+    jobs: int | None = None,
+    lock: int,
+) -> dict[str, DatasetEntry]:
+    """Write the drafts of the plans, which are ordered children first; returns the entries by branch path.
+
+    Args:
+        store: the store; its inputs are kept already.
+        plans: all plans.
+        chosen: those to write; with each, all below it.
+        before: the last release.
+        reporter: takes progress, in files.
+        jobs: how many processes; None: as many as there are cores, if it is worth their while.
+        lock: the store's lock, which is held as long as a process may write.
+    """
+    if jobs is None:
+        much = sum(len(plan) for plan in chosen if before is None or not before.has_same_files(plan))
+        jobs = 1 if much < _FEW_FILES else min(_MAX_WORKERS, _cores())
+    reporter.start("building datasets", sum(map(len, chosen)), "files")
+    with ThreadPoolExecutor(1) as aside:
+        try:
+            with Workers(jobs, inherit=[lock]) if jobs > 1 else nullcontext(_Alone()) as crew:
+                # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
+                subtrees = {plan.branch.path: aside.submit(_subtree, plan, plans, before) for plan in chosen}
+                drafts = _Drafts(store, plans, chosen, before, crew, reporter)
+                drafts.write()
+            reporter.finish()
+            return {plan.branch.path: drafts.entry(plan, subtrees[plan.branch.path].result()) for plan in chosen}
+        finally:
+            aside.shutdown(cancel_futures=True)
+
+
+def _cores() -> int:
+    """How many cores this process may use; macOS does not tell, but how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _subtree(plan: Plan, plans: Plans, before: Before | None) -> tuple[int, int, ContentDigest]:
+    """How many files are at or below a branch, their bytes, and the digest over them."""
+    below = [plans.by_branch[x.path] for x in plans.catalogue.walk(plan.branch.path) if x.path in plans.by_branch]
+    if before is not None and (old := before.entry_of(plan)) is not None:
+        was = [entry for x in below if before.has_same_files(x) and (entry := before.entry_of(x)) is not None]
+        # The same datasets, at the same places: none has come from elsewhere, and none is missing.
+        at_home = all(entry.branch == x.branch.path for entry, x in zip(was, below, strict=False))
+        if len(was) == len(below) and at_home and old.subtree_files == count_rows(plan.subtree):
+            return old.subtree_files, old.subtree_bytes, old.subtree_digest
+    table = plan.subtree_table
+    return table.num_rows, int(pc.sum(table["size"]).as_py() or 0), content_digest(table, plan.branch.prefix)
+
+
+class _Drafts:
+    """Keeps what is done of a build, and finds what can be done next."""
+
+    def __init__(
+        self,
+        store: Store,
+        plans: Plans,
+        chosen: Sequence[Plan],
+        before: Before | None,
+        crew: Workers | _Alone,
+        reporter: Reporter,
+    ) -> None:
+        self._store, self._plans, self._before, self._crew, self._reporter = store, plans, before, crew, reporter
+        self._chosen = {plan.branch.path: plan for plan in chosen}
+        self._left = {path: {child.path for child in plan.children} for path, plan in self._chosen.items()}
+        self._ready: list[tuple[Task, tuple[bool, bool]]] = []
+        self._parts: dict[str, list[Part]] = {}
+        self._times: dict[str, int] = {}
+        self._written: dict[str, Written] = {}
+        self._changed: set[str] = set()
+
+    def write(self) -> None:
+        """Write all."""
+        for path in [path for path, children in self._left.items() if not children]:
+            self._begin(self._chosen[path])
+        while len(self._written) < len(self._chosen):
+            # The largest first: in the end, all wait for those that take long.
+            self._ready.sort(key=lambda call: len(call[0].plan))
+            while self._ready and self._crew.idle:
+                task, parts = self._ready.pop()
+                self._crew.call(task.plan.branch.path, write_part, task, *parts)
+            path, part = self._crew.wait()
+            self._take(self._chosen[path], part)
+
+    def _begin(self, plan: Plan) -> None:
+        """Make a dataset ready to be written, now that its children are; or keep it as it is."""
+        children = [Child(branch=child, commits=self._written[child.path].commits) for child in plan.children]
+        old = self._old(plan)
+        if old is not None and self._unchanged(plan, old):
+            self._done(plan, old.written)
+            return
+        repository = self._store.repository(plan.branch.name)
+        past = None if old is None else Past(commits=old.written.commits, difference=self._little(plan, old))
+        if past is not None or repository.exists():
+            repository.check_heads((None, None) if past is None else (past.commits.main, past.commits.annex))
+        repository.create()
+        epoch = int(self._plans.catalogue.epoch.timestamp())
+        self._times[plan.branch.path] = commit_time(plan, children, None if past is None else past.commits, epoch)
+        task = Task(
+            plan=plan,
+            children=children,
+            past=past,
+            time=self._times[plan.branch.path],
+            repository=repository.path,
+            staging=self._store.draft_folder / plan.branch.name,
+            current=self._lookup(plan.snapshot),
+            released=_nothing if self._before is None else self._lookup(self._before.plans.snapshot),
+        )
+        halves = isinstance(self._crew, Workers) and len(plan) > _MANY_FILES
+        self._ready += [(task, part) for part in (((True, False), (False, True)) if halves else ((True, True),))]
+        self._parts[plan.branch.path] = []
+
+    def _old(self, plan: Plan) -> DatasetEntry | None:
+        return None if self._before is None else self._before.entry_of(plan)
+
+    def _lookup(self, snapshot: Snapshot) -> Callable[[ObjectKey], S3Object | None]:
+        """How a task finds objects of a snapshot: another process reads the one that is kept."""
+        if isinstance(self._crew, _Alone):
+            return snapshot.get
+        return partial(find_kept, self._store.snapshot_path(snapshot.id))
+
+    def _unchanged(self, plan: Plan, old: DatasetEntry) -> bool:
+        """Whether all that a dataset's commits are made of is as it was: then they need not be made again."""
+        little = self._little(plan, old)
+        was = None if self._before is None else self._before.plan_of(plan)
+        return (
+            little is not None
+            and not little
+            and was is not None
+            and plan.branch == was.branch
+            and not any(child.path in self._changed for child in plan.children)
+        )
+
+    def _little(self, plan: Plan, old: DatasetEntry) -> Difference | None:
+        """What is new or gone of a dataset; None if not that alone counts, or if it is as much as all."""
+        was = None if self._before is None else self._before.plan_of(plan)
+        if self._before is None or was is None or old.written.borrowed:
+            return None
+        found = self._before.differences[plan.branch.path]
+        alike = (
+            plan.naming == was.naming
+            and plan.children == was.children
+            and plan.snapshot.header.base_url == was.snapshot.header.base_url
+        )
+        return found if alike and 2 * len(found.new) <= len(plan) else None
+
+    def _take(self, plan: Plan, part: Part) -> None:
+        """Take what a process wrote; when it is all of the dataset, name it."""
+        path = plan.branch.path
+        parts = self._parts[path]
+        parts.append(part)
+        files = next((part.files for part in parts if part.files is not None), None)
+        logs = next((part.logs for part in parts if part.logs is not None), None)
+        if files is None or logs is None:
+            return
+        (main, totals, digest), (annex, borrowed) = files, logs
+        commits = Commits(main=main, annex=annex, time=self._times[path])
+        old = self._old(plan)
+        if old is not None and (main, annex) == (old.written.commits.main, old.written.commits.annex):
+            commits = old.written.commits
+        self._store.repository(plan.branch.name).update_refs({DRAFT_MAIN: main, DRAFT_ANNEX: annex})
+        self._done(plan, Written(commits=commits, totals=totals, digest=digest, borrowed=borrowed))
+
+    def _done(self, plan: Plan, written: Written) -> None:
+        """Note a dataset as it is now; its parent may wait for it."""
+        path, parent = plan.branch.path, plan.branch.parent
+        self._written[path] = written
+        old = self._old(plan)
+        if old is None or old.written.commits.main != written.commits.main:
+            self._changed.add(path)
+        self._reporter.advance(len(plan))
+        if parent is not None and parent in self._left:
+            self._left[parent].discard(path)
+            if not self._left[parent]:
+                self._begin(self._chosen[parent])
+
+    def entry(self, plan: Plan, subtree: tuple[int, int, ContentDigest]) -> DatasetEntry:
+        """A dataset as the draft's index has it."""
+        branch, old = plan.branch, self._old(plan)
+        changed = branch.path in self._changed
+        kept = None if changed else old
+        files, size_bytes, digest = subtree
+        return DatasetEntry(
+            branch=branch.path,
+            name=branch.name,
+            dataset_id=branch.dataset_id,
+            parent=None if branch.parent is None else self._plans.catalogue.branches[branch.parent].name,
+            written=self._written[branch.path],
+            subtree_files=files,
+            subtree_bytes=size_bytes,
+            subtree_digest=digest,
+            changed=changed,
+            artefacts=f"draft/{branch.name}/" if kept is None else kept.artefacts,
+            descriptor=None if kept is None else kept.descriptor,
+        )
+
+
+def _nothing(_: ObjectKey) -> S3Object | None:
+    """What a release that is not there had at any key."""
+    return None

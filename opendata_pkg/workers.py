@@ -1,0 +1,164 @@
+"""Work in several processes of this Python, so that all cores are used; nothing of it outlives who asked for it.
+
+Not `multiprocessing`: its children run the caller's main script again, and those that are not told to end stay on when
+their parent is killed. Ours are started by name and end with the pipe that they get their work from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import queue
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import traceback
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from opendata_pkg.model import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from types import TracebackType
+
+_BOOT = "import sys; sys.path[:] = sys.argv[1:]; from opendata_pkg.workers import serve; serve()"
+
+
+class LostWorkerError(SourceError):
+    """A process that was to do part of the work is gone."""
+
+
+class Workers:
+    """Processes that call functions of importable modules; `with` ends them, however the block ends.
+
+    Each takes one call at a time: `call` only while `idle`, then `wait` for a result.
+    """
+
+    def __init__(self, count: int, *, inherit: Sequence[int] = ()) -> None:
+        """Start the processes; they keep the file descriptors `inherit` open, such as that of a lock."""
+        self._selector = selectors.DefaultSelector()
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._idle: list[subprocess.Popen[bytes]] = []
+        self._tags: dict[int, object] = {}
+        for _ in range(count):
+            process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, *sys.path],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                pass_fds=tuple(inherit),
+            )
+            self._processes.append(process)
+            self._idle.append(process)
+            self._selector.register(_pipe(process.stdout), selectors.EVENT_READ, process)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a process waits for work."""
+        return bool(self._idle)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a result may be waited for."""
+        return len(self._idle) < len(self._processes)
+
+    def call(self, tag: object, function: Callable[..., Any], *arguments: object) -> None:
+        """Let an idle process call a function; `wait` will give its result with the tag."""
+        process = self._idle.pop()
+        self._tags[process.pid] = tag
+        stdin = _pipe(process.stdin)
+        try:
+            pickle.dump((function, arguments), stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            stdin.flush()
+        except BrokenPipeError as error:
+            raise _lost(process) from error
+
+    def wait(self) -> tuple[Any, Any]:
+        """The tag and the result of a call that has ended.
+
+        Raises:
+            LostWorkerError: the process was killed.
+            BaseException: what the function raised, with its traceback as a note.
+        """
+        ((key, _), *_) = self._selector.select()
+        process: subprocess.Popen[bytes] = key.data
+        try:
+            result, error = pickle.load(_pipe(process.stdout))  # noqa: S301 - from a process of our own
+        except EOFError as lost:
+            raise _lost(process) from lost
+        if error is not None:
+            raise error
+        self._idle.append(process)
+        return self._tags.pop(process.pid), result
+
+    def __enter__(self) -> Self:
+        """The workers themselves."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End all processes: those at work stop, tidying up behind them."""
+        self._selector.close()
+        for process in self._processes:
+            # What could not be sent need not be.
+            with contextlib.suppress(BrokenPipeError):
+                _pipe(process.stdin).close()
+        for process in self._processes:
+            process.wait()
+            _pipe(process.stdout).close()
+
+
+def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    assert stream is not None  # noqa: S101 - for the type checker
+    return stream
+
+
+def _lost(process: subprocess.Popen[bytes]) -> LostWorkerError:
+    status = process.wait()
+    how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+    return LostWorkerError(
+        f"a process that did part of the work was ended from outside ({how}): nothing was published; "
+        "see whether memory ran out, then run the command again"
+    )
+
+
+def serve() -> None:
+    """Take calls from stdin and give results on stdout, until there is no more stdin."""
+    # Ctrl-C reaches all processes of a terminal: ours tell by the end of their stdin.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _stop)
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as results:
+        # Whatever prints must not come between the results.
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        calls: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = queue.SimpleQueue()
+        threading.Thread(target=_receive, args=(calls,), daemon=True).start()
+        while True:
+            function, arguments = calls.get()
+            answer: tuple[Any, BaseException | None]
+            try:
+                answer = function(*arguments), None
+            except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
+                error.add_note(f"in a worker:\n{traceback.format_exc()}")
+                answer = None, error
+            del function, arguments
+            pickle.dump(answer, results)
+            results.flush()
+
+
+def _receive(calls: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
+    try:
+        while True:
+            calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - from the process that started this one
+    except (EOFError, pickle.UnpicklingError):
+        # Nobody waits any more, be it that all is done or that who asked is gone: stop, even in the middle of a call.
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _stop(number: int, frame: object) -> None:
+    # Once: what tidies up behind the call is not to be stopped, too.
+    signal.signal(number, signal.SIG_IGN)
+    del frame
+    sys.exit()
