@@ -62,6 +62,7 @@ docs: $(READY)
 	python docs/generate_cli.py
 
 bench: $(READY)
+	python benchmarks/start.py
 	python benchmarks/build.py
 	python benchmarks/validate.py
 	python benchmarks/inventory.py
