@@ -67,6 +67,7 @@ bench: $(READY)
 	python benchmarks/validate.py
 	python benchmarks/inventory.py
 	python benchmarks/listing.py
+	python benchmarks/hash.py
 	python benchmarks/fetch.py
 	python benchmarks/diff.py
 	python benchmarks/verify.py

@@ -1,6 +1,6 @@
 """How long a command takes to begin: `--help` beside DataLad's, and a lock's paths in Python.
 
-    python benchmarks/start.py [ROUNDS]
+python benchmarks/start.py [ROUNDS]
 """
 
 from __future__ import annotations
