@@ -70,6 +70,7 @@ bench: $(READY)
 	python benchmarks/diff.py
 	python benchmarks/verify.py
 	python benchmarks/pin.py
+	python benchmarks/clone.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-store

@@ -126,6 +126,7 @@ def fetch(
     if to is not None:
         placed = dict(_place(got, Path(to), target.prefix, failures))
         paths = {path: placed[path] for path in got if path in placed}
+    failures.sort(key=lambda failure: failure.wanted.name.encode())
     processed = {} if processor is None else _process(processor, got, cache, selection)
     return FetchResult(
         snapshot=selection.origin.snapshot, got=got, paths=paths, failures=tuple(failures), processed=processed

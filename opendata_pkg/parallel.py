@@ -29,10 +29,12 @@ def map_unordered(
     when this generator is closed, the threads end after what they are doing; nobody waits for them, since they are
     daemons: Ctrl-C is quick.
     """
+    jobs = max(1, jobs)  # as many as there are items may be none
     crew = _Crew(function, items, jobs)
     started = ended = 0
     try:
-        while started == 0 or ended < started:
+        # Who has no items may ask for no jobs.
+        while ended < started or (started == 0 and jobs):
             try:
                 wait_s = 0 if started < _FIRST_THREADS else _IDLE_S
                 outcome = crew.ready.get(timeout=wait_s if started < jobs else None)
