@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.changes import ChangeCounts, difference
 from opendata_pkg.crew import Before, write_datasets
-from opendata_pkg.files import replacing, sync_all
+from opendata_pkg.files import replacing, sync_all, write_bytes
 from opendata_pkg.inventory import Totals, totals_of
 from opendata_pkg.model import InputError, ObjectId
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
@@ -23,6 +23,7 @@ from opendata_pkg.promises import check_datasets, check_digests, check_scope, ch
 from opendata_pkg.report import write_report
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import REPORT, Store, is_empty
+from opendata_pkg.unchanged import Unchanged, draft_as_released
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -132,6 +133,11 @@ def _build(
             f"finish it first with opendata release {version} --store {store.path}"
         )
     latest = store.latest() if store.exists() else None
+    if latest is not None and not only:
+        same = draft_as_released(store, latest, snapshot, catalogue, allow_undigested)
+        if same is not None:
+            check_datasets(latest, catalogue)
+            return _build_unchanged(store, snapshot, catalogue, same, reporter, dry_run=lock is None)
     earlier = _earlier_keys(store) if latest is not None else []
     old = None if latest is None else _plans_before(store, latest, earlier[:-1], snapshot)
     if latest is not None and old is not None:
@@ -170,6 +176,43 @@ def _build(
     sync_all(file for plan in chosen for file in store.repository(plan.branch.name).settings())
     store.write_draft(state)
     return _result(plans, chosen, changes, state, renamed, troubles, report)
+
+
+def _build_unchanged(
+    store: Store, snapshot: Snapshot, catalogue: Catalogue, same: Unchanged, reporter: Reporter, *, dry_run: bool
+) -> BuildResult:
+    """Make a draft of what was released, and tell of it as if all had been looked at."""
+    report = None
+    if not dry_run:
+        store.drop_draft()
+        store.keep_inputs(snapshot, catalogue)
+        files = same.state.datasets[""].subtree_files
+        reporter.start("building datasets", files, "files")
+        reporter.advance(files)
+        reporter.finish()
+        report = store.draft_folder / REPORT
+        write_bytes(report, same.report)
+        store.write_draft(same.state)
+    summaries = (
+        DatasetSummary(
+            branch=entry.branch,
+            name=entry.name,
+            totals=entry.written.totals,
+            changes=ChangeCounts(),
+            commit=None if dry_run else entry.written.commits.main,
+            changed=None if dry_run else False,
+        )
+        for entry in same.state.datasets.values()
+    )
+    return BuildResult(
+        snapshot=same.state.snapshot,
+        catalogue=same.state.catalogue,
+        datasets=tuple(summaries),
+        left_out=dict(same.state.left_out),
+        renamed=same.renamed,
+        troubles=same.troubles,
+        report=report,
+    )
 
 
 def _say_if_moved(old: str | None, new: str | None, reporter: Reporter) -> None:

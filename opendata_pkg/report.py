@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow.compute as pc
@@ -18,6 +19,17 @@ if TYPE_CHECKING:
     from opendata_pkg.plan import Plan, Plans
 
 
+# What the first column says of a row.
+_LEFT_OUT, _RENAMED, _TROUBLE = "left out", "renamed", "name"
+
+
+def count_report(report: bytes) -> tuple[int, int, int]:
+    """How many objects a report says are left out, how many files renamed, how many names trouble some systems."""
+    rows = csv.reader(io.StringIO(report.decode(), newline=""))
+    counts = Counter(row[0] for row in rows if row)
+    return counts[_LEFT_OUT], counts[_RENAMED], counts[_TROUBLE]
+
+
 def write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
     """Write what is not plainly a file at its key's path: left out, renamed, or named to somebody's trouble.
 
@@ -29,7 +41,7 @@ def write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tupl
     rows.writerow(("what", "dataset", "key", "path", "why"))
     for entry in plans.left_out:
         for row in plans.snapshot.objects(*entry.rows):
-            rows.writerow(("left out", None, escape_line(row.key), None, entry.reason))
+            rows.writerow((_LEFT_OUT, None, escape_line(row.key), None, entry.reason))
     for plan in chosen:
         prefix = plan.branch.prefix
         keys = plan.table["key"]
@@ -37,10 +49,10 @@ def write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tupl
         for key, path in zip(keys.filter(odd).to_pylist(), plan.paths.filter(odd).to_pylist(), strict=True):
             renamed += 1
             why = "the key cannot be a path, or clashes with another name"
-            rows.writerow(("renamed", plan.branch.name, escape_line(key), path, why))
+            rows.writerow((_RENAMED, plan.branch.name, escape_line(key), path, why))
         for path, why in name_troubles(maybe_troubled(plan.paths).to_pylist()):
             troubles += 1
-            rows.writerow(("name", plan.branch.name, escape_line(prefix + relative_key(path)), path, why))
+            rows.writerow((_TROUBLE, plan.branch.name, escape_line(prefix + relative_key(path)), path, why))
     # The stream is its owner's to close.
     text.flush()
     text.detach()

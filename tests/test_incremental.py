@@ -1,20 +1,27 @@
 """Builds on an earlier release: what did not change is taken over by id, and the result is what building all would give."""
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from opendata_pkg import build as building
 from opendata_pkg import crew
 from opendata_pkg.build import build
+from opendata_pkg.cli.build import build_document
 from opendata_pkg.git.pack import ids_in
 from opendata_pkg.git.repository import ForeignCommitError
+from opendata_pkg.model import OpenDataError
+from opendata_pkg.progress import Reporter
 from opendata_pkg.release import release
 from opendata_pkg.store import Store
 from opendata_pkg.workers import LostWorkerError, Workers
@@ -111,6 +118,71 @@ def test_what_did_not_change_is_not_opened(tmp_path):
     mouse.rename(tmp_path / "elsewhere")
     publish(tmp_path, "2.0.0", snapshot_of("Rat/a", "Rat/b", "Mouse/m"))
     assert not mouse.exists()
+
+
+# ---- nothing changed
+
+
+class Listening(Reporter):
+    """Keeps what is said."""
+
+    def __init__(self):
+        self.said = []
+
+    def message(self, text):
+        """Keep it."""
+        self.said.append(text)
+
+
+def build_again(store, snapshot, long_way, **options):
+    """Build what was released last, in a copy of the store; all that can be seen of it, then of its release."""
+    copy = store.with_name(f"{store.name}-{long_way}")
+    shutil.copytree(store, copy)
+    listening = Listening()
+    with pytest.MonkeyPatch.context() as patch:
+        if long_way:
+            patch.setattr(building, "draft_as_released", lambda *_: None)
+        try:
+            built = build(snapshot, catalogue_of(), copy, reporter=listening, **options)
+        except OpenDataError as error:
+            return type(error), str(error).replace(str(copy), "STORE"), listening.said
+    if not options.get("dry_run"):
+        draft = {path.name: path.read_bytes() for path in (copy / "draft").rglob("*") if path.is_file()}
+        released = release("9.0.0", copy)
+    else:
+        draft = released = None
+    built = replace(built, report=built.report and built.report.relative_to(copy))
+    # With the order of what is listed.
+    shown = repr(built), built_text(built), built
+    refs = every_ref(copy)
+    seen = published(copy)
+    shutil.rmtree(copy)
+    return shown, draft, released, refs, seen, listening.said
+
+
+def built_text(built):
+    """What the command prints."""
+    return json.dumps(build_document(built))
+
+
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(CHANGES, min_size=1, max_size=3), st.sampled_from([None, "**", "Rat/"]), st.booleans())
+@example([{"tmp/x": {"content": "v"}, "Rat/folder/": {"content": "", "known": None}}], None, False)
+@example(
+    [{"Rat/x/new": {"content": "v", "version": None}}, {"Rat/x/new": {"content": "w", "version": None}}], "**", False
+)
+@example([{"Rat/x/new": {"content": "v", "known": None}, "a": {"content": "v", "known": None}}], "Rat/", False)
+@example([{"Rat/x/new": {"content": "v", "known": None}, "tmp/": {"content": "v", "known": None}}], "Rat/", True)
+@example([{"Rat/%": {"content": "v"}, "Rat/y": {"content": "v"}, 'Rat/\u2028,"a': {"content": "v"}}], None, True)
+def test_the_same_again_is_what_looking_at_all_gives(tmp_path_factory, changes, allowed, dry_run):
+    """The last release's snapshot: result, draft, report, release, refs, messages or error as if all were looked at."""
+    store = tmp_path_factory.mktemp("same") / "store"
+    for number, snapshot in enumerate(history_of(changes), start=1):
+        build(snapshot, catalogue_of(), store, allow_undigested="**")
+        release(f"{number}.0.0", store)
+    options = {"allow_undigested": allowed, "dry_run": dry_run}
+    short, long = (build_again(store, snapshot, long_way, **options) for long_way in (False, True))
+    assert short == long
 
 
 # ---- several processes
@@ -239,8 +311,10 @@ def is_alive(pid):
 BUILDER = """\
 import sys
 from pathlib import Path
+from opendata_pkg import build as building
 from opendata_pkg import crew
 from opendata_pkg.build import build
+from opendata_pkg.cli.build import build_document
 from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.snapshot import Snapshot
 crew._MANY_FILES = 0
