@@ -24,6 +24,7 @@ from opendata_pkg.report import write_report
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import REPORT, Store, is_empty
 from opendata_pkg.unchanged import Unchanged, draft_as_released
+from opendata_pkg.unread import open_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -67,6 +68,11 @@ class BuildResult:
     renamed: int
     troubles: int
     report: Path | None
+
+
+def snapshot_for(store_path: Path, file: Path) -> Snapshot:
+    """The snapshot to build from; as long as nothing is new in it, its rows need not be read."""
+    return open_snapshot(file, Store(store_path).snapshot_path)
 
 
 def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
@@ -133,17 +139,16 @@ def _build(
             f"finish it first with opendata release {version} --store {store.path}"
         )
     latest = store.latest() if store.exists() else None
-    if latest is not None and not only:
-        same = draft_as_released(store, latest, snapshot, catalogue, allow_undigested)
+    if latest is not None:
+        released_header = store.read_snapshot_header(latest.snapshot)
+        check_scope(released_header, snapshot)
+        _say_if_moved(released_header.base_url, snapshot.header.base_url, reporter)
+        check_datasets(latest, catalogue)
+        same = None if only else draft_as_released(store, latest, snapshot, catalogue, allow_undigested)
         if same is not None:
-            check_datasets(latest, catalogue)
             return _build_unchanged(store, snapshot, catalogue, same, reporter, dry_run=lock is None)
     earlier = _earlier_keys(store) if latest is not None else []
     old = None if latest is None else _plans_before(store, latest, earlier[:-1], snapshot)
-    if latest is not None and old is not None:
-        check_scope(old.snapshot.header, snapshot)
-        _say_if_moved(old.snapshot.header.base_url, snapshot.header.base_url, reporter)
-        check_datasets(latest, catalogue)
     released = _released_paths(latest, catalogue)
     if (
         latest is not None

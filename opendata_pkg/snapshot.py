@@ -245,13 +245,7 @@ class Snapshot:
             NotFoundError: there is no such file, or its header is missing.
             BrokenSnapshotError: the rows are cut short, altered, or of another snapshot.
         """
-        header_file = header_path(path)
-        for file in (path, header_file):
-            if not file.is_file():
-                raise NotFoundError(
-                    f"no snapshot at {path}: {file} is missing; make it with: opendata scan SOURCE --out {path}"
-                )
-        document = read_json(header_file, "snapshot-header")
+        document = read_header(path)
         try:
             # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
             table = pq.ParquetFile(path).read()
@@ -263,7 +257,7 @@ class Snapshot:
         snapshot = cls(table, SnapshotHeader.from_dict(document))
         if snapshot.id != document["id"]:
             raise BrokenSnapshotError(
-                f"{path} has snapshot id {snapshot.id}, but {header_file} says {document['id']}: "
+                f"{path} has snapshot id {snapshot.id}, but {header_path(path)} says {document['id']}: "
                 "the two files do not belong together or one was altered; copy both again, or scan again"
             )
         return snapshot
@@ -376,6 +370,22 @@ def _of_length(batches: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def _new_id(header: SnapshotHeader) -> hashlib._Hash:
     return hashlib.sha256(f"opendata snapshot {FORMAT}\n{header.base_url or '-'}\n".encode())
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of the snapshot at `path`, the rows unread.
+
+    Raises:
+        NotFoundError: there is no such file, or its header is missing.
+    """
+    header_file = header_path(path)
+    for file in (path, header_file):
+        if not file.is_file():
+            raise NotFoundError(
+                f"no snapshot at {path}: {file} is missing; make it with: opendata scan SOURCE --out {path}"
+            )
+    document: dict[str, Any] = read_json(header_file, "snapshot-header")
+    return document
 
 
 def header_path(path: Path) -> Path:

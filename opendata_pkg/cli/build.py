@@ -38,11 +38,10 @@ def build(
 ) -> None:
     """Make the draft of the store's next release from a snapshot: DataLad datasets, inventories, registries."""
     from opendata_pkg import build as building
-    from opendata_pkg.snapshot import Snapshot
 
     out = Output(json=json, quiet=quiet)
     result = building.build(
-        Snapshot.read(snapshot),
+        building.snapshot_for(store, snapshot),
         building.catalogue_for(store, catalogue),
         store,
         only=only or (),
