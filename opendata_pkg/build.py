@@ -6,6 +6,7 @@ import os
 from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from opendata_pkg.snapshot import Snapshot
+
+
+# What `kept_keys` needs.
+_KEY_COLUMNS = ["key", "size"]
 
 
 class UnfinishedReleaseError(InputError):
@@ -147,8 +152,14 @@ def _build(
         same = None if only else draft_as_released(store, latest, snapshot, catalogue, allow_undigested)
         if same is not None:
             return _build_unchanged(store, snapshot, catalogue, same, reporter, dry_run=lock is None)
-    earlier = _earlier_keys(store) if latest is not None else []
-    old = None if latest is None else _plans_before(store, latest, earlier[:-1], snapshot)
+    earlier: list[pa.Array] = []
+    old = None
+    if latest is not None:
+        # Which may be the present one, too.
+        last = snapshot if snapshot.id == latest.snapshot else store.read_snapshot(latest.snapshot)
+        earlier = _earlier_keys(store, latest, last)
+        before_catalogue = store.read_catalogue(latest.catalogue)
+        old = make_plans(last, before_catalogue, released=latest.datasets, earlier_keys=earlier[:-1])
     released = _released_paths(latest, catalogue)
     if (
         latest is not None
@@ -228,13 +239,6 @@ def _say_if_moved(old: str | None, new: str | None, reporter: Reporter) -> None:
         )
 
 
-def _plans_before(store: Store, latest: State, earlier: Sequence[pa.Array], present: Snapshot) -> Plans:
-    """The plans of the last release, which may have been of the present snapshot, too."""
-    catalogue = store.read_catalogue(latest.catalogue)
-    snapshot = present if present.id == latest.snapshot else store.read_snapshot(latest.snapshot)
-    return make_plans(snapshot, catalogue, released=latest.datasets, earlier_keys=earlier)
-
-
 def _compare(latest: State, old: Plans, chosen: Sequence[Plan]) -> Before:
     """How the plans differ from those of the last release."""
     by_id = {plan.branch.dataset_id: plan for plan in old.by_branch.values()}
@@ -254,17 +258,17 @@ def _released_paths(latest: State | None, catalogue: Catalogue) -> list[str]:
     return [by_id[entry.dataset_id] for entry in latest.datasets.values()]
 
 
-def _earlier_keys(store: Store) -> list[pa.Array]:
+def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[pa.Array]:
     """The keys that the releases held, oldest first; once where they are those of the release before."""
     found: list[pa.Array] = []
-    last = None
-    for version in store.versions():
-        state = store.release(version)
-        if last == (last := (state.snapshot, state.catalogue)):
-            continue
-        # Two columns only, unchecked: `_read_before` checks the last snapshot whole.
-        table = pq.ParquetFile(store.snapshot_path(state.snapshot)).read(columns=["key", "size"])
-        keys = kept_keys(table, store.read_catalogue(state.catalogue))
+    # Groups, since a snapshot that is released again has the same keys.
+    for (snapshot, catalogue), _ in groupby(store.inputs()):
+        if snapshot == latest.snapshot:
+            table = last.table.select(_KEY_COLUMNS)
+        else:
+            # Two columns only, unchecked: the last snapshot is checked whole.
+            table = pq.ParquetFile(store.snapshot_path(snapshot)).read(columns=_KEY_COLUMNS)
+        keys = kept_keys(table, store.read_catalogue(catalogue))
         # Most updates change objects, not their names.
         if not found or not keys.equals(found[-1]):
             found.append(keys)

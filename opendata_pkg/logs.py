@@ -14,7 +14,7 @@ from opendata_pkg.arrays import joined
 from opendata_pkg.changes import Change, compare
 from opendata_pkg.git.deflate import repeat, store
 from opendata_pkg.git.objects import FILE, FOLDER
-from opendata_pkg.git.trees import Edit, edit_tree, read_files
+from opendata_pkg.git.trees import Edit, edit_trees, folders_of, read_files, read_trees
 from opendata_pkg.model import is_real_version
 from opendata_pkg.plan import annex_keys
 from opendata_pkg.urls import NotAnObjectUrlError, parse_object_url
@@ -120,7 +120,8 @@ class LogsMaker:
             for stem in annex.log_stems(annex_keys(batch, plan))
         }
         paths = sorted(stem + kind for stem in touched for kind in (_LOCATION, _WEB))
-        found = read_files(read, tree, paths)
+        trees = read_trees(read, tree, folders_of(paths))
+        found = read_files(read, trees, paths)
         old = {stem: (found[stem + _LOCATION], found[stem + _WEB]) for stem in touched if stem + _WEB in found}
         # All files with one of these keys have the digest of one that is new or gone.
         alike = plan.batches(_sharing(plan.table, difference))
@@ -133,7 +134,8 @@ class LogsMaker:
             for log in self.make(rows, old)
             for kind, blob in ((_LOCATION, log.location), (_WEB, log.web))
         ]
-        return edit_tree(read, self._writer, tree, edits)
+        # Of the keys touched and no others: all that is on the way to them has been read.
+        return edit_trees(trees, self._writer, edits)
 
     def _location(self, log: bytes) -> bytes:
         """The id of a location log; most are the same."""

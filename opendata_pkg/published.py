@@ -77,6 +77,10 @@ class PublishedStore:
         """The released versions, oldest first."""
         return [release["version"] for release in self.index()["releases"]]
 
+    def inputs(self) -> list[tuple[str, str]]:
+        """The ids of the snapshot and of the catalogue of every release, oldest first."""
+        return [(release["snapshot"], release["catalogue"]) for release in self.index()["releases"]]
+
     def date_of(self, version: str) -> str:
         """The time of a release: that of the root dataset's commit, ISO 8601 in UTC."""
         return str(self._release(version)["date"])

@@ -5,18 +5,22 @@ Source: git's Documentation, "Git Internals - Git Objects".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from opendata_pkg.git.objects import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from opendata_pkg.git.objects import ObjectWriter
 
-_Tree = dict[bytes, tuple[bytes, bytes]]
+Tree = dict[bytes, tuple[bytes, bytes]]
 """Name → (mode, 20-byte id)."""
+
+# An id may hold any byte: but where one entry ends, the next begins.
+_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
 """Gives the bodies of objects of 20-byte ids, in order."""
@@ -30,16 +34,9 @@ class Edit(NamedTuple):
     id: bytes | None
 
 
-def parse_tree(body: bytes) -> _Tree:
+def parse_tree(body: bytes) -> Tree:
     """A tree object's entries: "mode, space, name, NUL, 20-byte id", one behind the other."""
-    entries: _Tree = {}
-    start = 0
-    while start < len(body):
-        space = body.index(b" ", start)
-        end = body.index(b"\0", space)
-        entries[body[space + 1 : end]] = body[start:space], body[end + 1 : end + 21]
-        start = end + 21
-    return entries
+    return {name: (mode, raw_id) for mode, name, raw_id in _ENTRY.findall(body)}
 
 
 def folders_of(paths: Iterable[bytes]) -> set[bytes]:
@@ -53,12 +50,12 @@ def folders_of(paths: Iterable[bytes]) -> set[bytes]:
     return found
 
 
-def read_trees(read: Read, root: bytes, folders: set[bytes]) -> dict[bytes, _Tree]:
+def read_trees(read: Read, root: bytes, folders: set[bytes]) -> dict[bytes, Tree]:
     """Those of the folders that a tree has, a level at a time; names end in a slash, `b""` is the top."""
     below: dict[bytes, list[bytes]] = {}
     for folder in folders - {b""}:
         below.setdefault(folder[: folder.rfind(b"/", 0, -1) + 1], []).append(folder)
-    trees: dict[bytes, _Tree] = {}
+    trees: dict[bytes, Tree] = {}
     level = {b"": root}
     while level:
         trees.update(zip(level, map(parse_tree, read(level.values())), strict=True))
@@ -71,10 +68,8 @@ def read_trees(read: Read, root: bytes, folders: set[bytes]) -> dict[bytes, _Tre
     return trees
 
 
-def read_files(read: Read, root: bytes, paths: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Those of the files that a tree has: path → content."""
-    paths = list(paths)
-    trees = read_trees(read, root, folders_of(paths))
+def read_files(read: Read, trees: Mapping[bytes, Tree], paths: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Those of the files that are there: path → content. `trees` are the folders on the way (`read_trees`)."""
     ids: dict[bytes, bytes] = {}
     for path in paths:
         cut = path.rfind(b"/") + 1
@@ -92,8 +87,15 @@ def edit_tree(
     `anew` are folders (with a final slash) of which nothing is kept but what the edits set.
     """
     edits = list(edits)
+    trees = read_trees(read, root, folders_of([*(edit.path for edit in edits), *anew]))
+    return edit_trees(trees, writer, edits, anew=anew)
+
+
+def edit_trees(
+    trees: dict[bytes, Tree], writer: ObjectWriter, edits: Sequence[Edit], *, anew: Iterable[bytes] = ()
+) -> bytes:
+    """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed."""
     folders = folders_of([*(edit.path for edit in edits), *anew])
-    trees = read_trees(read, root, folders)
     trees.update({folder: {} for folder in anew})
     for path, mode, raw_id in edits:
         cut = path.rfind(b"/") + 1

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.git.objects import FILE, FOLDER, SYMLINK, TreeEntry, object_id, write_tree
-from opendata_pkg.git.trees import Edit, edit_tree, parse_tree, read_files
+from opendata_pkg.git.trees import Edit, edit_tree, folders_of, parse_tree, read_files, read_trees
 
 NAMES = st.lists(st.sampled_from(["a", "a-b", "a.b", "b", "ab"]), min_size=1, max_size=3).map(
     lambda parts: "/".join(parts).encode()
@@ -47,7 +47,9 @@ def test_an_edited_tree_is_the_tree_of_its_files(before, after):
     edits = [Edit(path, FILE, None) for path in before.keys() - after.keys()]
     edits += [Edit(path, FILE, memory.add(b"blob", body)) for path, body in after.items() if before.get(path) != body]
     assert edit_tree(memory.read, memory, root, edits) == tree_of(memory, after)
-    assert read_files(memory.read, tree_of(memory, after), [*before, *after]) == after
+    paths = [*before, *after]
+    trees = read_trees(memory.read, tree_of(memory, after), folders_of(paths))
+    assert read_files(memory.read, trees, paths) == after
 
 
 def test_only_a_file_of_that_mode_is_removed():
