@@ -28,6 +28,7 @@ def map_unordered(
     when this generator is closed, the threads end after what they are doing; nobody waits for them, since they are
     daemons: Ctrl-C is quick.
     """
+    jobs = max(1, jobs)  # as many as there are items may be none
     crew = _Crew(function, items, jobs)
     started = ended = 0
     try:

@@ -81,3 +81,8 @@ def test_the_first_error_is_raised_to_who_asked(place):
 def test_nothing_to_do_is_done_at_once():
     """No items, no results."""
     assert list(map_unordered(str, [], jobs=4)) == []
+
+
+def test_no_items_are_no_work():
+    """Also where the number of jobs was made to fit them."""
+    assert list(map_unordered(str, [], jobs=0)) == []
