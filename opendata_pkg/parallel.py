@@ -32,8 +32,7 @@ def map_unordered(
     crew = _Crew(function, items, jobs)
     started = ended = 0
     try:
-        # Who has no items may ask for no jobs.
-        while ended < started or (started == 0 and jobs):
+        while started == 0 or ended < started:
             try:
                 outcome = crew.ready.get(timeout=(_IDLE_S if started else 0) if started < jobs else None)
             except queue.Empty:
