@@ -183,7 +183,11 @@ def _say_if_moved(old: str | None, new: str | None, reporter: Reporter) -> None:
 def _plans_before(store: Store, latest: State, earlier: Sequence[pa.Array], present: Snapshot) -> Plans:
     """The plans of the last release, which may have been of the present snapshot, too."""
     catalogue = store.read_catalogue(latest.catalogue)
-    snapshot = present if present.id == latest.snapshot else store.read_snapshot(latest.snapshot)
+    same = present.id == latest.snapshot
+    # The same rows; what was listed for them may be more or less than it was.
+    snapshot = (
+        Snapshot(present.table, store.read_header(latest.snapshot)) if same else store.read_snapshot(latest.snapshot)
+    )
     return make_plans(snapshot, catalogue, released=latest.datasets, earlier_keys=earlier)
 
 
