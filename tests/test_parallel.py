@@ -69,3 +69,8 @@ def test_the_first_error_is_raised_to_who_asked(place):
 def test_nothing_to_do_is_done_at_once():
     """No items, no results."""
     assert list(map_unordered(str, [], jobs=4)) == []
+
+
+def test_no_items_for_no_jobs_end_at_once():
+    """What `min(jobs, len(items))` asks for."""
+    assert list(map_unordered(str, [], jobs=0)) == []
