@@ -62,14 +62,17 @@ docs: $(READY)
 	python docs/generate_cli.py
 
 bench: $(READY)
+	python benchmarks/start.py
 	python benchmarks/build.py
 	python benchmarks/validate.py
 	python benchmarks/inventory.py
 	python benchmarks/listing.py
+	python benchmarks/hash.py
 	python benchmarks/fetch.py
 	python benchmarks/diff.py
 	python benchmarks/verify.py
 	python benchmarks/pin.py
+	python benchmarks/clone.py
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache demo-store

@@ -87,20 +87,24 @@ def scaling(sizes: Sequence[int], folder: Path) -> None:
         full.append(release_snapshot(size, folder, "1.0.0", 0.0))
         line(size, "full", full[-1], full[-1])
         line(size, "nothing changed", release_snapshot(size, folder, "2.0.0", 0.0), full[-1])
-        line(size, "1 % changed, in folders", release_snapshot(size, folder, "3.0.0", _CHANGED), full[-1])
         line(
-            size, "1 % changed, scattered", release_snapshot(size, folder, "4.0.0", _CHANGED, scattered=True), full[-1]
+            size,
+            "1 % changed, in folders",
+            release_snapshot(size, folder, "3.0.0", _CHANGED, in_folders=True),
+            full[-1],
         )
+        release_snapshot(size, folder, "4.0.0", 0.0)
+        line(size, "1 % changed, scattered", release_snapshot(size, folder, "5.0.0", _CHANGED), full[-1])
         shutil.rmtree(store)
     if len(sizes) > 1:
         exponent = math.log(full[-1].seconds / full[0].seconds) / math.log(sizes[-1] / sizes[0])
         print(f"cost grows as objects^{exponent:.2f}")
 
 
-def release_snapshot(size: int, folder: Path, version: str, share: float, *, scattered: bool = False) -> Cost:
+def release_snapshot(size: int, folder: Path, version: str, share: float, *, in_folders: bool = False) -> Cost:
     """Make a snapshot, and release it into the store of that folder."""
     path = folder / "snapshot.parquet"
-    generate_snapshot(size, shipped_catalogue(), changed_share=share, scattered=scattered).write(path)
+    generate_snapshot(size, shipped_catalogue(), changed_share=share, in_folders=in_folders).write(path)
     return build_and_release(path, folder / "store", version)
 
 

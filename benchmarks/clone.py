@@ -14,39 +14,26 @@ import argparse
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build import _ONE_DATASET, build_and_release, one_dataset
+from nginx import find_nginx, serving
 
 from opendata_pkg.model import ObjectKey, S3Object, Sha256
 from opendata_pkg.snapshot import Snapshot, SnapshotHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-NGINX = "/usr/sbin/nginx"
 _CONTENTS, _CONTENT_BYTES = 2_000, 20_000
 _ALLOWED = "annex.security.allowed-ip-addresses"
-
-_NGINX_CONFIG = """\
-daemon off; worker_processes 1; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
-events {{ worker_connections 512; }}
-http {{
-    access_log off; sendfile on; keepalive_requests 1000000; default_type application/octet-stream;
-    client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
-    server {{ listen 127.0.0.1:{port}; root {root}; }}
-}}
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,30 +42,6 @@ class Cost:
 
     wall_s: float
     cpu_s: float
-
-
-@contextmanager
-def nginx(root: Path, folder: Path) -> Iterator[str]:
-    """Serve a folder; the URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder.mkdir()
-    config = folder / "nginx.conf"
-    config.write_text(_NGINX_CONFIG.format(folder=folder, root=root, port=port))
-    # As root, nginx's workers would be another user, whom temporary folders do not let in.
-    user = [f"user {os.environ.get('USER', 'root')};"] if os.geteuid() == 0 else []
-    server = subprocess.Popen([NGINX, "-c", str(config), "-p", str(folder), "-g", " ".join(user)])
-    try:
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait()
 
 
 def measure(command: Sequence[str], cwd: Path) -> Cost:
@@ -196,11 +159,11 @@ def main() -> None:
         home.mkdir()
         cache = {"OPENDATA_CACHE": str(home / "cache"), "HOME": str(home)}
         os.environ.update(identity, **cache, PATH=f"{bin_folder}{os.pathsep}{os.environ['PATH']}")
-        if not Path(NGINX).exists():
-            print(f"no {NGINX}: only clones by path are measured")
+        if find_nginx() is None:
+            print("no nginx: only clones by path are measured")
             clones(options.files, folder, None, options.rounds)
             return
-        with nginx(folder, folder / "nginx") as served:
+        with serving(folder, folder / "nginx") as served:
             if options.only != "get":
                 clones(options.files, folder, served, options.rounds)
             if options.only != "clone":

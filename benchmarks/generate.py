@@ -39,12 +39,12 @@ _COPY_EVERY = 50
 
 
 def generate_snapshot(
-    objects: int, catalogue: Catalogue, *, seed: int = 1, changed_share: float = 0.0, scattered: bool = False
+    objects: int, catalogue: Catalogue, *, seed: int = 1, changed_share: float = 0.0, in_folders: bool = False
 ) -> Snapshot:
     """A snapshot of `objects` objects spread over the catalogue's leaves; sizes from 1 kB to 100 GB, most small.
 
-    With `changed_share`, that share of the same objects has other content, a new version and a later date: whole
-    folders, as when a batch is processed again, or (`scattered`) single objects everywhere.
+    With `changed_share`, that share of the same objects has other content, a new version and a later date: single
+    objects everywhere, or (`in_folders`) whole folders, as when a batch is processed again.
     """
     chance = random.Random(seed)
     later = random.Random(seed + 1)
@@ -59,7 +59,7 @@ def generate_snapshot(
         size = int(min(10 ** chance.gauss(4.7, 1.3), 1e11)) + 1000
         modified = _FIRST_DAY + timedelta(seconds=chance.randrange(60_000_000))
         version = f"{chance.getrandbits(190):032x}"[:32]
-        if scattered or number % _FILES_A_FOLDER == 0:
+        if not in_folders or number % _FILES_A_FOLDER == 0:
             changed = later.random() < changed_share
         if changed:
             version, modified = f"{later.getrandbits(190):032x}"[:32], modified + timedelta(days=900)

@@ -13,7 +13,6 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from rich.text import Text
 from typer.models import ArgumentInfo, OptionInfo
 
 from opendata_pkg.cli.main import app
@@ -59,12 +58,12 @@ def _section(function: Callable[..., Any]) -> str:
         usage,
         "```",
         "",
-        _plain(inspect.getdoc(function) or ""),
+        inspect.getdoc(function) or "",
         "",
     ]
     if arguments:
         lines += ["| argument | meaning |", "|---|---|"]
-        lines += [f"| `{_cell(_metavar(*a[:3]))}` | {_cell(_plain(a[1].help or ''))} |" for a in arguments]
+        lines += [f"| `{_cell(_metavar(*a[:3]))}` | {_cell(a[1].help or '')} |" for a in arguments]
         lines.append("")
     lines += ["| option | meaning |", "|---|---|"]
     lines += [f"| `{_cell(_option_words(*o[:3]))}` | {_cell(_meaning(o[1], o[3]))} |" for o in options]
@@ -110,16 +109,12 @@ def _option_words(name: str, info: ArgumentInfo | OptionInfo, hint: Any) -> str:
 
 
 def _meaning(info: OptionInfo, default: Any) -> str:
-    text = _plain(info.help or "")
+    text = info.help or ""
     if isinstance(default, Enum):
         default = default.value
     if default not in (None, False, inspect.Parameter.empty, (), ""):
         text += f" Default: `{default}`."
     return text
-
-
-def _plain(markup: str) -> str:
-    return Text.from_markup(markup).plain
 
 
 def _cell(text: str) -> str:

@@ -23,7 +23,8 @@ def bytes_of(texts: pa.Array) -> memoryview:
     """The texts of an array one behind the other, without a copy; none may be null."""
     _, offsets, data = texts.buffers()
     bounds = memoryview(offsets).cast("i")
-    return memoryview(data)[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
+    # Arrow may leave out the bytes of an array that has none.
+    return memoryview(data or b"")[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
 
 
 def joined(*parts: pa.Array | str) -> pa.Array:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendata_pkg.checksums import cache_folder
-from opendata_pkg.download import Failure, Got, Wanted, download, each_apart, hash_file
+from opendata_pkg.download import download, each_apart
 from opendata_pkg.model import InputError, Md5, Sha256, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.stamps import Stamp, StampLog
+from opendata_pkg.wanted import Failure, Got, Wanted, hash_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

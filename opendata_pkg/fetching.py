@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.cache import CacheItem, FileCache
-from opendata_pkg.download import Failure, Got, Wanted
 from opendata_pkg.model import MismatchError, OpenDataError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import Rules
 from opendata_pkg.target import open_target
 from opendata_pkg.target_folder import InTheWayError, TargetFolder, describe
 from opendata_pkg.transport import Transport
+from opendata_pkg.wanted import Failure, Got, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -126,6 +126,7 @@ def fetch(
     if to is not None:
         placed = dict(_place(got, Path(to), target.prefix, failures))
         paths = {path: placed[path] for path in got if path in placed}
+    failures.sort(key=lambda failure: failure.wanted.name.encode())
     processed = {} if processor is None else _process(processor, got, cache, selection)
     return FetchResult(
         snapshot=selection.origin.snapshot, got=got, paths=paths, failures=tuple(failures), processed=processed

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from opendata_pkg.cache import CacheItem, FileCache
-from opendata_pkg.download import Failure, Wanted
 from opendata_pkg.model import InputError, OpenDataError
 from opendata_pkg.selection import FILES
 from opendata_pkg.transport import Transport
+from opendata_pkg.wanted import Failure, Wanted
 
 if TYPE_CHECKING:
     from opendata_pkg.progress import Reporter

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from opendata_pkg.annex import KeyFacts, key_file, read_key
-from opendata_pkg.download import Failure, Got, NoUrlError, Wanted, download, each_apart
+from opendata_pkg.download import NoUrlError, download, each_apart
 from opendata_pkg.git.annexed import config_value
 from opendata_pkg.git.content import AnnexClone, AnnexedFile, relative_to_top
 from opendata_pkg.model import MismatchError, OpenDataError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.proxies import proxy_for, read_proxies
 from opendata_pkg.transport import Transport
+from opendata_pkg.wanted import Failure, Got, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

@@ -208,8 +208,8 @@ class Lock:
 
     def _cached(self, file: LockedFile) -> Path:
         from opendata_pkg.cache import FileCache  # noqa: PLC0415 - none of it is needed once files are synced
-        from opendata_pkg.download import Got  # noqa: PLC0415
         from opendata_pkg.transport import Transport  # noqa: PLC0415
+        from opendata_pkg.wanted import Got  # noqa: PLC0415
 
         cache = FileCache.open()
         snapshot = self.selections[file.selection].snapshot
@@ -230,7 +230,7 @@ class Lock:
     def cache_item(self, file: LockedFile, *, base_url: str | None = None) -> CacheItem:
         """How a file is asked of the cache; named by its place. Below `base_url` there may be a copy, tried first."""
         from opendata_pkg.cache import CacheItem  # noqa: PLC0415 - as above
-        from opendata_pkg.download import Wanted  # noqa: PLC0415
+        from opendata_pkg.wanted import Wanted  # noqa: PLC0415
 
         urls = file.urls if base_url is None else (base_url + quote(file.path), *file.urls)
         name = self.place_of(file)

@@ -6,19 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
+from opendata_pkg.bucket_scan import DEFAULT_JOBS, Checksums, S3Options, scan_bucket
 from opendata_pkg.listing.bucket import open_bucket, parse_s3_source
 from opendata_pkg.listing.checkpoint import remove_checkpoint
-from opendata_pkg.listing.etags import check_samples, choose_samples, decide, fill_md5
 from opendata_pkg.listing.folder import list_folder
-from opendata_pkg.listing.heads import list_sha256
 from opendata_pkg.listing.manifest import NAME as MANIFEST_NAME
 from opendata_pkg.listing.manifest import BucketPlace, FolderPlace, Place, read_manifest
-from opendata_pkg.listing.read import S3ObjectReader
-from opendata_pkg.listing.s3 import Versions, list_bucket
 from opendata_pkg.listing.s3_inventory import read_inventory
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file, key_stands_twice, read_listing
 from opendata_pkg.model import NotFoundError, SourceError, UsageError
@@ -39,13 +34,10 @@ from opendata_pkg.urls import check_http_url
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from opendata_pkg.listing.bucket import Bucket
-    from opendata_pkg.listing.etags import EtagVerdict
-    from opendata_pkg.snapshot import SnapshotSummary
+    import pyarrow as pa
 
-DEFAULT_JOBS = 16
-Checksums = Literal["no", "head"]
-"""Whether to ask S3 for the digests that it keeps: not at all, or by a HEAD request for each object."""
+    from opendata_pkg.listing.s3 import Versions
+    from opendata_pkg.snapshot import SnapshotSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,62 +210,6 @@ def _disk_in_words(folder: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class S3Options:
-    """What to list of a bucket, and what to ask of it. `base_url` is where readers fetch, if not from the bucket."""
-
-    prefixes: tuple[str, ...] = ()
-    versions: Versions = "auto"
-    as_of: datetime | None = None
-    checksums: Checksums = "no"
-    etag_is_md5: bool = False
-    base_url: str | None = None
-
-
-def scan_bucket(
-    bucket: Bucket,
-    options: S3Options,
-    *,
-    source: str,
-    jobs: int = DEFAULT_JOBS,
-    checkpoint: Path | None = None,
-    reporter: Reporter = SILENT,
-) -> Snapshot:
-    """The snapshot of an open bucket; `checkpoint` is as in `list_bucket`."""
-    started = _now()
-    listing = list_bucket(
-        bucket,
-        prefixes=options.prefixes,
-        versions=options.versions,
-        as_of=options.as_of,
-        jobs=jobs,
-        checkpoint=checkpoint,
-        reporter=reporter,
-    )
-    table, verdict = _judge_etags(bucket, listing.table, told=options.etag_is_md5)
-    header = SnapshotHeader(
-        source=source,
-        method=listing.method,
-        base_url=options.base_url or bucket.base_url,
-        bucket=bucket.name,
-        region=bucket.region,
-        endpoint_url=None if bucket.is_aws else bucket.endpoint_url,
-        prefixes=options.prefixes,
-        as_of=options.as_of,
-        started=listing.started or started,
-        older_versions=listing.older_versions,
-        delete_markers=listing.delete_markers,
-        unaddressable=listing.unaddressable,
-        etags_are_md5=verdict.are_md5,
-        etags_checked=verdict.checked,
-        notes=(*listing.notes, verdict.reason),
-    )
-    snapshot = Snapshot.create(table, header)
-    if options.checksums == "head":
-        snapshot = _with_source_checksums(bucket, snapshot, jobs=jobs, reporter=reporter)
-    return Snapshot(snapshot.table, replace(snapshot.header, finished=_now()))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Address:
     """Where the files of a listing are for readers."""
 
@@ -393,20 +329,6 @@ def _address_notes(url: str | None, options: str) -> tuple[str, ...]:
     if url is not None:
         return ()
     return (f"the files have no public address, so that nothing can be built of this snapshot: give {options}",)
-
-
-def _judge_etags(bucket: Bucket, table: pa.Table, *, told: bool) -> tuple[pa.Table, EtagVerdict]:
-    is_anonymous_aws = bucket.is_aws and bucket.is_anonymous
-    samples = choose_samples(table) if is_anonymous_aws or told else []
-    checks = check_samples(samples, S3ObjectReader(bucket=bucket))
-    verdict = decide(checks, is_anonymous_aws=is_anonymous_aws, told=told)
-    return (fill_md5(table) if verdict.are_md5 else table), verdict
-
-
-def _with_source_checksums(bucket: Bucket, snapshot: Snapshot, *, jobs: int, reporter: Reporter) -> Snapshot:
-    digests, notes = list_sha256(bucket, snapshot.objects(), total=len(snapshot), jobs=jobs, reporter=reporter)
-    values = pa.array([digests.get(key) for key in snapshot.table["key"].to_pylist()], pa.string())
-    return snapshot.with_columns({"sha256": values}, notes)
 
 
 def _refuse(kind: str, options: dict[str, bool]) -> None:

@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from opendata_pkg.canonical import canonical_rows
 from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import replacing, write_text
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.sorting import SortedRows
-from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -39,10 +39,8 @@ SCHEMA = pa.schema(
 )
 """Columns of the Parquet file; docs/reference/snapshot.md describes each."""
 
-_ID_COLUMNS = ("version_id", "size", "etag", "sha256", "md5")
 _BATCH_ROWS = 65_536
 _TIMES = SCHEMA.names.index("last_modified")
-_FIRST_PRINTABLE = 0x20
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -158,7 +156,7 @@ class Snapshot:
         """
         digest = _new_id(self.header)
         for batch in self.table.to_batches(max_chunksize=_BATCH_ROWS):
-            digest.update(_canonical_rows(batch))
+            digest.update(canonical_rows(batch))
         return digest.hexdigest()
 
     @property
@@ -307,7 +305,7 @@ def write_snapshot(batches: Iterable[pa.Table], header: SnapshotHeader, path: Pa
                 writer.write_table(group, row_group_size=_BATCH_ROWS)
                 counts.add(group)
                 for batch in group.to_batches(max_chunksize=_BATCH_ROWS):
-                    digest.update(_canonical_rows(batch))
+                    digest.update(canonical_rows(batch))
         summary = counts.summary(header, digest.hexdigest())
         document = summary.document()
         validate(document, "snapshot-header", where=str(header_file))
@@ -396,52 +394,3 @@ def objects_to_table(objects: Iterable[S3Object]) -> pa.Table:
     return pa.table(
         [pa.array(values, field.type) for values, field in zip(columns, SCHEMA, strict=True)], schema=SCHEMA
     )
-
-
-def _canonical_rows(batch: pa.RecordBatch) -> memoryview:
-    """The rows as their snapshot's id takes them: `KEY TAB VERSION TAB … TAB MICROSECONDS LF`."""
-    columns = [_escaped(batch["key"])]
-    columns += [_field(batch[name]) for name in _ID_COLUMNS]
-    microseconds = batch["last_modified"].cast(pa.int64()).cast(pa.string())
-    columns.append(pc.binary_join_element_wise(pc.fill_null(microseconds, "-"), "", "\n"))
-    lines = pc.binary_join_element_wise(*columns, "\t")
-    # None is null, so that the array's own bytes are all lines one after the other: they need not become Python's.
-    return _bytes_of(lines)
-
-
-def _bytes_of(texts: pa.Array) -> memoryview:
-    """All values of a string array one after the other, where they are in memory."""
-    _, offsets, data = texts.buffers()
-    bounds = pa.Array.from_buffers(pa.int32(), len(texts) + 1, [None, offsets], offset=texts.offset)
-    # Arrow may leave out the bytes of an array that has none.
-    return memoryview(data or b"")[bounds[0].as_py() : bounds[-1].as_py()]
-
-
-def _is_safe(texts: pa.Array) -> bool:
-    """Whether no value holds a character that `escape_line` encodes, asked of all bytes together.
-
-    UTF-8 uses no byte below 0x80 but for ASCII. Arrow's minimum and `in` are many times quicker than a regular
-    expression, and of 300 MB it matters.
-    """
-    data = bytes(_bytes_of(texts))
-    if not data:
-        return True
-    lowest = pc.min_max(pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)]))["min"].as_py()
-    return lowest >= _FIRST_PRINTABLE and b"%" not in data and b"\x7f" not in data
-
-
-def _escaped(texts: pa.Array) -> pa.Array:
-    if _is_safe(texts):
-        return texts
-    return pa.array([None if text is None else escape_line(text) for text in texts.to_pylist()], pa.string())
-
-
-def _field(values: pa.Array) -> pa.Array:
-    """Values as canonical rows have them: `-` if unknown, so that a value that is `-` itself must be encoded.
-
-    ETags and versionIds are anything a server or a listing file says: a tab in one must not look like another column.
-    """
-    if pa.types.is_integer(values.type):
-        return pc.fill_null(values.cast(pa.string()), "-")
-    texts = _escaped(values)
-    return pc.fill_null(pc.if_else(pc.equal(texts, "-"), "%2D", texts), "-")

@@ -193,7 +193,13 @@ class Store(PublishedStore):
         return self.path / "snapshots" / f"{snapshot_id}.parquet"
 
     def keep_inputs(self, snapshot: Snapshot, catalogue: Catalogue) -> None:
-        """Keep what a build was made from, under names by content: the truth that anyone can build again."""
+        """Keep what a build was made from, under names by content: the truth that anyone can build again.
+
+        What a build that was killed has left half-written is removed: the caller holds the lock.
+        """
+        for folder in ("snapshots", "catalogues"):
+            for stale in (self.path / folder).glob(".*.part"):
+                stale.unlink()
         path = self.snapshot_path(snapshot.id)
         if not path.with_suffix(".json").exists():
             snapshot.write(path)

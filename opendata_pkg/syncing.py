@@ -329,8 +329,8 @@ class _Run:
     def _bring_by_cache(self, base_url: str | None) -> None:
         """Take what the cache has, and download the rest into it."""
         from opendata_pkg.cache import CacheChangedError, FileCache  # noqa: PLC0415 - a sync that finds all in place needs none of it
-        from opendata_pkg.download import Got  # noqa: PLC0415
         from opendata_pkg.transport import Transport  # noqa: PLC0415
+        from opendata_pkg.wanted import Got  # noqa: PLC0415
 
         cache = FileCache.open()
         items = [self.lock.cache_item(self.wanted[place], base_url=base_url) for place in self.missing]

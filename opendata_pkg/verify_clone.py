@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from opendata_pkg import annex
 from opendata_pkg.file_checks import Subject, check_files, missing
 from opendata_pkg.file_digests import DEFAULT_JOBS
+from opendata_pkg.git.content import NotACloneError
 from opendata_pkg.git.objects import GITLINK, SYMLINK
 from opendata_pkg.git.repository import GitError, Repository, call_git
-from opendata_pkg.model import InputError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.verification import Status, Tally, Verification
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 _POINTER = b"/annex/objects/"
 _KEYS = "the keys of its files"
-
-
-class NotACloneError(InputError):
-    """A folder is not the top of a clone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.cache import CacheItem, FileCache, UnsafePathError
-from opendata_pkg.download import Failure, Got, Wanted, WrongBytesError
 from opendata_pkg.model import Md5, Sha256
 from opendata_pkg.progress import Reporter
 from opendata_pkg.stamps import Stamp, StampLog
 from opendata_pkg.upkeep import prune, sum_up
+from opendata_pkg.wanted import Failure, Got, Wanted, WrongBytesError
 from tests.core_support import opendata
 from tests.web import behave, impatient, send_other, serve, status
 
@@ -340,7 +340,7 @@ READ = """
 import json, os, sys
 from pathlib import Path
 from opendata_pkg.cache import CacheItem, FileCache
-from opendata_pkg.download import Wanted
+from opendata_pkg.wanted import Wanted
 from opendata_pkg.transport import Transport
 os.setgid(65534); os.setuid(65534)
 cache = FileCache.open(Path(sys.argv[1]))

@@ -13,19 +13,10 @@ import time
 
 import pytest
 
-from opendata_pkg.download import (
-    DiskFullError,
-    Failure,
-    Got,
-    LocalFileError,
-    NoUrlError,
-    Wanted,
-    WrongBytesError,
-    download,
-    download_all,
-)
+from opendata_pkg.download import DiskFullError, LocalFileError, NoUrlError, download, download_all
 from opendata_pkg.progress import Reporter
 from opendata_pkg.transport import BrokenTransferError, OfflineError, RefusedError, TransportError
+from opendata_pkg.wanted import Failure, Got, Wanted, WrongBytesError
 from tests.web import behave, ignore_range, impatient, reset, serve, stall, status, truncate
 
 SMALL = random.Random(1).randbytes(20_000)
@@ -297,7 +288,8 @@ def test_a_full_disk(web, tmp_path, content):
     code = f"""
 import errno, os, signal, resource
 from pathlib import Path
-from opendata_pkg.download import Wanted, download
+from opendata_pkg.download import download
+from opendata_pkg.wanted import Wanted
 from opendata_pkg.transport import Transport
 real = os.write
 def full(descriptor, data):
@@ -418,7 +410,8 @@ def test_memory_does_not_grow_with_the_file(web, tmp_path):
     code = f"""
 import resource
 from pathlib import Path
-from opendata_pkg.download import Wanted, download
+from opendata_pkg.download import download
+from opendata_pkg.wanted import Wanted
 from opendata_pkg.transport import Transport
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 wanted = Wanted(name="a", urls=({url!r},), size_bytes={len(content)}, sha256={wanted.sha256!r})

@@ -10,11 +10,11 @@ import subprocess
 import pytest
 
 from opendata_pkg.annex import key_of_link, location_in, location_log_with
-from opendata_pkg.download import WrongBytesError
 from opendata_pkg.getting import NotAllGotError, WrongContentError, get
 from opendata_pkg.git.content import AnnexClone, NotACloneError
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.transport import OfflineError, RefusedError
+from opendata_pkg.wanted import WrongBytesError
 from tests.clone_support import CONTENTS, FIRST, LATER, SECOND, Listener, fill_bucket, make_clone, publish_contents
 from tests.core_support import git, git_text
 

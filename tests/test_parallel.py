@@ -18,6 +18,18 @@ def test_every_item_has_its_result(jobs):
     assert found == {number: number * 2 for number in range(100)}
 
 
+@pytest.mark.parametrize("jobs", [0, 1, 20])
+def test_nothing_to_do(jobs):
+    """No items are no results, at once, also from as many jobs as there are items."""
+    assert list(map_unordered(str, [], jobs=jobs)) == []
+
+
+def test_slow_work_gets_all_its_threads():
+    """Where results let wait, all jobs run at once: each waits here for all the others."""
+    together = threading.Barrier(12, timeout=20)
+    assert len(list(map_unordered(lambda _: together.wait(), range(12), jobs=12))) == 12
+
+
 def test_no_more_than_jobs_run_and_items_are_taken_late():
     """Neither the work nor the list of it piles up."""
     running, most, taken = 0, 0, 0
@@ -71,6 +83,6 @@ def test_nothing_to_do_is_done_at_once():
     assert list(map_unordered(str, [], jobs=4)) == []
 
 
-def test_no_items_for_no_jobs_end_at_once():
-    """What `min(jobs, len(items))` asks for."""
+def test_no_items_are_no_work():
+    """Also where the number of jobs was made to fit them."""
     assert list(map_unordered(str, [], jobs=0)) == []

@@ -37,7 +37,7 @@ def scan(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="s3://BUCKET\\[/PREFIX], the manifest.json of an S3 Inventory (a path or s3://…), a listing file "
+            help="s3://BUCKET[/PREFIX], the manifest.json of an S3 Inventory (a path or s3://…), a listing file "
             "(.csv, .tsv, .parquet with columns key,size,…) or a folder.",
             show_default=False,
         ),

@@ -79,7 +79,7 @@ def read_files(read: Read, root: bytes, paths: Iterable[bytes]) -> dict[bytes, b
     for path in paths:
         cut = path.rfind(b"/") + 1
         entry = trees.get(path[:cut], {}).get(path[cut:])
-        if entry is not None:
+        if entry is not None and entry[0] != FOLDER:
             ids[path] = entry[1]
     return dict(zip(ids, read(ids.values()), strict=True))
 

@@ -17,7 +17,7 @@ def test_any_body_comes_back(size):
     assert zlib.decompress(deflate(body)) == zlib.decompress(store(body)) == body
 
 
-@pytest.mark.parametrize("rest", [b"", b"r", os.urandom(30)])
+@pytest.mark.parametrize("rest", [b"", b"r", bytes(range(200, 230))])
 @pytest.mark.parametrize("gap", [0, 1, 7, 500, 32_000])
 def test_any_repeated_part_comes_back(gap, rest):
     """Of every length that deflate has a code for, and more, at any distance, at the end or not."""

@@ -1,0 +1,66 @@
+"""Trees that differ from a known one, judged by the trees that would be written from nothing."""
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from opendata_pkg.git.objects import FILE, FOLDER, SYMLINK, TreeEntry, object_id, write_tree
+from opendata_pkg.git.trees import Edit, edit_tree, parse_tree, read_files
+
+NAMES = st.lists(st.sampled_from(["a", "a-b", "a.b", "b", "ab"]), min_size=1, max_size=3).map(
+    lambda parts: "/".join(parts).encode()
+)
+FILES = st.dictionaries(NAMES, st.binary(max_size=2), max_size=8).map(
+    lambda files: {
+        path: body for path, body in files.items() if not any(other.startswith(path + b"/") for other in files)
+    }
+)
+
+
+class _Memory:
+    """Objects in a dictionary."""
+
+    def __init__(self):
+        self.bodies = {}
+
+    def add(self, kind, body):
+        """Keep one."""
+        raw_id = object_id(kind, body)
+        self.bodies[raw_id] = body
+        return raw_id
+
+    def read(self, ids):
+        """The bodies of some."""
+        return (self.bodies[raw_id] for raw_id in ids)
+
+
+def tree_of(memory, files):
+    """The tree of these files, from nothing."""
+    return write_tree(memory, [TreeEntry(path, FILE, memory.add(b"blob", files[path])) for path in sorted(files)])
+
+
+@settings(deadline=None)
+@given(FILES, FILES)
+def test_an_edited_tree_is_the_tree_of_its_files(before, after):
+    """Whatever is set and removed, files that become folders and folders that become files too."""
+    memory = _Memory()
+    root = tree_of(memory, before)
+    edits = [Edit(path, FILE, None) for path in before.keys() - after.keys()]
+    edits += [Edit(path, FILE, memory.add(b"blob", body)) for path, body in after.items() if before.get(path) != body]
+    assert edit_tree(memory.read, memory, root, edits) == tree_of(memory, after)
+    assert read_files(memory.read, tree_of(memory, after), [*before, *after]) == after
+
+
+def test_only_a_file_of_that_mode_is_removed():
+    """What is of another mode by now is somebody else's; what is not there need not be removed."""
+    memory = _Memory()
+    root = tree_of(memory, {b"README.md": b"ours"})
+    assert edit_tree(memory.read, memory, root, [Edit(b"README.md", SYMLINK, None), Edit(b"x", FILE, None)]) == root
+
+
+def test_a_folder_begins_anew():
+    """Nothing of it is kept but what is set."""
+    memory = _Memory()
+    root = tree_of(memory, {b"f/a": b"1", b"f/b": b"2", b"g": b"3"})
+    edits = [Edit(b"f/c", FILE, memory.add(b"blob", b"4"))]
+    assert edit_tree(memory.read, memory, root, edits, anew=[b"f/"]) == tree_of(memory, {b"f/c": b"4", b"g": b"3"})
+    assert parse_tree(memory.bodies[root])[b"f"][0] == FOLDER
