@@ -21,6 +21,7 @@ from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_digests, check_scope, check_snapshot
 from opendata_pkg.report import write_report
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import REPORT, Store, is_empty
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
-
-    from opendata_pkg.snapshot import Snapshot
 
 
 class UnfinishedReleaseError(InputError):
