@@ -145,7 +145,7 @@ def _build(
         )
     latest = store.latest() if store.exists() else None
     if latest is not None:
-        released_header = store.read_snapshot_header(latest.snapshot)
+        released_header = store.read_header(latest.snapshot)
         check_scope(released_header, snapshot)
         _say_if_moved(released_header.base_url, snapshot.header.base_url, reporter)
         check_datasets(latest, catalogue)

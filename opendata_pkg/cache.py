@@ -135,6 +135,10 @@ class FileCache:
                     else:
                         yield self._share(first, other, outcome)
         finally:
+            with self._lock:
+                logs = list(self._logs.values())
+            for log in logs:
+                log.flush()
             reporter.finish()
 
     def _bring_one(self, item: CacheItem, transport: Transport, on_bytes: Callable[[int], None]) -> Got:
@@ -154,7 +158,8 @@ class FileCache:
             mode=READ_ONLY,
             on_bytes=on_bytes,
         )
-        self._stamp((item.snapshot, item.path), got.sha256, wanted.md5 if wanted.sha256 is None else None)
+        md5 = wanted.md5 if wanted.sha256 is None else None
+        self._stamp((item.snapshot, item.path), got.sha256, md5, later=True)
         return got
 
     def _share(self, first: CacheItem, other: CacheItem, got: Got) -> Got:
@@ -205,10 +210,10 @@ class FileCache:
             stamp = log.get(path)
         return stamp if stamp is not None and stamp.fits(state) else None
 
-    def _stamp(self, place: _Place, sha256: Sha256, md5: Md5 | None) -> Stamp:
-        """Note that a file, as it is now, has these digests."""
+    def _stamp(self, place: _Place, sha256: Sha256, md5: Md5 | None, *, later: bool = False) -> Stamp:
+        """Note that a file, as it is now, has these digests; `later` until `bring` ends at the latest."""
         stamp = Stamp.of(os.lstat(self._name(*place)), sha256, md5)
-        self._log(place[0]).add(place[1], stamp)
+        self._log(place[0]).add(place[1], stamp, later=later)
         with self._lock:
             if self._places is not None:
                 _note(self._places, (place[0][:ID_DIGITS], place[1]), stamp)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 
 # From here on a second thread hashes what the first one receives; for less it does not pay to start one.
-_OVERLAP_BYTES = 4 * BLOCK_BYTES
-_BLOCKS = 8
+_OVERLAP_BYTES = 32 * BLOCK_BYTES
+_BLOCKS = 16
 _BREAKS_IN_A_ROW = 5
 _BAD_RANGE = 416
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
@@ -320,7 +320,7 @@ class _Part:
             written += os.write(self._descriptor, view[written:])
 
     def _check_room(self, response: Response) -> None:
-        if response.total_bytes is None or response.total_bytes < BLOCK_BYTES:
+        if response.total_bytes is None or response.total_bytes < _OVERLAP_BYTES:
             return
         room = os.fstatvfs(self._descriptor)
         needed, free = response.total_bytes - response.start, room.f_bavail * room.f_frsize

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _POLL_S = 0.2
-_FIRST_THREADS = 4
 _IDLE_S = 0.002
 
 
@@ -21,8 +20,8 @@ def map_unordered(
 ) -> Generator[tuple[_Item, _Result], None, None]:
     """Items with their results, as they become ready, up to `jobs` at a time.
 
-    It begins with a few threads and adds others as long as results let wait for themselves: where work is quick, more
-    threads would only take Python's lock from each other (half as much processor again, for small files).
+    It begins with one thread and adds others as long as results let wait for themselves: where work is quick, more
+    threads would only take Python's lock from each other (for small files from this machine, twice the time).
 
     Items are taken from their iterable only when a thread is free, and at most `jobs` results wait to be taken, so that
     memory does not grow with their number. The first error of the function or the iterable is raised here. Then, or
@@ -33,11 +32,9 @@ def map_unordered(
     crew = _Crew(function, items, jobs)
     started = ended = 0
     try:
-        # Who has no items may ask for no jobs.
-        while ended < started or (started == 0 and jobs):
+        while started == 0 or ended < started:
             try:
-                wait_s = 0 if started < _FIRST_THREADS else _IDLE_S
-                outcome = crew.ready.get(timeout=wait_s if started < jobs else None)
+                outcome = crew.ready.get(timeout=(_IDLE_S if started else 0) if started < jobs else None)
             except queue.Empty:
                 threading.Thread(target=crew.work, name=f"opendata-{started}", daemon=True).start()
                 started += 1

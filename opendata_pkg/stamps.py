@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _END = "."
 _UNKNOWN = "-"
 _FIELDS = 8
+# So many stamps are written together: a lock and a line for each of many small files take longer than the files.
+_TOGETHER = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class StampLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lines: dict[str, tuple[str, ...]] = {}
+        self._waiting: list[tuple[str, ...]] = []
         self._read_bytes = 0
         self._inode = 0
         self._lock = threading.Lock()
@@ -88,6 +91,7 @@ class StampLog:
             fields = tuple(line.split("\t"))
             if len(fields) == _FIELDS and fields[7] == _END:
                 self._lines[fields[6]] = fields
+        self._lines.update((fields[6], fields) for fields in self._waiting)
         return bool(whole)
 
     def get(self, path: str) -> Stamp | None:
@@ -101,22 +105,41 @@ class StampLog:
             if (stamp := _parse(fields)) is not None:
                 yield unescape_line(path), stamp
 
-    def add(self, path: str, stamp: Stamp) -> None:
-        """Append a stamp; where the file cannot be written, only this process remembers it."""
+    def add(self, path: str, stamp: Stamp, *, later: bool = False) -> None:
+        """Append a stamp; where the file cannot be written, only this process remembers it.
+
+        With `later`, it may wait for others until `flush`.
+        """
         fields = _fields(path, stamp)
-        self._lines[fields[6]] = fields
+        with self._lock:
+            self._lines[fields[6]] = fields
+            self._waiting.append(fields)
+            if not later or len(self._waiting) >= _TOGETHER:
+                self._flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
         try:
             with lock_open(self.path) as descriptor:
                 end = os.lseek(descriptor, 0, os.SEEK_END)
                 # After a line that was cut, begin a new one.
                 is_cut = end > 0 and os.pread(descriptor, 1, end - 1) != b"\n"
-                os.write(descriptor, (("\n" if is_cut else "") + "\t".join(fields) + "\n").encode())
+                lines = "".join("\t".join(fields) + "\n" for fields in waiting)
+                os.write(descriptor, (("\n" if is_cut else "") + lines).encode())
         except OSError:
             # A cache may be read-only or full: a stamp only saves time.
             return
 
     def rewrite(self, paths: Iterable[str]) -> None:
         """Keep one line for each of these paths and drop the rest; nobody can add meanwhile."""
+        self.flush()
         with self._lock, lock_open(self.path) as descriptor:
             self._refresh()
             kept = [self._lines[name] for path in paths if (name := escape_line(path)) in self._lines]

@@ -20,7 +20,7 @@ from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
 from opendata_pkg.places import NoStoreError, StoreFolder
 from opendata_pkg.published import INDEX, NotAStoreError, PublishedStore
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader, read_header
+from opendata_pkg.snapshot import Snapshot, SnapshotHeader, header_path
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
@@ -207,9 +207,10 @@ class Store(PublishedStore):
         if not kept.exists():
             write_bytes(kept, catalogue.source_bytes)
 
-    def read_snapshot_header(self, snapshot_id: str) -> SnapshotHeader:
-        """What the source of a release's snapshot said."""
-        return SnapshotHeader.from_dict(read_header(self.snapshot_path(snapshot_id)))
+    def read_header(self, snapshot_id: str) -> SnapshotHeader:
+        """What is known of a snapshot of a release, without its rows."""
+        document = read_json(header_path(self.snapshot_path(snapshot_id)), "snapshot-header")
+        return SnapshotHeader.from_dict(document)
 
     def read_snapshot(self, snapshot_id: str) -> Snapshot:
         """A snapshot of a release."""

@@ -250,13 +250,14 @@ class Transport:
     def read(self, url: str, *, headers: Mapping[str, str] | None = None) -> bytes:
         """The whole body of a small file; a body that breaks off is asked for again. Errors as `open`."""
         for number in range(self._tries):
-            try:
-                with self.open(url, headers=headers) as response:
+            # Whoever does not answer at all has been asked several times by `open`.
+            with self.open(url, headers=headers) as response:
+                try:
                     return response.read()
-            except BrokenTransferError:
-                if number + 1 == self._tries:
-                    raise
-                self.wait(number)
+                except BrokenTransferError:
+                    if number + 1 == self._tries:
+                        raise
+            self.wait(number)
         raise AssertionError(self._tries)
 
     def wait(self, failures: int, at_least_s: float = 0.0) -> None:

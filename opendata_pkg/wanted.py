@@ -12,7 +12,9 @@ from opendata_pkg.model import ETag, Md5, MismatchError, OpenDataError, Sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
-BLOCK_BYTES = 1 << 20
+# Small enough for what was received to be still in the processor's cache when it is written and hashed: with blocks of
+# 1 MiB the system takes three times as long.
+BLOCK_BYTES = 1 << 17
 
 
 class WrongBytesError(MismatchError):

@@ -121,7 +121,7 @@ def _edits(draw):
         if draw(st.booleans()) and name in target:
             del target[name]
         elif name == "reference" and isinstance(inner := target.get(name), dict):
-            part = draw(st.sampled_from([inner, *inner["authors"], *inner["licenses"]]))
+            part = draw(st.sampled_from([inner, *inner.get("authors", ()), *inner.get("licenses", ())]))
             part[draw(st.sampled_from([*REFERENCE, *part, "family", "title"]))] = draw(_JSON | st.just([]))
             return document
         elif isinstance(inner := target.get(name), dict) and name == "rules":

@@ -220,7 +220,7 @@ def test_files_that_cannot_be_read_are_told_so(tmp_path):
     (tmp_path / "closed").chmod(0)
     (tmp_path / "shut").chmod(0)
     for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest-", "test_")):
+        if folder.stat().st_uid == 0 and folder.name.startswith(("pytest-", "popen-", "test_")):
             folder.chmod(0o755)
     os.seteuid(65534)
     try:

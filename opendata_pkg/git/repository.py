@@ -146,7 +146,7 @@ class Repository:
         is neither, git may know.
         """
         try:
-            text = (self.path / name).read_text(encoding="ascii")
+            text = (self.path / name).read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
             return None if self._is_bare_of_packed_refs() else self.refs().get(name)
         return ObjectId(text[:40]) if _LOOSE_REF.fullmatch(text) else self.refs().get(name)

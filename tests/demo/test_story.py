@@ -113,7 +113,7 @@ def test_whole_demo(run_opendata, tmp_path):
     )
     assert "✗" not in done.stderr
     names = sorted(path.name for path in folder.iterdir())
-    assert names == [".opendata-demo", "clone", "pooch", "snapshots", "store"]
+    assert names == [".opendata-demo", "clone", "data", "opendata.lock", "part", "pooch", "snapshots", "store"]
     log = ["git", "-C", str(folder / "clone"), "log", "--format=%D"]
     tags = subprocess.run(log, capture_output=True, text=True, check=True, env=os.environ).stdout
     assert "tag: 2026.1.0" in tags
