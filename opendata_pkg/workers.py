@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
+    _Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
 _BOOT = "import sys; sys.path[:] = sys.argv[1:]; from opendata_pkg.workers import serve; serve()"
 
 
@@ -133,27 +135,29 @@ def serve() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as results:
         # Whatever prints must not come between the results.
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        calls: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]] = queue.SimpleQueue()
+        calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         threading.Thread(target=_receive, args=(calls,), daemon=True).start()
-        while True:
-            function, arguments = calls.get()
+        while (call := calls.get()) is not None:
+            function, arguments = call
             answer: tuple[Any, BaseException | None]
             try:
                 answer = function(*arguments), None
             except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
                 error.add_note(f"in a worker:\n{traceback.format_exc()}")
                 answer = None, error
-            del function, arguments
+            del call, function, arguments
             pickle.dump(answer, results)
             results.flush()
 
 
-def _receive(calls: queue.SimpleQueue[tuple[Callable[..., Any], tuple[Any, ...]]]) -> None:
+def _receive(calls: queue.SimpleQueue[_Call | None]) -> None:
     try:
         while True:
             calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - from the process that started this one
     except (EOFError, pickle.UnpicklingError):
-        # Nobody waits any more, be it that all is done or that who asked is gone: stop, even in the middle of a call.
+        # Nobody waits any more, be it that all is done or that who asked is gone: stop, even in the middle of a call;
+        # and after it, since what the signal raises is lost where a finalizer happens to run.
+        calls.put(None)
         os.kill(os.getpid(), signal.SIGTERM)
 
 
