@@ -6,6 +6,7 @@ No test may touch the home of whoever runs it: their git configuration and cache
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -73,6 +74,12 @@ def _set_environment(home: Path, patch: pytest.MonkeyPatch) -> None:
     for config in (_REAL_CONFIG / "pip" / "pip.conf", _REAL_HOME / ".pip" / "pip.conf"):
         if config.is_file() and "PIP_CONFIG_FILE" not in os.environ:
             patch.setenv("PIP_CONFIG_FILE", str(config))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> None:
+    """Commands that tests start can be interrupted, also where a shell started the tests in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
