@@ -151,9 +151,11 @@ def serve() -> None:
 
 
 def _receive(calls: queue.SimpleQueue[_Call | None]) -> None:
+    # Not `sys.stdin`, which Python closes when it ends, and dies if somebody is reading.
+    stdin = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     try:
         while True:
-            calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - from the process that started this one
+            calls.put(pickle.load(stdin))  # noqa: S301 - from the process that started this one
     except (EOFError, pickle.UnpicklingError):
         # Nobody waits any more, be it that all is done or that who asked is gone: stop, even in the middle of a call;
         # and after it, since what the signal raises is lost where a finalizer happens to run.
