@@ -20,6 +20,8 @@ Tree = dict[bytes, tuple[bytes, bytes]]
 """Name → (mode, 20-byte id)."""
 
 # An id may hold any byte: but where one entry ends, the next begins.
+# A space, a NUL and an id.
+_FIXED_BYTES = 22
 _ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
@@ -35,8 +37,15 @@ class Edit(NamedTuple):
 
 
 def parse_tree(body: bytes) -> Tree:
-    """A tree object's entries: "mode, space, name, NUL, 20-byte id", one behind the other."""
-    return {name: (mode, raw_id) for mode, name, raw_id in _ENTRY.findall(body)}
+    """A tree object's entries: "mode, space, name, NUL, 20-byte id", one behind the other.
+
+    Raises:
+        ValueError: it is no tree; nothing of one may be passed over, or files would be lost.
+    """
+    tree = {name: (mode, raw_id) for mode, name, raw_id in _ENTRY.findall(body)}
+    if sum(len(name) + len(mode) + _FIXED_BYTES for name, (mode, _) in tree.items()) != len(body):
+        raise ValueError(f"expected a git tree, got {len(body)} bytes that are none")
+    return tree
 
 
 def folders_of(paths: Iterable[bytes]) -> set[bytes]:

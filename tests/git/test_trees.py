@@ -1,5 +1,6 @@
 """Trees that differ from a known one, judged by the trees that would be written from nothing."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -66,3 +67,12 @@ def test_a_folder_begins_anew():
     edits = [Edit(b"f/c", FILE, memory.add(b"blob", b"4"))]
     assert edit_tree(memory.read, memory, root, edits, anew=[b"f/"]) == tree_of(memory, {b"f/c": b"4", b"g": b"3"})
     assert parse_tree(memory.bodies[root])[b"f"][0] == FOLDER
+
+
+@pytest.mark.parametrize(
+    "body", [b"x", b"100644 a\0" + bytes(19), b"100644 a\0" + bytes(20) + b"rest", b"9 a\0" + bytes(20)]
+)
+def test_what_is_no_tree_is_refused(body):
+    """No entry is passed over in silence."""
+    with pytest.raises(ValueError, match="expected a git tree"):
+        parse_tree(body)
