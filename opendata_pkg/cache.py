@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from opendata_pkg.checksums import cache_folder
-from opendata_pkg.download import download, each_apart
+from opendata_pkg.download import LocalFileError, download, each_apart
 from opendata_pkg.model import InputError, Md5, Sha256, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.stamps import Stamp, StampLog
@@ -77,11 +77,12 @@ class _Place(NamedTuple):
 
 @dataclass(slots=True)
 class _Missing:
-    """Content to be brought, where it is wanted first, and for which other items."""
+    """Content to be brought, where it is wanted first (and something is `in_place`), and for which other items."""
 
     item: CacheItem
     place: _Place
     part_name: str
+    in_place: bool
     others: list[CacheItem] = field(default_factory=list)
 
 
@@ -114,7 +115,7 @@ class FileCache:
         Without any digest, only a file that has not changed since it was fetched is found.
         """
         place = self._place(snapshot, path)
-        return None if self._find(place, sha256, md5, may_hash=True) is None else Path(place.name)
+        return None if self._find(place, sha256, md5) is None else Path(place.name)
 
     def bring(
         self,
@@ -132,13 +133,14 @@ class FileCache:
         missing: dict[str, _Missing] = {}
         for item in wanted:
             file, place = item.wanted, self._place(item.snapshot, item.path)
-            stamp = self._find(place, file.sha256, file.md5, may_hash=False)
-            if stamp is not None:
+            state = _state_of(place.name)
+            agrees, stamp = (None, None) if state is None else self._by_stamp(place, state, file.sha256, file.md5)
+            if agrees and stamp is not None:
                 yield _got(item, place, stamp)
             elif (first := missing.get(part_name := file.part_name)) is not None:
                 first.others.append(item)
             else:
-                missing[part_name] = _Missing(item, place, part_name)
+                missing[part_name] = _Missing(item, place, part_name, in_place=state is not None)
         if not missing:
             return
         announce([first.item.wanted for first in missing.values()], reporter)
@@ -165,23 +167,37 @@ class FileCache:
 
     def _bring_one(self, first: _Missing, transport: Transport, on_bytes: Callable[[int], None]) -> Got:
         item, place, wanted = first.item, first.place, first.item.wanted
-        if (stamp := self._find(place, wanted.sha256, wanted.md5, may_hash=True)) is not None:
-            on_bytes(stamp.size_bytes)
-            return _got(item, place, stamp)
+
+        def there() -> Got | None:
+            stamp = self._find(place, wanted.sha256, wanted.md5)
+            return None if stamp is None else _got(item, place, stamp)
+
+        if first.in_place and (got := there()) is not None:
+            on_bytes(got.size_bytes)
+            return got
         for other in self._places_of(wanted):
-            if (stamp := self._find(other, wanted.sha256, wanted.md5, may_hash=True)) is not None:
+            if (stamp := self._find(other, wanted.sha256, wanted.md5)) is not None:
                 on_bytes(stamp.size_bytes)
                 return _got(item, place, self._link(other, stamp, place))
         part = self._parts + first.part_name
-        got = download(wanted, place.name, transport=transport, part=part, mode=READ_ONLY, on_bytes=on_bytes)
-        self._stamp(place, got.sha256, wanted.md5 if wanted.sha256 is None else None, later=True)
+        try:
+            got = download(
+                wanted, place.name, transport=transport, part=part, mode=READ_ONLY, on_bytes=on_bytes, find=there
+            )
+        except LocalFileError:
+            # Where this process may only read, another one may have brought it meanwhile.
+            if (found := there()) is None:
+                raise
+            return found
+        if got.url:
+            self._stamp(place, got.sha256, wanted.md5 if wanted.sha256 is None else None, later=True)
         return got
 
     def _share(self, place: _Place, other: CacheItem, got: Got) -> Got:
         """The same content under another name of the same run."""
         target = self._place(other.snapshot, other.path)
         if place != target:
-            stamp = self._find(place, got.sha256, None, may_hash=True)
+            stamp = self._find(place, got.sha256, None)
             if stamp is None:
                 raise CacheChangedError(f"{got.path} changed while it was in use: run the same command again")
             self._link(place, stamp, target)
@@ -193,16 +209,15 @@ class FileCache:
             url=got.url,
         )
 
-    def _find(self, place: _Place, sha256: Sha256 | None, md5: Md5 | None, *, may_hash: bool) -> Stamp | None:
-        """The stamp of a file that is there and right."""
+    def _find(self, place: _Place, sha256: Sha256 | None, md5: Md5 | None) -> Stamp | None:
+        """The stamp of a file that is there and right; it is hashed if no stamp tells."""
         state = _state_of(place.name)
         if state is None:
             return None
-        stamp = self._known(place, state)
-        agrees = None if stamp is None else _agrees(stamp, sha256, md5)
+        agrees, stamp = self._by_stamp(place, state, sha256, md5)
         if agrees is not None:
             return stamp if agrees else None
-        if not may_hash or (sha256 is None and md5 is None):
+        if sha256 is None and md5 is None:
             return None
         wanted = Wanted(name=place.path, urls=(), size_bytes=None, sha256=sha256, md5=md5)
         hashes = hash_file(place.name, wanted)
@@ -210,13 +225,17 @@ class FileCache:
             return None
         return self._stamp(place, hashes.sha256, md5 if sha256 is None else None)
 
-    def _known(self, place: _Place, state: os.stat_result) -> Stamp | None:
-        """The stamp of a file in this state, if anybody made one."""
+    def _by_stamp(
+        self, place: _Place, state: os.stat_result, sha256: Sha256 | None, md5: Md5 | None
+    ) -> tuple[bool | None, Stamp | None]:
+        """Whether a file in this state is the wanted one, None if only hashing can tell; and its stamp if it fits."""
         log = self._log(place.snapshot)
         stamp = log.get(place.path)
         if (stamp is None or not stamp.fits(state)) and log.refresh():
             stamp = log.get(place.path)
-        return stamp if stamp is not None and stamp.fits(state) else None
+        if stamp is None or not stamp.fits(state):
+            return None, None
+        return _agrees(stamp, sha256, md5), stamp
 
     def _stamp(self, place: _Place, sha256: Sha256, md5: Md5 | None, *, later: bool = False) -> Stamp:
         """Note that a file, as it is now, has these digests; `later` until `bring` ends at the latest."""

@@ -65,12 +65,14 @@ def download(
     part: Path | str | None = None,
     mode: int = 0o644,
     on_bytes: Callable[[int], None] = _ignore,
+    find: Callable[[], Got | None] | None = None,
 ) -> Got:
     """Bring a file to `target`, from the first of its URLs that hands out the right bytes.
 
     What arrives is kept in `part` (by default a hidden file beside the target) and goes on from there another time. A
     target with the right bytes stays as it is; one with others is replaced. Of several processes that want the same
     part one downloads, the others wait. `on_bytes` is told how many bytes were added, less than 0 if some were dropped.
+    `find` looks whether the target is right already; by default, it is hashed for that.
 
     Raises:
         WrongBytesError: what can be had is not what was recorded.
@@ -82,7 +84,14 @@ def download(
     try:
         descriptor, state = open_locked(part_name)
         try:
-            return _into(_Part(descriptor, state.st_size, wanted, on_bytes), part_name, name, mode, transport)
+            # Somebody else may have brought it while this process waited.
+            there = _already(wanted, name) if find is None else find()
+            if there is not None:
+                Path(part_name).unlink(missing_ok=True)
+                on_bytes(there.size_bytes)
+                return there
+            part_file = _Part(descriptor, state.st_size, wanted, on_bytes)
+            return _into(part_file, part_name, name, mode, transport)
         finally:
             os.close(descriptor)
     except OSError as error:
@@ -91,11 +100,6 @@ def download(
 
 def _into(part: _Part, part_name: str, name: str, mode: int, transport: Transport) -> Got:
     """Fill a part that nobody else is at, and give it its name."""
-    # Somebody else may have brought it while this process waited.
-    if (there := _already(part.wanted, name)) is not None:
-        Path(part_name).unlink(missing_ok=True)
-        part.on_bytes(there.size_bytes)
-        return there
     try:
         url = _fill(part, transport)
     except (OpenDataError, OSError):

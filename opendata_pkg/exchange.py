@@ -53,15 +53,19 @@ class Headers(Mapping[str, str]):
     __slots__ = ("_values",)
 
     def __init__(self, fields: list[tuple[str, str]]) -> None:
-        self._values = {name.lower(): value for name, value in fields}
+        self._values = {name.lower(): value.rstrip(" \t") for name, value in fields}
         if len(self._values) != len(fields):
-            self._values = {}
+            joined: dict[str, list[str]] = {}
             for name, value in fields:
-                before = self._values.get(name.lower())
-                self._values[name.lower()] = value if before is None else f"{before}, {value}"
+                joined.setdefault(name.lower(), []).append(value.rstrip(" \t"))
+            self._values = {name: ", ".join(values) for name, values in joined.items()}
 
     def __getitem__(self, name: str) -> str:
         return self._values[name.lower()]
+
+    def find(self, name: str) -> str | None:
+        """`get` for a name in small letters, without what a general mapping does for it."""
+        return self._values.get(name)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._values)
@@ -99,7 +103,7 @@ class Head:
         # As many lines as fields: the one more is the empty one.
         if len(fields) + 1 != rest.count("\n"):
             raise AnswerError("a header line without a name, or that goes on in the next one")
-        headers = Headers([(name, value.rstrip(" \t")) for name, value in fields])
+        headers = Headers(fields)
         status, minor = int(match[2]), match[1]
         length, is_chunked = _framing(status, headers)
         return cls(
@@ -116,13 +120,13 @@ def _framing(status: int, headers: Headers) -> tuple[int | None, bool]:
     """How many bytes the body has, and whether it comes in chunks, by the rules of section 6.3 in their order."""
     if status < _FIRST_FINAL or status in _NO_BODY:
         return 0, False
-    coding = headers.get("transfer-encoding")
+    coding = headers.find("transfer-encoding")
     if coding is not None:
         # "Transfer-Encoding overrides the Content-Length."
         if coding.lower() != "chunked":
             raise AnswerError(f"a body in the transfer encoding {coding[:80]!r}, which was not asked for")
         return None, True
-    announced = headers.get("content-length")
+    announced = headers.find("content-length")
     if announced is None:
         return None, False
     # "all values in the list are valid, and all values in the list are the same", else "an unrecoverable error".
@@ -134,11 +138,12 @@ def _framing(status: int, headers: Headers) -> tuple[int | None, bool]:
 
 def _is_last(minor: str, headers: Headers, *, ends: bool) -> bool:
     """Whether no other answer can follow (section 9.3). A body with two lengths may be an attack (section 6.1)."""
-    if not ends or ("transfer-encoding" in headers and (minor == "0" or "content-length" in headers)):
+    is_coded = headers.find("transfer-encoding") is not None
+    if not ends or (is_coded and (minor == "0" or headers.find("content-length") is not None)):
         return True
-    options = headers.get("connection")
-    if options is None:
-        return minor == "0"
+    options = headers.find("connection")
+    if options is None or options == "keep-alive":
+        return minor == "0" and options is None
     named = {option.strip().lower() for option in options.split(",")}
     return "close" in named or (minor == "0" and "keep-alive" not in named)
 
