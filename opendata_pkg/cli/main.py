@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.errors import errors_as_sentences
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
