@@ -6,7 +6,7 @@ import http.client
 import re
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from opendata_pkg.exchange import Exchange
@@ -33,8 +33,7 @@ _CONNECT_TIMEOUT_S = 20.0
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """Where a URL's server is, and what to ask it for: the path and the query."""
 
     scheme: str
@@ -51,7 +50,7 @@ class Address:
         """
         if usual := _USUAL.fullmatch(url):
             scheme, host, number, target = usual.groups()
-            return cls(scheme=scheme, host=host, port=int(number or _PORTS[scheme]), target=target)
+            return cls(scheme, host, int(number or _PORTS[scheme]), target)
         try:
             parts = urlsplit(url if _PLAIN.fullmatch(url) else quote(url, safe=PLAIN_URL))
             host, port = parts.hostname if parts.scheme in _PORTS else None, parts.port

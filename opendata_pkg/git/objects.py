@@ -31,12 +31,16 @@ class TreeEntry(NamedTuple):
     id: bytes
 
 
-class ObjectWriter(Protocol):
+class OneObjectWriter(Protocol):
     """Where objects go. Adding gives the 20-byte id; adding what is there already costs nothing."""
 
     def add(self, kind: bytes, body: bytes) -> bytes:
         """Write one object of kind `blob`, `tree`, `commit` or `tag`."""
         ...
+
+
+class ObjectWriter(OneObjectWriter, Protocol):
+    """Where many objects go."""
 
     def add_all(self, kind: bytes, bodies: Iterable[bytes], pack: Callable[[bytes], bytes] = ...) -> Iterator[bytes]:
         """Write objects of one kind as they are asked for; `pack` makes a zlib stream of a body."""
