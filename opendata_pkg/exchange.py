@@ -188,9 +188,14 @@ class Exchange:
         raise AnswerError(f"{_MAX_INTERIM_ANSWERS} answers without an end")
 
     @property
+    def has_more(self) -> bool:
+        """Whether something was received that nobody has read yet."""
+        return self._next < self._end
+
+    @property
     def is_over(self) -> bool:
         """Whether another request may follow: all of the answer was read, and nothing came that is not of it."""
-        return self._is_at_end and not self.head.is_last and self._next == self._end
+        return self._is_at_end and not self.head.is_last and not self.has_more
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill `buffer`, which has room, with what has arrived of the body, waiting for at least one byte.
