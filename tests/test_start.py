@@ -43,6 +43,7 @@ def place(tmp_path_factory):
             ["fetch", ".", "--store", "store"],
             ["pin", ".", "--store", "store"],
             ["sync"],
+            ["clone", "Rat", "got", "--store", "store", "--get"],
         ):
             run(folder, *words)
     return folder
@@ -62,7 +63,10 @@ def run(folder, *words):
     [
         (["--version"], WEB | DOCUMENTS | ARROW | {"rich", "yaml", "pydantic", "opendata_pkg.cli.fetch"}),
         (["--help"], WEB | DOCUMENTS | ARROW | {"rich", "yaml", "http.client"}),
-        (["fetch", "s.parquet"], WEB | DOCUMENTS | WRITING | {"numpy", "pathspec", "sqlite3", "yaml", "rich"}),
+        (
+            ["fetch", "s.parquet"],
+            WEB | DOCUMENTS | WRITING | {"http.client", "numpy", "pathspec", "sqlite3", "yaml", "rich"},
+        ),
         (
             ["fetch", ".", "--store", "store"],
             WEB | DOCUMENTS | WRITING | {"numpy", "pathspec", "pyarrow.parquet", "rich"},
@@ -70,6 +74,7 @@ def run(folder, *words):
         (["find", "Rat", "--store", "store", "--include", "*.swc"], WEB | DOCUMENTS | WRITING | {"numpy", "sqlite3"}),
         (["find", "s.parquet", "--json"], WEB | DOCUMENTS | WRITING | {"numpy", "yaml", "rich"}),
         (["clone", "Rat", "rat", "--store", "store"], WEB | DOCUMENTS | WRITING | {"numpy", "pyarrow.parquet"}),
+        (["get", "got"], WEB | DOCUMENTS | WRITING | ARROW | {"http.client", "ssl", "sqlite3", "yaml"}),
         (["sync"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml", "opendata_pkg.cache"}),
         (["verify", "--lock", "opendata.lock"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml"}),
     ],
