@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -47,6 +48,17 @@ def map_unordered(
                 yield outcome
     finally:
         crew.stopped.set()
+
+
+def ahead(items: Iterable[_Item]) -> Generator[_Item, None, None]:
+    """The items in their order, made by a thread of its own while those before them are used.
+
+    One waits to be taken and one is being made, so that stages of work that let go of Python's lock, each `ahead` of
+    the next, use as many cores in little memory. Errors and closing are as in `map_unordered`.
+    """
+    with closing(map_unordered(lambda item: item, items, jobs=1)) as made:
+        for item, _ in made:
+            yield item
 
 
 class _Crew(Generic[_Item, _Result]):

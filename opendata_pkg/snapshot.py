@@ -15,14 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from opendata_pkg.canonical import canonical_rows
+from opendata_pkg.canonical import ID_COLUMNS, canonical_rows
 from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import replacing, write_text
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
+from opendata_pkg.parallel import ahead
 from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SCHEMA = pa.schema(
@@ -183,6 +184,11 @@ class Snapshot:
                     storage_class=storage_class,
                 )
 
+    def batches(self, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
+        """The rows in order, in some of the columns: as `StoredSnapshot.batches`."""
+        for batch in self.table.select(columns).to_batches(max_chunksize=_BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
+
     def first_at_or_after(self, text: str) -> int:
         """The index of the first row whose key is `text` or sorts after it, by bytes."""
         keys, wanted = self.table["key"], text.encode()
@@ -245,22 +251,76 @@ class Snapshot:
             NotFoundError: there is no such file, or its header is missing.
             BrokenSnapshotError: the rows are cut short, altered, or of another snapshot.
         """
+        stored = StoredSnapshot.open(path)
+        return cls.collect(stored.batches(), stored.header)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A snapshot in its file: its rows come as they are read, some ten thousand at a time. Made by `open`.
+
+    How many objects and bytes it has is what its header says.
+    """
+
+    path: Path
+    header: SnapshotHeader
+    id: str
+    objects: int
+    size_bytes: int
+
+    @classmethod
+    def open(cls, path: Path) -> StoredSnapshot:
+        """Read the header alone.
+
+        Raises:
+            NotFoundError: there is no such file, or its header is missing.
+        """
         document = read_header(path)
+        header = SnapshotHeader.from_dict(document)
+        return cls(path, header, document["id"], document["objects"], document["bytes"])
+
+    def __len__(self) -> int:
+        """How many objects it holds."""
+        return self.objects
+
+    def batches(self, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
+        """The rows in order, in some of the columns of `SCHEMA`. Only who took all of them knows that they are right.
+
+        Raises:
+            BrokenSnapshotError: the rows are cut short, altered, or of another snapshot: said after the last of them.
+        """
+        digest = _new_id(self.header)
         try:
-            # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
-            table = pq.ParquetFile(path).read()
-            table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
+            # Decoding, canonical rows and SHA-256 let go of Python's lock: each stage has a thread.
+            for table in ahead(_hashed(ahead(_decoded(self.path, columns)), digest)):
+                yield table.select(columns)
         except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
             raise BrokenSnapshotError(
-                f"{path} is no whole snapshot ({error}); it may have been cut short: copy it again, or scan again"
+                f"{self.path} is no whole snapshot ({error}); it may have been cut short: copy it again, or scan again"
             ) from error
-        snapshot = cls(table, SnapshotHeader.from_dict(document))
-        if snapshot.id != document["id"]:
+        if digest.hexdigest() != self.id:
             raise BrokenSnapshotError(
-                f"{path} has snapshot id {snapshot.id}, but {header_path(path)} says {document['id']}: "
+                f"{self.path} has snapshot id {digest.hexdigest()}, but {header_path(self.path)} says {self.id}: "
                 "the two files do not belong together or one was altered; copy both again, or scan again"
             )
-        return snapshot
+
+
+def _decoded(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """The rows of a Parquet file in the columns asked for, and those that the id is over."""
+    names = [name for name in SCHEMA.names if name in columns or name in ID_COLUMNS]
+    schema = pa.schema([SCHEMA.field(name) for name in names])
+    # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH_ROWS, columns=names, use_threads=False):
+            yield pa.Table.from_batches([batch]).select(names).cast(schema)
+
+
+def _hashed(tables: Iterable[pa.Table], digest: hashlib._Hash) -> Iterator[pa.Table]:
+    """The same tables, after their rows went into the digest of an id."""
+    for table in tables:
+        for batch in table.to_batches():
+            digest.update(canonical_rows(batch))
+        yield table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
