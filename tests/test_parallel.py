@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from opendata_pkg.parallel import map_unordered
+from opendata_pkg.parallel import ahead, map_unordered
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 50])
@@ -86,3 +86,32 @@ def test_nothing_to_do_is_done_at_once():
 def test_no_items_are_no_work():
     """Also where the number of jobs was made to fit them."""
     assert list(map_unordered(str, [], jobs=0)) == []
+
+
+def test_stages_work_ahead_of_each_other():
+    """In order; each makes what is next while what it made is used, and no more than that."""
+    made = []
+
+    def numbers():
+        for number in range(1000):
+            made.append(number)
+            yield number
+
+    with closing(ahead(number + 1 for number in ahead(numbers()))) as stages:
+        for count, number in zip(range(1, 101), stages, strict=False):
+            assert number == count
+            assert len(made) <= count + 6
+    assert list(ahead(range(50))) == list(range(50))
+
+
+def test_an_error_of_a_stage_comes_after_what_was_made_before():
+    """As in a plain loop."""
+
+    def numbers():
+        yield from range(3)
+        raise ZeroDivisionError
+
+    stages = ahead(ahead(numbers()))
+    assert [next(stages) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError):
+        next(stages)
