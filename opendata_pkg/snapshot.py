@@ -21,6 +21,7 @@ from opendata_pkg.files import replacing, write_text
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.parallel import ahead
 from opendata_pkg.sorting import SortedRows
+from opendata_pkg.spool import SPOOL_BYTES, spooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -138,8 +139,10 @@ class Snapshot:
 
     @classmethod
     def collect(cls, batches: Iterable[pa.Table], header: SnapshotHeader) -> Snapshot:
-        """A snapshot in memory of rows that are in order, each key once."""
-        return cls(pa.concat_tables([SCHEMA.empty_table(), *batches]).combine_chunks(), header)
+        """A snapshot of rows that are in order, each key once; beyond `SPOOL_BYTES`, in a file that is mapped."""
+        table = spooled(_of_length(batches, _BATCH_ROWS), SCHEMA)
+        # In memory, one piece is quicker to look things up in; a mapped file must not be copied into memory.
+        return cls(table.combine_chunks() if table.nbytes <= SPOOL_BYTES else table, header)
 
     @classmethod
     def from_objects(cls, objects: Iterable[S3Object], header: SnapshotHeader) -> Snapshot:

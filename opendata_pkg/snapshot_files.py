@@ -18,6 +18,8 @@ from opendata_pkg.canonical import ID_COLUMNS
 from opendata_pkg.paths import Naming
 from opendata_pkg.plan import find_clashes, is_marker, parents_of
 from opendata_pkg.selection import FILES
+from opendata_pkg.sorting import SortedRows
+from opendata_pkg.spool import spooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -131,10 +133,14 @@ def files_of_snapshot(snapshot: Rows, catalogue: Catalogue | None) -> pa.Table:
 
 def in_path_order(pieces: Iterable[pa.Table]) -> pa.Table:
     """Files in the order of the bytes of their paths: only renamed and escaped ones stand elsewhere than their keys."""
-    table = pa.concat_tables([FILES.empty_table(), *pieces]).unify_dictionaries()
+    table = spooled(pieces, FILES)
     paths = table["path"]
-    in_order = pc.all(pc.less(paths.slice(0, max(len(paths) - 1, 0)), paths.slice(1))).as_py()
-    return table if in_order else table.take(pc.sort_indices(paths))
+    if pc.all(pc.less(paths.slice(0, max(len(paths) - 1, 0)), paths.slice(1))).as_py():
+        return table
+    with SortedRows(FILES, by="path") as rows:
+        for batch in table.to_batches():
+            rows.add(pa.Table.from_batches([batch]))
+        return spooled(rows.batches(), FILES)
 
 
 def _without_markers(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
