@@ -18,8 +18,7 @@ from opendata_pkg.canonical import ID_COLUMNS
 from opendata_pkg.paths import Naming
 from opendata_pkg.plan import find_clashes, is_marker, parents_of
 from opendata_pkg.selection import FILES
-from opendata_pkg.sorting import SortedRows
-from opendata_pkg.spool import spooled
+from opendata_pkg.spool import in_rows_order, spooled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -137,10 +136,7 @@ def in_path_order(pieces: Iterable[pa.Table]) -> pa.Table:
     paths = table["path"]
     if pc.all(pc.less(paths.slice(0, max(len(paths) - 1, 0)), paths.slice(1))).as_py():
         return table
-    with SortedRows(FILES, by="path") as rows:
-        for batch in table.to_batches():
-            rows.add(pa.Table.from_batches([batch]))
-        return spooled(rows.batches(), FILES)
+    return in_rows_order(table, pc.sort_indices(paths))
 
 
 def _without_markers(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -26,15 +26,15 @@ _BATCH_ROWS = 32_768
 
 
 class SortedRows:
-    """Takes tables in any order, from any thread, and hands their rows out by the UTF-8 bytes of a column, `key`.
+    """Takes tables in any order, from any thread, and hands their rows out by the UTF-8 bytes of column `key`.
 
     Rows beyond `RUN_BYTES` wait in files that have no name, in `folder` (by default that of temporary files), and so
     are gone with the process, however it ends; where `folder` is False they stay in memory. No column of what it hands
     out exceeds the 2 GiB that Arrow's strings can hold.
     """
 
-    def __init__(self, schema: pa.Schema, *, by: str = "key", folder: Path | Literal[False] | None = None) -> None:
-        self.folder, self._schema, self._by = folder, schema, by
+    def __init__(self, schema: pa.Schema, *, folder: Path | Literal[False] | None = None) -> None:
+        self.folder, self._schema = folder, schema
         self._pending: list[pa.Table] = []
         self._pending_bytes = 0
         self._runs: list[pa.Table | IO[bytes]] = []
@@ -70,12 +70,12 @@ class SortedRows:
         with self._lock:
             self._put_away(last=True)
         runs = [self._read(run) for run in self._runs]
-        yield from _merged(runs, self._by) if len(runs) > 1 else chain(*runs)
+        yield from _merged(runs) if len(runs) > 1 else chain(*runs)
 
     def _put_away(self, *, last: bool = False) -> None:
         if not self._pending:
             return
-        table = _sorted(pa.concat_tables(self._pending).unify_dictionaries(), self._by)
+        table = _sorted(pa.concat_tables(self._pending))
         self._pending, self._pending_bytes = [], 0
         if self.folder is False or (last and not self._runs):
             self._runs.append(table)
@@ -106,27 +106,27 @@ def nameless(folder: Path | None) -> IO[bytes]:
     return tempfile.TemporaryFile(dir=folder, prefix=".opendata-rows-")
 
 
-def _sorted(table: pa.Table, by: str) -> pa.Table:
+def _sorted(table: pa.Table) -> pa.Table:
     # Arrow compares strings by their bytes, which is S3's own order ("UTF-8 binary order").
-    return table.take(pc.sort_indices(table, sort_keys=[(by, "ascending")]))
+    return table.take(pc.sort_indices(table, sort_keys=[("key", "ascending")]))
 
 
-def _merged(runs: list[Iterator[pa.Table]], by: str) -> Iterator[pa.Table]:
+def _merged(runs: list[Iterator[pa.Table]]) -> Iterator[pa.Table]:
     """Sorted runs as one: each step takes from every run what does not come after the nearest end of a batch."""
     heads = [(head, run) for run in runs if (head := next(run, None)) is not None]
     while heads:
-        bound = min(_value(head[by], len(head) - 1) for head, _ in heads)
+        bound = min(_key(head, len(head) - 1) for head, _ in heads)
         taken, left = [], []
         for head, run in heads:
-            count = bisect.bisect_right(range(len(head)), bound, key=partial(_value, head[by]))
+            count = bisect.bisect_right(range(len(head)), bound, key=partial(_key, head))
             taken.append(head.slice(0, count))
             rest = head.slice(count) if count < len(head) else next(run, None)
             if rest is not None:
                 left.append((rest, run))
         heads = left
-        yield _sorted(pa.concat_tables(taken).unify_dictionaries(), by)
+        yield _sorted(pa.concat_tables(taken))
 
 
-def _value(column: pa.ChunkedArray, row: int) -> str:
+def _key(table: pa.Table, row: int) -> str:
     # Python compares texts by code points, whose order is that of their UTF-8.
-    return str(column[row].as_py())
+    return str(table["key"][row].as_py())

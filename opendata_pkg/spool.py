@@ -6,10 +6,12 @@ Such a table is used as any other. Its pages are the kernel's to drop and to rea
 from __future__ import annotations
 
 import mmap
+from bisect import bisect_left
 from itertools import chain
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from opendata_pkg.sorting import nameless
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 
 SPOOL_BYTES = 512 << 20
 """What a table may take of memory proper."""
+
+_BLOCK_ROWS = 65_536
 
 
 def spooled(tables: Iterable[pa.Table], schema: pa.Schema, *, folder: Path | None = None) -> pa.Table:
@@ -38,6 +42,29 @@ def spooled(tables: Iterable[pa.Table], schema: pa.Schema, *, folder: Path | Non
         if count > SPOOL_BYTES:
             return _mapped(_emptied(pending, tables), schema, folder)
     return pa.concat_tables(pending).unify_dictionaries()
+
+
+def in_rows_order(table: pa.Table, rows: pa.Array) -> pa.Table:
+    """Some rows of a table, or all, in the order given; spooled if they are many.
+
+    Arrow's own `take` puts the pieces of a column together in memory before it takes a row.
+    """
+    blocks = (rows.slice(start, _BLOCK_ROWS) for start in range(0, len(rows), _BLOCK_ROWS))
+    return spooled((_taken(table.to_batches(), block, table.schema) for block in blocks), table.schema)
+
+
+def _taken(pieces: Iterable[pa.RecordBatch], rows: pa.Array, schema: pa.Schema) -> pa.Table:
+    order = pc.sort_indices(rows)
+    ascending = rows.take(order)
+    numbers = ascending.to_pylist()
+    found, start, low = [schema.empty_table()], 0, 0
+    for piece in pieces:
+        high = bisect_left(numbers, start + len(piece), low)
+        if high > low:
+            here = pc.subtract(ascending.slice(low, high - low), pa.scalar(start, rows.type))
+            found.append(pa.Table.from_batches([piece.take(here)]))
+        start, low = start + len(piece), high
+    return pa.concat_tables(found).unify_dictionaries().combine_chunks().take(pc.sort_indices(order))
 
 
 def _emptied(pending: list[pa.Table], tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

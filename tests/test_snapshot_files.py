@@ -48,7 +48,7 @@ def test_files_do_not_depend_on_pieces(keys, rows):
     with pytest.MonkeyPatch.context() as patch:
         # What is sorted by path goes through files, too.
         patch.setattr("opendata_pkg.spool.SPOOL_BYTES", rows)
-        patch.setattr("opendata_pkg.sorting.RUN_BYTES", rows)
+        patch.setattr("opendata_pkg.spool._BLOCK_ROWS", rows)
         patch.setattr(Snapshot, "batches", lambda self, columns: iter(cut(self.table.select(columns), rows)))
         pieces = files_of_snapshot(snapshot, catalogue_of())
     assert pieces.to_pylist() == whole.to_pylist()

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from opendata_pkg.spool import spooled
+from opendata_pkg.spool import in_rows_order, spooled
 
 SCHEMA = pa.schema([pa.field("key", pa.string()), pa.field("branch", pa.dictionary(pa.int32(), pa.string()))])
 
@@ -54,6 +56,18 @@ def test_what_is_mapped_is_not_in_memory_proper(tmp_path, monkeypatch):
     table = spooled(watched(), SCHEMA, folder=tmp_path)
     assert most < 2 << 20 < table.nbytes / 3
     assert pa.total_allocated_bytes() - before < 2 << 20
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 59)), st.integers(1, 7), st.sampled_from([0, 1 << 20]))
+def test_rows_are_taken_in_any_order(rows, block, limit):
+    """As Arrow takes them, some of them or all, of a table in pieces."""
+    table = spooled(pieces(20, rows=3), SCHEMA)
+    numbers = pa.array(rows, pa.uint64())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opendata_pkg.spool.SPOOL_BYTES", limit)
+        patch.setattr("opendata_pkg.spool._BLOCK_ROWS", block)
+        assert in_rows_order(table, numbers).to_pylist() == table.take(numbers).to_pylist()
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are counted by Linux's /proc")
