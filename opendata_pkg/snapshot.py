@@ -138,9 +138,9 @@ class Snapshot:
             return cls.collect(each_key_once(rows.batches()), header)
 
     @classmethod
-    def collect(cls, batches: Iterable[pa.Table], header: SnapshotHeader) -> Snapshot:
-        """A snapshot of rows that are in order, each key once; beyond `SPOOL_BYTES`, in a file that is mapped."""
-        table = spooled(_of_length(batches, _BATCH_ROWS), SCHEMA)
+    def collect(cls, batches: Iterable[pa.Table], header: SnapshotHeader, *, folder: Path | None = None) -> Snapshot:
+        """A snapshot of rows that are in order, each key once; many of them are in a file in `folder`, as `spooled`."""
+        table = spooled(_of_length(batches, _BATCH_ROWS), SCHEMA, folder=folder)
         # In memory, one piece is quicker to look things up in; a mapped file must not be copied into memory.
         return cls(table.combine_chunks() if table.nbytes <= SPOOL_BYTES else table, header)
 
@@ -251,6 +251,8 @@ class Snapshot:
     @classmethod
     def read(cls, path: Path) -> Snapshot:
         """Read a snapshot back and check that it is whole: its rows must give the id that the header names.
+
+        Many rows are in a file that is mapped, as `collect` says.
 
         Raises:
             NotFoundError: there is no such file, or its header is missing.
