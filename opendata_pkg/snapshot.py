@@ -299,7 +299,8 @@ class StoredSnapshot:
         digest = _new_id(self.header)
         try:
             # Decoding, canonical rows and SHA-256 let go of Python's lock: each stage has a thread.
-            for table in ahead(_hashed(ahead(_decoded(self.path, columns)), digest)):
+            names = [name for name in SCHEMA.names if name in columns or name in ID_COLUMNS]
+            for table in ahead(_hashed(ahead(unchecked_rows(self.path, names)), digest)):
                 yield table.select(columns)
         except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
             raise BrokenSnapshotError(
@@ -312,14 +313,13 @@ class StoredSnapshot:
             )
 
 
-def _decoded(path: Path, columns: Sequence[str]) -> Iterator[pa.Table]:
-    """The rows of a Parquet file in the columns asked for, and those that the id is over."""
-    names = [name for name in SCHEMA.names if name in columns or name in ID_COLUMNS]
-    schema = pa.schema([SCHEMA.field(name) for name in names])
+def unchecked_rows(path: Path, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
+    """The rows of a snapshot's Parquet file as they are, in some columns of `SCHEMA`: for files that were checked."""
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
     # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(_READ_ROWS, columns=names, use_threads=False):
-            yield pa.Table.from_batches([batch]).select(names).cast(schema)
+        for batch in file.iter_batches(_READ_ROWS, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch]).select(columns).cast(schema)
 
 
 def _hashed(tables: Iterable[pa.Table], digest: hashlib._Hash) -> Iterator[pa.Table]:
