@@ -68,21 +68,21 @@ def internal_validator(schema_name: str) -> Validator:
     return Draft202012Validator(schema, registry=registry, format_checker=FormatChecker())
 
 
+# The patterns of a lock name surrogates, of which jsonschema-rs knows nothing. Locks are read by a check of their own
+# (`lock_check`).
+_FOR_JSONSCHEMA = frozenset({"lock"})
+
+
 @cache
 def _quick_validator(schema_name: str) -> jsonschema_rs.Validator:
     """Whether a document follows a schema: the answer of jsonschema-rs comes at once, as a yes or no."""
     import jsonschema_rs  # noqa: PLC0415 - `--help` has no documents to check
     from rfc3339_validator import validate_rfc3339  # noqa: PLC0415
 
-    folder = shipped("schemas") / "internal"
-
-    def read(uri: str) -> Any:
-        """The schema of an id, which ends in the file's name."""
-        return json.loads((folder / f"{uri.rpartition(':')[2]}.json").read_bytes())
-
+    schema = json.loads((shipped("schemas") / "internal" / f"{schema_name}.json").read_bytes())
     # Leap seconds, which RFC 3339 has and Python's times have not, are taken by neither of the two.
     times = {"date-time": lambda text: validate_rfc3339(text.upper())}
-    return jsonschema_rs.validator_for(read(schema_name), formats=times, retriever=read, validate_formats=True)
+    return jsonschema_rs.validator_for(schema, formats=times, validate_formats=True)
 
 
 @cache
@@ -127,7 +127,7 @@ def validate(document: Any, schema_name: str, *, where: str) -> None:
     """
     if isinstance(document, dict) and isinstance(found := document.get("format"), int) and found > FORMAT:
         raise NewerFormatError(where, found)
-    if _quick_validator(schema_name).is_valid(document):
+    if schema_name not in _FOR_JSONSCHEMA and _quick_validator(schema_name).is_valid(document):
         return
     from jsonschema.exceptions import best_match  # noqa: PLC0415 - as above
 
