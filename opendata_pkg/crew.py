@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
-from opendata_pkg.dataset import Child, Commits, Past, Written, commit_time, write_files, write_logs
+from opendata_pkg.dataset import Child, Past, commit_time, write_files, write_logs
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
-from opendata_pkg.inventory import ContentDigest, Totals, content_digest
+from opendata_pkg.inventory import content_digest
 from opendata_pkg.plan import count_rows
 from opendata_pkg.snapshot import Snapshot, SnapshotHeader, unchecked_rows
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers
+from opendata_pkg.written import Commits, ContentDigest, Totals, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,6 +11,7 @@ from opendata_pkg.model import InputError
 from opendata_pkg.vocabulary import DATA_PACKAGE_URL
 
 if TYPE_CHECKING:
+    import jsonschema_rs
     from jsonschema.protocols import Validator
     from referencing import Registry
 
@@ -56,7 +57,7 @@ def dump_json_line(document: object) -> str:
 @cache
 def internal_validator(schema_name: str) -> Validator:
     """A validator of `schemas/internal/<schema_name>.json`; formats such as `uri` are checked, nothing is fetched."""
-    # Imported where used: jsonschema takes a tenth of a second that `opendata --help` need not wait for.
+    # Imported where used: jsonschema takes a tenth of a second that few have to wait for.
     from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415
     from referencing import Registry, Resource  # noqa: PLC0415
 
@@ -65,6 +66,23 @@ def internal_validator(schema_name: str) -> Validator:
     registry: Registry[Any] = resources @ Registry()
     schema = json.loads((folder / f"{schema_name}.json").read_bytes())
     return Draft202012Validator(schema, registry=registry, format_checker=FormatChecker())
+
+
+# The patterns of a lock name surrogates, of which jsonschema-rs knows nothing. Locks are read by a check of their own
+# (`lock_check`).
+_FOR_JSONSCHEMA = frozenset({"lock"})
+
+
+@cache
+def _quick_validator(schema_name: str) -> jsonschema_rs.Validator:
+    """Whether a document follows a schema: the answer of jsonschema-rs comes at once, as a yes or no."""
+    import jsonschema_rs  # noqa: PLC0415 - `--help` has no documents to check
+    from rfc3339_validator import validate_rfc3339  # noqa: PLC0415
+
+    schema = json.loads((shipped("schemas") / "internal" / f"{schema_name}.json").read_bytes())
+    # Leap seconds, which RFC 3339 has and Python's times have not, are taken by neither of the two.
+    times = {"date-time": lambda text: validate_rfc3339(text.upper())}
+    return jsonschema_rs.validator_for(schema, formats=times, validate_formats=True)
 
 
 @cache
@@ -107,10 +125,12 @@ def validate(document: Any, schema_name: str, *, where: str) -> None:
         NewerFormatError: its `format` is above what this package reads.
         InvalidDocumentError: it does not follow the schema; names the fault that explains the most.
     """
-    from jsonschema.exceptions import best_match  # noqa: PLC0415
-
     if isinstance(document, dict) and isinstance(found := document.get("format"), int) and found > FORMAT:
         raise NewerFormatError(where, found)
+    if schema_name not in _FOR_JSONSCHEMA and _quick_validator(schema_name).is_valid(document):
+        return
+    from jsonschema.exceptions import best_match  # noqa: PLC0415 - as above
+
     fault = best_match(internal_validator(schema_name).iter_errors(document))
     if fault is not None:
         raise InvalidDocumentError(where, fault.json_path, fault.message)

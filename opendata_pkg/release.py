@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.dataset import Commits
     from opendata_pkg.git.repository import Repository
+    from opendata_pkg.written import Commits
 
 
 # Refs are moved by git, which waits for the disk more than it works.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,19 +10,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.changes import differences
 from opendata_pkg.differences import Diff, Side, diff_tables
 from opendata_pkg.lock import Lock
 from opendata_pkg.model import UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import FILES, EmptySelectionError, Rules, select
-from opendata_pkg.snapshot_files import Passing, Settled, in_path_order
-from opendata_pkg.target import EVERYTHING, SnapshotTarget, Target, open_target
+from opendata_pkg.target import EVERYTHING, Target, open_target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
     from opendata_pkg.lock import LockedFile, LockSelection
 
 LOCK_SUFFIX = ".lock"
@@ -70,37 +66,19 @@ def diff(
     jobs = 2 if all(word.endswith((".parquet", LOCK_SUFFIX)) for word in words) else 1
     found = dict(map_unordered(opened, dict.fromkeys(words), jobs=jobs))
     first, second = (found[word] for word in words)
-    if isinstance(first, _TargetSide) and isinstance(second, _TargetSide):
-        targets = first.target, second.target
-        if isinstance(targets[0], SnapshotTarget) and isinstance(targets[1], SnapshotTarget):
-            return _diff_snapshots(_Read(before, targets[0], rules), _Read(after, targets[1], rules))
-    return _diff_tables(first, second, jobs=jobs)
+    targets = [(side.word, side.target) for side in (first, second) if isinstance(side, _TargetSide)]
+    if all(word.endswith(".parquet") or word.startswith("s3://") for word in words):
+        # Who reads a store needs no Parquet.
+        from opendata_pkg.snapshot_sides import read_side_by_side  # noqa: PLC0415
 
-
-def _diff_tables(first: _TargetSide | _LockSide, second: _TargetSide | _LockSide, *, jobs: int) -> Diff:
-    sides = first, second
-    read = dict(map_unordered(lambda one: sides[one].read(sides[1 - one]), (0, 1), jobs=jobs))
-    (before, old), (after, new) = read[0], read[1]
-    return Diff(before=_not_both_empty(before, after), after=after, table=diff_tables(old, new))
-
-
-def _diff_snapshots(before: _Read, after: _Read) -> Diff:
-    """Both are read side by side, and only what differs is kept: the memory it takes does not grow with the others.
-
-    Rows are matched by their keys: what is the same by that, and is not renamed, has the same path too.
-    """
-    differing = list(differences(before.rows(), after.rows()))
-    table = diff_tables(before.files(one.gone for one in differing), after.files(one.new for one in differing))
-    first, second = before.summary(), after.summary()
-    return Diff(before=_not_both_empty(first, second), after=second, table=table)
-
-
-def _not_both_empty(before: Side, after: Side) -> Side:
-    if not before.files and not after.files:
-        raise EmptySelectionError(
-            f"no file to compare in {before.word} and {after.word}: look at either with opendata find"
-        )
-    return before
+        read = dict(enumerate(read_side_by_side(*targets, rules=rules)))
+    else:
+        sides = first, second
+        read = dict(map_unordered(lambda one: sides[one].read(sides[1 - one]), (0, 1), jobs=jobs))
+    (one, old), (other, new) = read[0], read[1]
+    if not one.files and not other.files:
+        raise EmptySelectionError(f"no file to compare in {before} and {after}: look at either with opendata find")
+    return Diff(before=one, after=other, table=diff_tables(old, new))
 
 
 def locked_table(files: dict[str, LockedFile], branches: dict[str, str]) -> pa.Table:
@@ -132,40 +110,6 @@ class _TargetSide:
             return _side(self.word, FILES.empty_table(), asdict(self.target.origin)), FILES.empty_table()
         table = _as_pinned(selection.table, other.lock) if isinstance(other, _LockSide) else selection.table
         return _side(self.word, table, asdict(selection.origin)), table
-
-
-class _Read:
-    """One of two snapshots that are compared while they are read."""
-
-    def __init__(self, word: str, target: SnapshotTarget, rules: Rules) -> None:
-        self._word, self._target, self._rules = word, target, target.asked(rules)
-        self._passing, self._aside = Passing(), list[Settled]()
-        self._files = self._size_bytes = 0
-
-    def rows(self) -> Iterator[pa.Table]:
-        """The objects that rules mean, in the order of their keys; those whose paths depend on others are put aside."""
-        for settled in self._target.objects(self._rules, self._passing):
-            rows = settled.rows
-            self._files += len(rows)
-            self._size_bytes += pc.sum(rows["size"]).as_py() or 0
-            if settled.late:
-                self._aside.append(settled)
-                continue
-            if settled.renamed:
-                renamed = pc.is_in(rows["key"], value_set=pa.array(sorted(settled.renamed), pa.string()))
-                self._aside.append(replace(settled, rows=rows.filter(renamed)))
-                rows = rows.filter(pc.invert(renamed))
-            yield rows
-
-    def files(self, rows: Iterable[pa.Table]) -> pa.Table:
-        """Some of its rows, and those put aside, as files."""
-        settled = [*(Settled(rows=table) for table in rows), *self._aside]
-        return in_path_order(map(self._target.tree.files, settled))
-
-    def summary(self) -> Side:
-        """What it is and holds, after all of its rows were read."""
-        origin = replace(self._target.origin, date=self._passing.newest_date)
-        return Side(word=self._word, files=self._files, size_bytes=self._size_bytes, origin=asdict(origin))
 
 
 @dataclass(frozen=True)
