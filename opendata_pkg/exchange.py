@@ -1,7 +1,7 @@
 """GET over a connection that is open: the request in one piece, the answer's head, and its body as it arrives.
 
-HTTP/1.1 as RFC 9112 has it, for this one method. `http.client` does the same and more in three times the time, which is
-what most of the time goes to where files are small.
+HTTP/1.1 as RFC 9112 has it, for this one method. `http.client` does the same and more in twice the time, which is what
+much of the time goes to where files are small.
 """
 
 from __future__ import annotations

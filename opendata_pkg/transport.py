@@ -1,7 +1,7 @@
 """The one way to ask a web server for bytes: kept connections, proxies, redirects, retries, and refusals in a sentence.
 
 Plain sockets beneath, and `exchange`: for small files, where requests are what takes time, those of `http.client` take
-three times the processor, and those of urllib3 and requests several times that.
+twice the processor, those of urllib3 five times, and those of requests fifteen times.
 """
 
 from __future__ import annotations
