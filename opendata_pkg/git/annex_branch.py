@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from opendata_pkg.git.annexed import ANNEX
+from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.objects import FILE
 from opendata_pkg.git.repository import Repository, call_git
 from opendata_pkg.git.trees import Edit, edit_trees, folders_of, read_files, read_trees
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from opendata_pkg.git.objects import OneObjectWriter
+    from opendata_pkg.git.objects import ObjectWriter
     from opendata_pkg.git.trees import Tree
     from opendata_pkg.model import ObjectId
 
@@ -65,7 +66,8 @@ class AnnexBranch:
         # They are changed below.
         self._commit, self._trees = None, {}
         with self._writer(len(files)) as writer:
-            edits = [Edit(path, FILE, writer.add(b"blob", body)) for path, body in files.items()]
+            blobs = writer.add_all(b"blob", files.values())
+            edits = [Edit(path, FILE, raw_id) for path, raw_id in zip(files, blobs, strict=True)]
             tree = edit_trees(trees, writer, edits)
             parent = b"" if before is None else b"parent %s\n" % before.encode()
             head = b"tree %s\n%sauthor %s\ncommitter %s\n" % (tree.hex().encode(), parent, person, person)
@@ -74,7 +76,7 @@ class AnnexBranch:
         call_git("update-ref", ANNEX, new, before or _NOTHING, cwd=self._folder)
 
     @contextmanager
-    def _writer(self, files: int) -> Iterator[OneObjectWriter]:
+    def _writer(self, files: int) -> Iterator[ObjectWriter]:
         if files <= _FEW_FILES:
             yield _Loose(self._repository)
             return
@@ -91,3 +93,12 @@ class _Loose:
     def add(self, kind: bytes, body: bytes) -> bytes:
         """Write one."""
         return bytes.fromhex(self._repository.write_loose(kind, body))
+
+    def add_all(
+        self,
+        kind: bytes,
+        bodies: Iterable[bytes],
+        pack: Callable[[bytes], bytes] = deflate,  # noqa: ARG002 - of packs; such a file is one stream with its head
+    ) -> Iterator[bytes]:
+        """Write several as they are asked for."""
+        return (self.add(kind, body) for body in bodies)

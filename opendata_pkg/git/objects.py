@@ -31,16 +31,12 @@ class TreeEntry(NamedTuple):
     id: bytes
 
 
-class OneObjectWriter(Protocol):
+class ObjectWriter(Protocol):
     """Where objects go. Adding gives the 20-byte id; adding what is there already costs nothing."""
 
     def add(self, kind: bytes, body: bytes) -> bytes:
         """Write one object of kind `blob`, `tree`, `commit` or `tag`."""
         ...
-
-
-class ObjectWriter(OneObjectWriter, Protocol):
-    """Where many objects go."""
 
     def add_all(self, kind: bytes, bodies: Iterable[bytes], pack: Callable[[bytes], bytes] = ...) -> Iterator[bytes]:
         """Write objects of one kind as they are asked for; `pack` makes a zlib stream of a body."""

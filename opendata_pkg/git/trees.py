@@ -14,7 +14,7 @@ from opendata_pkg.git.objects import FOLDER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from opendata_pkg.git.objects import OneObjectWriter
+    from opendata_pkg.git.objects import ObjectWriter
 
 Tree = dict[bytes, tuple[bytes, bytes]]
 """Name → (mode, 20-byte id)."""
@@ -89,7 +89,7 @@ def read_files(read: Read, trees: Mapping[bytes, Tree], paths: Iterable[bytes]) 
 
 
 def edit_tree(
-    read: Read, writer: OneObjectWriter, root: bytes, edits: Iterable[Edit], *, anew: Iterable[bytes] = ()
+    read: Read, writer: ObjectWriter, root: bytes, edits: Iterable[Edit], *, anew: Iterable[bytes] = ()
 ) -> bytes:
     """Write the tree that `root` becomes with the edits; returns its id. Folders that become empty vanish.
 
@@ -101,7 +101,7 @@ def edit_tree(
 
 
 def edit_trees(
-    trees: dict[bytes, Tree], writer: OneObjectWriter, edits: Sequence[Edit], *, anew: Iterable[bytes] = ()
+    trees: dict[bytes, Tree], writer: ObjectWriter, edits: Sequence[Edit], *, anew: Iterable[bytes] = ()
 ) -> bytes:
     """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed."""
     folders = folders_of([*(edit.path for edit in edits), *anew])
@@ -124,7 +124,7 @@ def edit_trees(
     return _write(writer, trees[b""])
 
 
-def _write(writer: OneObjectWriter, tree: Mapping[bytes, tuple[bytes, bytes]]) -> bytes:
+def _write(writer: ObjectWriter, tree: Mapping[bytes, tuple[bytes, bytes]]) -> bytes:
     # A folder sorts as if its name ended in a slash.
     order = sorted(tree.items(), key=lambda item: item[0] + b"/" if item[1][0] == FOLDER else item[0])
     return writer.add(b"tree", b"".join([b"%s %s\0%s" % (mode, name, raw_id) for name, (mode, raw_id) in order]))
