@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import is_below
-from opendata_pkg.git.checkout import Submodule, check_out, register_submodule, submodules_of
+from opendata_pkg.git.checkout import Submodule, register_submodule, submodules_of
 from opendata_pkg.git.clone import MAIN, Wish, clone_repository
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_annex_on_path, has_identity
 from opendata_pkg.model import InputError, ObjectId, UsageError
@@ -311,8 +311,8 @@ class _Maker:
         clone.mkdir(parents=True, exist_ok=True)
         # One bar at a time: that of the datasets, where there are several.
         reporter = self._reporter if self._plan.count() == 1 else _Messages(self._reporter)
-        clone_repository(job.wish, clone, transport=self._transport, neutral=self._neutral, reporter=reporter)
-        check_out(clone, self._plan.files_of(job.entry.branch))
+        files = self._plan.files_of(job.entry.branch)
+        clone_repository(job.wish, clone, files, transport=self._transport, neutral=self._neutral, reporter=reporter)
         children = ((submodule, self._plan.wanted(submodule)) for submodule in submodules_of(clone))
         return [self._child(job, clone, submodule, entry) for submodule, entry in children if entry is not None]
 
