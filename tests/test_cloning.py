@@ -157,6 +157,25 @@ def test_sparse(where, tmp_path):
     assert status_of(made.folder) == ""
 
 
+def test_a_sparse_index_is_gits_own(store, tmp_path):
+    """Our index of a sparse clone says of every file what git makes of the patterns."""
+    made = make_clone(RAT, store, tmp_path / "sparse", include=("*1.swc",), sparse=True)
+    ours = git(made.folder, "ls-files", "-t", "-s")
+    assert ours.count(b"S 120000") == 11
+    git(made.folder, "read-tree", "-m", "-u", "HEAD")
+    assert git(made.folder, "ls-files", "-t", "-s") == ours
+
+
+def test_sparse_with_settings_of_ones_own(store, tmp_path, home):
+    """Whatever a person wants of their indexes, a sparse clone is clean, and the one of the checkout is gone."""
+    settings = "[core]\nsplitIndex = true\nuntrackedCache = true\nautocrlf = input\n[index]\nversion = 4\n"
+    (home / "gitconfig").write_text(settings)
+    made = make_clone(RAT, store, tmp_path / "sparse", include=("*1.swc",), sparse=True)
+    assert "opendata-index" not in left_behind(made.folder / ".git")
+    assert present(made.folder) == {"cell 1.swc", "cell 11.swc", "raw/twin of cell 1.swc"}
+    assert status_of(made.folder) == ""
+
+
 def test_sparse_in_subdatasets(store, tmp_path):
     """Each dataset of a sparse clone has what is selected of it; one that is only on the way has its texts."""
     made = make_clone(".", store, tmp_path / "sparse", path="Rat/Cortex/new.swc", recursive=True, sparse=True)
