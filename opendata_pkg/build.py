@@ -10,18 +10,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.changes import ChangeCounts, difference
 from opendata_pkg.crew import Before, write_datasets
 from opendata_pkg.files import replacing, sync_all, write_bytes
 from opendata_pkg.inventory import totals_of
 from opendata_pkg.model import InputError, ObjectId
-from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
+from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_digests, check_scope, check_snapshot
 from opendata_pkg.report import write_report
+from opendata_pkg.snapshot import unchecked_rows
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import REPORT, Store, is_empty
 from opendata_pkg.unchanged import Unchanged, draft_as_released
@@ -29,8 +28,6 @@ from opendata_pkg.unread import open_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import pyarrow as pa
 
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.written import Totals
@@ -153,7 +150,7 @@ def _build(
         same = None if only else draft_as_released(store, latest, snapshot, catalogue, allow_undigested)
         if same is not None:
             return _build_unchanged(store, snapshot, catalogue, same, reporter, dry_run=lock is None)
-    earlier: list[pa.Array] = []
+    earlier: list[Keys] = []
     old = None
     if latest is not None:
         # Which may be the present one, too.
@@ -259,17 +256,18 @@ def _released_paths(latest: State | None, catalogue: Catalogue) -> list[str]:
     return [by_id[entry.dataset_id] for entry in latest.datasets.values()]
 
 
-def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[pa.Array]:
+def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[Keys]:
     """The keys that the releases held, oldest first; once where they are those of the release before."""
-    found: list[pa.Array] = []
+    found: list[Keys] = []
     # Groups, since a snapshot that is released again has the same keys.
     for (snapshot, catalogue), _ in groupby(store.inputs()):
-        if snapshot == latest.snapshot:
-            table = last.table.select(_KEY_COLUMNS)
-        else:
-            # Two columns only, unchecked: the last snapshot is checked whole.
-            table = pq.ParquetFile(store.snapshot_path(snapshot)).read(columns=_KEY_COLUMNS)
-        keys = kept_keys(table, store.read_catalogue(catalogue))
+        # Two columns only, and earlier snapshots unchecked: the last one is checked whole.
+        batches = (
+            last.batches(_KEY_COLUMNS)
+            if snapshot == latest.snapshot
+            else unchecked_rows(store.snapshot_path(snapshot), _KEY_COLUMNS)
+        )
+        keys = kept_keys(batches, store.read_catalogue(catalogue))
         # Most updates change objects, not their names.
         if not found or not keys.equals(found[-1]):
             found.append(keys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import queue
 import threading
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
@@ -25,6 +26,8 @@ _BUSY = 0.6
 _GAIN = 0.3
 # When to try once more after it did not; each time twice as long.
 _NEXT_TRIAL_S = 0.5
+# After how long a thread of `ahead` sees that nobody wants more.
+_POLL_S = 0.2
 
 
 def map_unordered(
@@ -107,6 +110,48 @@ class Pace:
             return 0
         self._rate_before = rate
         return 1
+
+
+def ahead(items: Iterable[_Item]) -> Generator[_Item, None, None]:
+    """The items in their order, made by a thread of its own while those before them are used.
+
+    One waits to be taken and one is being made, so that stages of work that let go of Python's lock, each `ahead` of
+    the next, use as many cores in little memory. Errors are raised, and threads end, as in `map_unordered`.
+    """
+    made: queue.Queue[tuple[_Item] | BaseException | None] = queue.Queue(maxsize=1)
+    stopped = threading.Event()
+    threading.Thread(target=_make, args=(items, made, stopped), name="opendata-ahead", daemon=True).start()
+    try:
+        while (outcome := made.get()) is not None:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome[0]
+    finally:
+        stopped.set()
+
+
+def _make(
+    items: Iterable[_Item], made: queue.Queue[tuple[_Item] | BaseException | None], stopped: threading.Event
+) -> None:
+    """Put items in the queue, and last None or the error that there was, unless nobody wants more."""
+
+    def hand_over(outcome: tuple[_Item] | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                made.put(outcome, timeout=_POLL_S)
+            except queue.Full:
+                continue
+            return
+
+    end: BaseException | None = None
+    try:
+        for item in items:
+            hand_over((item,))
+            if stopped.is_set():
+                break
+    except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that asked
+        end = error
+    hand_over(end)
 
 
 class _Crew(Generic[_Item, _Result]):

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from opendata_pkg.parallel import Pace, map_unordered
+from opendata_pkg.parallel import Pace, ahead, map_unordered
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 50])
@@ -159,3 +159,32 @@ def test_one_job_needs_no_thread():
     assert [thread for _, thread in map_unordered(lambda _: threading.get_ident(), range(3), jobs=1)] == [
         threading.get_ident()
     ] * 3
+
+
+def test_stages_work_ahead_of_each_other():
+    """In order; each makes what is next while what it made is used, and no more than that."""
+    made = []
+
+    def numbers():
+        for number in range(1000):
+            made.append(number)
+            yield number
+
+    with closing(ahead(number + 1 for number in ahead(numbers()))) as stages:
+        for count, number in zip(range(1, 101), stages, strict=False):
+            assert number == count
+            assert len(made) <= count + 6
+    assert list(ahead(range(50))) == list(range(50))
+
+
+def test_an_error_of_a_stage_comes_after_what_was_made_before():
+    """As in a plain loop."""
+
+    def numbers():
+        yield from range(3)
+        raise ZeroDivisionError
+
+    stages = ahead(ahead(numbers()))
+    assert [next(stages) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError):
+        next(stages)
