@@ -168,7 +168,7 @@ def _work_folder(final: Path) -> Iterator[Path]:
     for stale in final.parent.glob(f"{_escaped(prefix)}*/{_LOCK}"):
         with suppress(OSError), stale.open("r+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(stale.parent, ignore_errors=True)
+            _remove(stale.parent)
     around = Path(tempfile.mkdtemp(dir=final.parent, prefix=prefix))
     try:
         with (around / _LOCK).open("wb") as stream:
@@ -178,12 +178,16 @@ def _work_folder(final: Path) -> Iterator[Path]:
             work.mkdir()
             yield work
     finally:
-        # Threads that were left alone may still write there.
-        for _ in range(_REMOVALS):
-            shutil.rmtree(around, ignore_errors=True)
-            if not around.exists():
-                break
-            time.sleep(0.1)
+        _remove(around)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, in which threads that were left alone, or what a killed process had started, may still write."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.1)
 
 
 def _escaped(name: str) -> str:
