@@ -20,6 +20,8 @@ _TOGETHER_S = 0.005
 # whether one more has made it quicker.
 _WINDOW_S = 0.01
 _TRIAL_S = 0.03
+# A signal that comes just before the main thread begins to wait does not wake it: Ctrl-C is noticed after so long.
+_LONGEST_S = 0.5
 # Threads that use less than this of a processor are waiting for something else than each other.
 _BUSY = 0.6
 # What they are to come to, as far as that can be told.
@@ -187,7 +189,7 @@ class _Crew(Generic[_Item, _Result]):
                 self._ready.wait(_TOGETHER_S)
             if not self._waiting and self._threads:
                 self._is_awaited = True
-                self._ready.wait(None if self._pace.is_full or self._is_drained else _WINDOW_S)
+                self._ready.wait(_LONGEST_S if self._pace.is_full or self._is_drained else _WINDOW_S)
                 self._is_awaited = False
             taken, self._waiting = self._waiting, []
             self._room.notify_all()
