@@ -16,7 +16,7 @@ from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.changes import ChangeCounts, difference
 from opendata_pkg.crew import Before, write_datasets
 from opendata_pkg.files import replacing, sync_all, write_bytes
-from opendata_pkg.inventory import Totals, totals_of
+from opendata_pkg.inventory import totals_of
 from opendata_pkg.model import InputError, ObjectId
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.progress import SILENT, Reporter
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.standing import Totals
 
 
 # What `kept_keys` needs.

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from opendata_pkg.dataset import Child, Commits, Past, Written, commit_time, write_files, write_logs
+from opendata_pkg.dataset import Child, Past, commit_time, write_files, write_logs
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
-from opendata_pkg.inventory import ContentDigest, Totals, content_digest
+from opendata_pkg.inventory import content_digest
 from opendata_pkg.plan import count_rows
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.standing import Commits, Written
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan, Plans
     from opendata_pkg.progress import Reporter
+    from opendata_pkg.standing import ContentDigest, Totals
     from opendata_pkg.state import State
     from opendata_pkg.store import Store
 

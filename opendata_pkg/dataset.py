@@ -20,7 +20,7 @@ from opendata_pkg.files import replacing, write_bytes
 from opendata_pkg.git import deflate
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.trees import Edit, edit_tree
-from opendata_pkg.inventory import ContentDigest, InventoryWriter, Shard, Totals, content_digest, totals_of
+from opendata_pkg.inventory import InventoryWriter, Shard, content_digest, totals_of
 from opendata_pkg.logs import LogsMaker, OldLog, write_log_tree
 from opendata_pkg.paths import fold
 from opendata_pkg.plan import annex_keys
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from opendata_pkg.git.repository import ObjectReader, Repository
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan
+    from opendata_pkg.standing import Commits, ContentDigest, Totals
 
 MAIN_MESSAGE = "State of the branch in its bucket"
 ANNEX_MESSAGE = "update"
@@ -47,34 +48,11 @@ _OUR_FOLDERS = (b"_opendata/", b"_opendata/files/", b".datalad/")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Commits:
-    """Where a dataset stands: its two commits and the time, in seconds (UTC), of the later change."""
-
-    main: ObjectId
-    annex: ObjectId
-    time: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
     """A subdataset at its commit."""
 
     branch: Branch
     commits: Commits
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Written:
-    """A dataset as written: commits, totals and content digest of its own files.
-
-    `borrowed` counts unversioned URLs on offer that belong to objects of other datasets by now: while there are some,
-    the dataset's logs must be looked at in every release.
-    """
-
-    commits: Commits
-    totals: Totals
-    digest: ContentDigest
-    borrowed: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 
 from opendata_pkg.arrays import bytes_of, joined, replace_where
 from opendata_pkg.model import Grade
+from opendata_pkg.standing import ContentDigest, Totals
 from opendata_pkg.text import UNSAFE, escape_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_modified", "grade")
 """Columns of an inventory; schemas/files.tableschema.json describes each."""
@@ -36,24 +37,6 @@ class Shard:
     data: bytes
     rows: int
     first_path: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContentDigest:
-    """sha256 over lines `PATH TAB BYTES TAB DIGEST LF` of some files, and how many of these lines hold a `-`."""
-
-    sha256: str
-    incomplete: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
-    """How many files, their known bytes, how many of unknown size, and how many of each grade."""
-
-    files: int
-    size_bytes: int
-    unknown_sizes: int
-    grades: Mapping[str, int]
 
 
 class InventoryWriter:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.plan import Plan
-    from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.snapshot_header import SnapshotHeader
     from opendata_pkg.state import State
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg.dataset import Commits, Written
 from opendata_pkg.documents import FORMAT
-from opendata_pkg.inventory import ContentDigest, Totals
 from opendata_pkg.model import ObjectId
+from opendata_pkg.standing import Commits, ContentDigest, Totals, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

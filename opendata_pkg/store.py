@@ -20,13 +20,14 @@ from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
 from opendata_pkg.places import NoStoreError, StoreFolder
 from opendata_pkg.published import INDEX, NotAStoreError, PublishedStore
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader, header_path
+from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.snapshot import Snapshot
 
 REPORT = "report.csv"
 DRAFT_MAIN, DRAFT_ANNEX = "refs/opendata/draft/main", "refs/opendata/draft/git-annex"
@@ -214,6 +215,9 @@ class Store(PublishedStore):
 
     def read_snapshot(self, snapshot_id: str) -> Snapshot:
         """A snapshot of a release."""
+        # A release reads none, and need not wait for Arrow.
+        from opendata_pkg.snapshot import Snapshot  # noqa: PLC0415
+
         return Snapshot.read(self.snapshot_path(snapshot_id))
 
 

@@ -26,7 +26,8 @@ from opendata_pkg.plan import find_clashes, is_marker, parents_of
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import PublishedStore
 from opendata_pkg.selection import FILES, EmptySelectionError, Origin, Rules, Selection, select
-from opendata_pkg.snapshot import Snapshot, format_time
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import format_time
 
 if TYPE_CHECKING:
     from opendata_pkg.state import DatasetEntry, State

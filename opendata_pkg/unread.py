@@ -6,7 +6,8 @@ import filecmp
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader, header_path, read_header
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader, header_path, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
