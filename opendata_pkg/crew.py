@@ -267,7 +267,7 @@ class _Drafts:
             self._done(plan, old.written)
             return
         repository = self._store.repository(plan.branch.name)
-        past = None if old is None else Past(commits=old.written.commits, difference=self._little(plan, old))
+        past = None if old is None else self._past(plan, old)
         if past is not None or repository.exists():
             repository.check_heads((None, None) if past is None else (past.commits.main, past.commits.annex))
         repository.create()
@@ -286,6 +286,14 @@ class _Drafts:
         halves = isinstance(self._crew, Workers) and len(plan) > _MANY_FILES
         self._ready += [(task, part) for part in (((True, False), (False, True)) if halves else ((True, True),))]
         self._parts[plan.branch.path] = []
+
+    def _past(self, plan: Plan, old: DatasetEntry) -> Past:
+        return Past(
+            commits=old.written.commits,
+            difference=self._little(plan, old),
+            artefacts=self._store.path / old.artefacts,
+            descriptor=old.descriptor,
+        )
 
     def _old(self, plan: Plan) -> DatasetEntry | None:
         return None if self._before is None else self._before.entry_of(plan)
