@@ -126,14 +126,26 @@ def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a
                 released=task.released,
             )
     if wrote_files is not None:
-        _check_written(repository, task.plan, wrote_files[0])
+        _check_written(repository, task, wrote_files[0])
     return Part(files=wrote_files, logs=wrote_logs)
 
 
-def _check_written(repository: Repository, plan: Plan, commit: ObjectId) -> None:
-    """Read back what was written: as many annexed files as the plan has, by git's own count."""
-    listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=repository.path)
-    found = listing.count(b"\0" + SYMLINK) + listing.startswith(SYMLINK)
+def _check_written(repository: Repository, task: Task, commit: ObjectId) -> None:
+    """Read back what was written: as many annexed files as the plan has, by git's own count.
+
+    Where little changed, that many more or less than were released; what is as it was is not read again.
+    """
+    plan, past = task.plan, task.past
+    if past is None or past.difference is None:
+        listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=repository.path)
+        found = listing.count(b"\0" + SYMLINK) + listing.startswith(SYMLINK)
+    else:
+        before = past.written.commits.main
+        listing = call_git("diff-tree", "-r", "-z", "--no-renames", before, commit, cwd=repository.path)
+        # git-diff-tree(1), "Raw output format": ":<old mode> <new mode> <old id> <new id> <status>", with -z a NUL, the
+        # path and another NUL.
+        modes = [entry[1:14].split(b" ") for entry in listing.split(b"\0")[:-1:2]]
+        found = past.written.totals.files + sum((new == SYMLINK) - (old == SYMLINK) for old, new in modes)
     if found != len(plan):
         raise BrokenRepositoryError(
             f"wrote {len(plan)} files of {plan.branch.name}, but git reads {found} in {repository.path}: "
@@ -268,11 +280,12 @@ class _Drafts:
             return
         repository = self._store.repository(plan.branch.name)
         past = None if old is None else self._past(plan, old)
+        before = None if old is None else old.written.commits
         if past is not None or repository.exists():
-            repository.check_heads((None, None) if past is None else (past.commits.main, past.commits.annex))
+            repository.check_heads((None, None) if before is None else (before.main, before.annex))
         repository.create()
         epoch = int(self._plans.catalogue.epoch.timestamp())
-        self._times[plan.branch.path] = commit_time(plan, children, None if past is None else past.commits, epoch)
+        self._times[plan.branch.path] = commit_time(plan, children, before, epoch)
         task = Task(
             plan=plan,
             children=children,
@@ -289,7 +302,7 @@ class _Drafts:
 
     def _past(self, plan: Plan, old: DatasetEntry) -> Past:
         return Past(
-            commits=old.written.commits,
+            written=old.written,
             difference=self._little(plan, old),
             artefacts=self._store.path / old.artefacts,
             descriptor=old.descriptor,

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from opendata_pkg.git.repository import ObjectReader, Repository
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan
-    from opendata_pkg.standing import Commits, ContentDigest, Totals
+    from opendata_pkg.standing import Commits, ContentDigest, Totals, Written
 
 MAIN_MESSAGE = "State of the branch in its bucket"
 ANNEX_MESSAGE = "update"
@@ -64,7 +64,7 @@ class Past:
     `artefacts` is the folder of what was released of it, `descriptor` the SHA-256 of its `datapackage.json`.
     """
 
-    commits: Commits
+    written: Written
     difference: Difference | None
     artefacts: Path
     descriptor: str | None
@@ -97,7 +97,7 @@ def write_files(
     _add_metadata(files, plan, children, totals, digest, staging)
     if past is None or reader is None:
         return _commit(writer, write_tree(writer, sorted(files.entries)), None, time, MAIN_MESSAGE), totals, digest
-    old = reader.tree_of(past.commits.main)
+    old = reader.tree_of(past.written.commits.main)
     if past.difference is None:
         tree = write_tree(writer, sorted(files.entries))
     else:
@@ -107,8 +107,8 @@ def write_files(
         edits = [*stale, *(Edit(path.encode(), SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
         tree = edit_tree(reader.read, writer, old, edits, anew=_OUR_FOLDERS)
     if tree == old:
-        return past.commits.main, totals, digest
-    return _commit(writer, tree, past.commits.main, time, MAIN_MESSAGE), totals, digest
+        return past.written.commits.main, totals, digest
+    return _commit(writer, tree, past.written.commits.main, time, MAIN_MESSAGE), totals, digest
 
 
 def write_logs(
@@ -131,14 +131,16 @@ def write_logs(
     if past is None or reader is None:
         tree = write_log_tree(writer, logs.make(plan.batches(), {}))
         return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
-    old = reader.tree_of(past.commits.annex)
+    old = reader.tree_of(past.written.commits.annex)
     if past.difference is None:
-        tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.commits.annex))))
+        tree = write_log_tree(
+            writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.written.commits.annex)))
+        )
     else:
         tree = logs.edit(reader.read, old, past.difference)
     if tree == old:
-        return past.commits.annex, logs.borrowed
-    return _commit(writer, tree, past.commits.annex, time, ANNEX_MESSAGE), logs.borrowed
+        return past.written.commits.annex, logs.borrowed
+    return _commit(writer, tree, past.written.commits.annex, time, ANNEX_MESSAGE), logs.borrowed
 
 
 def commit_time(plan: Plan, children: Sequence[Child], before: Commits | None, epoch: int) -> int:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.objects import FOLDER
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ Tree = dict[bytes, tuple[bytes, bytes]]
 _FIXED_BYTES = 22
 _ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 
+Pack = Callable[[bytes], bytes]
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
 """Gives the bodies of objects of 20-byte ids, in order."""
 
@@ -101,9 +103,17 @@ def edit_tree(
 
 
 def edit_trees(
-    trees: dict[bytes, Tree], writer: ObjectWriter, edits: Sequence[Edit], *, anew: Iterable[bytes] = ()
+    trees: dict[bytes, Tree],
+    writer: ObjectWriter,
+    edits: Sequence[Edit],
+    *,
+    anew: Iterable[bytes] = (),
+    pack: Pack = deflate,
 ) -> bytes:
-    """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed."""
+    """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed.
+
+    `pack` makes a zlib stream of a tree.
+    """
     folders = folders_of([*(edit.path for edit in edits), *anew])
     trees.update({folder: {} for folder in anew})
     for path, mode, raw_id in edits:
@@ -118,13 +128,14 @@ def edit_trees(
         cut = folder.rfind(b"/", 0, -1) + 1
         parent, name = trees.setdefault(folder[:cut], {}), folder[cut:-1]
         if tree := trees.get(folder, {}):
-            parent[name] = FOLDER, _write(writer, tree)
+            parent[name] = FOLDER, _write(writer, tree, pack)
         elif parent.get(name, (b"",))[0] == FOLDER:
             del parent[name]
-    return _write(writer, trees[b""])
+    return _write(writer, trees[b""], pack)
 
 
-def _write(writer: ObjectWriter, tree: Mapping[bytes, tuple[bytes, bytes]]) -> bytes:
+def _write(writer: ObjectWriter, tree: Mapping[bytes, tuple[bytes, bytes]], pack: Pack) -> bytes:
     # A folder sorts as if its name ended in a slash.
     order = sorted(tree.items(), key=lambda item: item[0] + b"/" if item[1][0] == FOLDER else item[0])
-    return writer.add(b"tree", b"".join([b"%s %s\0%s" % (mode, name, raw_id) for name, (mode, raw_id) in order]))
+    body = b"".join([b"%s %s\0%s" % (mode, name, raw_id) for name, (mode, raw_id) in order])
+    return next(writer.add_all(b"tree", (body,), pack))
