@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import groupby
@@ -182,10 +183,12 @@ def _build(
     store.drop_draft()
     store.keep_inputs(snapshot, catalogue)
     assert lock is not None  # noqa: S101 - it is held unless this is a dry run
-    entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
     report = store.draft_folder / REPORT
-    with replacing(report, sync=False) as stream:
-        renamed, troubles = write_report(stream, plans, chosen)
+    with ThreadPoolExecutor(1) as aside:
+        # Meanwhile: other processes do most of the writing.
+        reported = aside.submit(_report, report, plans, chosen)
+        entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
+        renamed, troubles = reported.result()
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
     state = _state(plans, ordered, complete=not only)
     # All that the draft is made of is on disk before there is a draft.
@@ -193,6 +196,12 @@ def _build(
     sync_all(file for plan in chosen for file in store.repository(plan.branch.name).settings())
     store.write_draft(state)
     return _result(plans, chosen, changes, state, renamed, troubles, report)
+
+
+def _report(path: Path, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
+    """Write the report to a file that is yet to be synced; returns what `write_report` counts."""
+    with replacing(path, sync=False) as stream:
+        return write_report(stream, plans, chosen)
 
 
 def _build_unchanged(

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from opendata_pkg.dataset import Child, Past, commit_time, write_files, write_logs
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
-from opendata_pkg.inventory import content_digest
+from opendata_pkg.inventory import content_digests
 from opendata_pkg.plan import count_rows
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
@@ -41,6 +41,9 @@ _FEW_FILES = 20_000
 # A dataset of more is written by two processes: they then take as long as one of half the size.
 _MANY_FILES = 20_000
 _MAX_WORKERS = 16
+
+Subtree = tuple[int, int, "ContentDigest"]
+"""Files at or below a branch, their bytes, and the digest over them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,11 +213,12 @@ def write_datasets(
         try:
             with Workers(jobs, inherit=[lock]) if jobs > 1 else nullcontext(_Alone()) as crew:
                 # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
-                subtrees = {plan.branch.path: aside.submit(_subtree, plan, plans, before) for plan in chosen}
+                subtrees = aside.submit(_subtrees, chosen, plans, before)
                 drafts = _Drafts(store, plans, chosen, before, crew, reporter)
                 drafts.write()
             reporter.finish()
-            return {plan.branch.path: drafts.entry(plan, subtrees[plan.branch.path].result()) for plan in chosen}
+            found = subtrees.result()
+            return {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
         finally:
             aside.shutdown(cancel_futures=True)
 
@@ -224,17 +228,28 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _subtree(plan: Plan, plans: Plans, before: Before | None) -> tuple[int, int, ContentDigest]:
-    """How many files are at or below a branch, their bytes, and the digest over them."""
+def _subtrees(chosen: Sequence[Plan], plans: Plans, before: Before | None) -> dict[str, Subtree]:
+    """How many files are at or below each branch, their bytes, and the digest over them, by branch path."""
+    found = {plan.branch.path: _same_subtree(plan, plans, before) for plan in chosen}
+    other = [plan for plan in chosen if found[plan.branch.path] is None]
+    digests = content_digests(plans.snapshot.table, [(plan.branch.prefix, plan.subtree) for plan in other])
+    for plan, digest in zip(other, digests, strict=True):
+        size_bytes = int(pc.sum(plan.subtree_table["size"]).as_py() or 0)
+        found[plan.branch.path] = count_rows(plan.subtree), size_bytes, digest
+    return {path: subtree for path, subtree in found.items() if subtree is not None}
+
+
+def _same_subtree(plan: Plan, plans: Plans, before: Before | None) -> Subtree | None:
+    """The figures of the last release, if nothing at or below a branch has changed."""
+    if before is None or (old := before.entry_of(plan)) is None:
+        return None
     below = [plans.by_branch[x.path] for x in plans.catalogue.walk(plan.branch.path) if x.path in plans.by_branch]
-    if before is not None and (old := before.entry_of(plan)) is not None:
-        was = [entry for x in below if before.has_same_files(x) and (entry := before.entry_of(x)) is not None]
-        # The same datasets, at the same places: none has come from elsewhere, and none is missing.
-        at_home = all(entry.branch == x.branch.path for entry, x in zip(was, below, strict=False))
-        if len(was) == len(below) and at_home and old.subtree_files == count_rows(plan.subtree):
-            return old.subtree_files, old.subtree_bytes, old.subtree_digest
-    table = plan.subtree_table
-    return table.num_rows, int(pc.sum(table["size"]).as_py() or 0), content_digest(table, plan.branch.prefix)
+    was = [entry for x in below if before.has_same_files(x) and (entry := before.entry_of(x)) is not None]
+    # The same datasets, at the same places: none has come from elsewhere, and none is missing.
+    at_home = all(entry.branch == x.branch.path for entry, x in zip(was, below, strict=False))
+    if len(was) == len(below) and at_home and old.subtree_files == count_rows(plan.subtree):
+        return old.subtree_files, old.subtree_bytes, old.subtree_digest
+    return None
 
 
 class _Drafts:
@@ -372,7 +387,7 @@ class _Drafts:
             if not self._left[parent]:
                 self._begin(self._chosen[parent])
 
-    def entry(self, plan: Plan, subtree: tuple[int, int, ContentDigest]) -> DatasetEntry:
+    def entry(self, plan: Plan, subtree: Subtree) -> DatasetEntry:
         """A dataset as the draft's index has it."""
         branch, old = plan.branch, self._old(plan)
         changed = branch.path in self._changed

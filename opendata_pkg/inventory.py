@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 
 from opendata_pkg.arrays import bytes_of, hold_any, joined, replace_where
 from opendata_pkg.model import Grade
+from opendata_pkg.plan import rows_of
 from opendata_pkg.standing import ContentDigest, Totals
 from opendata_pkg.text import UNSAFE, UNSAFE_BYTES, escape_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from opendata_pkg.plan import Ranges
 
 COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_modified", "grade")
 """Columns of an inventory; schemas/files.tableschema.json describes each."""
@@ -160,15 +163,47 @@ def content_digest(table: pa.Table, prefix: str) -> ContentDigest:
         table = table.set_column(0, "key", pa.array([paths[index] for index in order], pa.string()))
         prefix = ""
     for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
-        if batch.num_rows == 0:
-            continue
-        paths_column = pc.utf8_slice_codeunits(batch["key"], start=len(prefix))
-        known = pc.coalesce(
-            pc.binary_join_element_wise("sha256", batch["sha256"], ":"),
-            pc.binary_join_element_wise("md5", batch["md5"], ":"),
-        )
-        sizes = batch["size"].cast(pa.string())
-        incomplete += pc.sum(pc.or_(pc.is_null(known), pc.is_null(sizes))).as_py() or 0
-        lines = pc.binary_join_element_wise(paths_column, pc.fill_null(sizes, "-"), pc.fill_null(known, "-"), "\t")
-        digest.update(bytes_of(joined(lines, "\n")))
-    return ContentDigest(sha256=digest.hexdigest(), incomplete=int(incomplete))
+        lines, odd = _digest_lines(batch)
+        incomplete += odd.true_count
+        digest.update(_after(prefix, lines))
+    return ContentDigest(sha256=digest.hexdigest(), incomplete=incomplete)
+
+
+def content_digests(table: pa.Table, parts: Sequence[tuple[str, Ranges]]) -> list[ContentDigest]:
+    """`content_digest` of several parts of a table, by prefix and rows, of which one may be in another.
+
+    All lines are made once: with a branch above it, a line only begins earlier in the key.
+    """
+    if any(hold_any(chunk, UNSAFE_BYTES) for chunk in table["key"].chunks):
+        return [content_digest(rows_of(table, ranges), prefix) for prefix, ranges in parts]
+    digests, incomplete = [hashlib.sha256() for _ in parts], [0] * len(parts)
+    begun = 0
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        lines, odd = _digest_lines(batch)
+        for number, (prefix, ranges) in enumerate(parts):
+            for start, stop in ranges:
+                first, length = max(start - begun, 0), min(stop - begun, len(batch)) - max(start - begun, 0)
+                if length > 0:
+                    incomplete[number] += odd.slice(first, length).true_count
+                    digests[number].update(_after(prefix, lines.slice(first, length)))
+        begun += len(batch)
+    return [
+        ContentDigest(sha256=digest.hexdigest(), incomplete=count)
+        for digest, count in zip(digests, incomplete, strict=True)
+    ]
+
+
+def _digest_lines(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+    """The lines of rows as a content digest takes them, of whole keys; and which of them hold a `-`."""
+    known = joined("sha256:", batch["sha256"], "\n")
+    if known.null_count:
+        known = pc.coalesce(known, joined("md5:", batch["md5"], "\n"))
+    sizes = batch["size"].cast(pa.string())
+    odd = pc.or_(pc.is_null(known), pc.is_null(sizes))
+    keys = batch["key"]
+    return pc.binary_join_element_wise(keys, pc.fill_null(sizes, "-"), pc.fill_null(known, "-\n"), "\t"), odd
+
+
+def _after(prefix: str, lines: pa.Array) -> memoryview:
+    """The bytes of lines that all begin with a prefix, without it."""
+    return bytes_of(pc.utf8_slice_codeunits(lines, start=len(prefix)) if prefix else lines)

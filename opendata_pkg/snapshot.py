@@ -9,7 +9,7 @@ import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -247,6 +247,18 @@ def write_snapshot(batches: Iterable[pa.Table], header: SnapshotHeader, path: Pa
         validate(document, "snapshot-header", where=str(header_file))
     write_text(header_file, dump_json(document))
     return summary
+
+
+def is_as_written(stream: BinaryIO) -> bool:
+    """Whether a Parquet file that holds a snapshot's rows has them in the shape that `write_snapshot` gives them."""
+    found = pq.ParquetFile(stream).metadata
+    groups = [found.row_group(number) for number in range(found.num_row_groups)]
+    return bool(
+        found.schema.to_arrow_schema().equals(SCHEMA)
+        and all(group.num_rows == _BATCH_ROWS for group in groups[:-1])
+        and all(group.num_rows <= _BATCH_ROWS for group in groups[-1:])
+        and all(group.column(0).compression == "ZSTD" for group in groups)
+    )
 
 
 def each_key_once(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
