@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from opendata_pkg.snapshot import Snapshot
-    from opendata_pkg.standing import Totals
+    from opendata_pkg.written import Totals
 
 
 # What `kept_keys` needs.

@@ -19,10 +19,10 @@ from opendata_pkg.inventory import content_digests
 from opendata_pkg.plan import count_rows
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
-from opendata_pkg.standing import Commits, Written
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers
+from opendata_pkg.written import Commits, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan, Plans
     from opendata_pkg.progress import Reporter
-    from opendata_pkg.standing import ContentDigest, Totals
     from opendata_pkg.state import State
     from opendata_pkg.store import Store
+    from opendata_pkg.written import ContentDigest, Totals
 
 # Less than this is done before a second process has started.
 _FEW_FILES = 20_000

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from opendata_pkg.git.repository import ObjectReader, Repository
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan
-    from opendata_pkg.standing import Commits, ContentDigest, Totals, Written
+    from opendata_pkg.written import Commits, ContentDigest, Totals, Written
 
 MAIN_MESSAGE = "State of the branch in its bucket"
 ANNEX_MESSAGE = "update"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from opendata_pkg.branch import Branch, Term
-    from opendata_pkg.standing import ContentDigest, Totals
+    from opendata_pkg.written import ContentDigest, Totals
 
 SCHEMA_PATH = "_opendata/files.tableschema.json"
 SHARD_FOLDER = "_opendata/files/"

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from opendata_pkg.arrays import bytes_of, hold_any, joined, replace_where
 from opendata_pkg.model import Grade
 from opendata_pkg.plan import rows_of
-from opendata_pkg.standing import ContentDigest, Totals
 from opendata_pkg.text import UNSAFE, UNSAFE_BYTES, escape_line
+from opendata_pkg.written import ContentDigest, Totals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

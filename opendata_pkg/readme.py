@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from opendata_pkg.branch import Branch, Term
-    from opendata_pkg.standing import ContentDigest, Totals
+    from opendata_pkg.written import ContentDigest, Totals
 
 _ONTOLOGIES = ("NCBITaxon", "UBERON", "CL")
 _EVIDENCE = {"listing": "a listing", "command": "a command or program that reads it", "crawl": "somebody's crawl"}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.git.repository import Repository
-    from opendata_pkg.standing import Commits
+    from opendata_pkg.written import Commits
 
 
 # Refs are moved by git, which waits for the disk more than it works.

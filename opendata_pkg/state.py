@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.documents import FORMAT
 from opendata_pkg.model import ObjectId
-from opendata_pkg.standing import Commits, ContentDigest, Totals, Written
+from opendata_pkg.written import Commits, ContentDigest, Totals, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

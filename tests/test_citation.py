@@ -41,7 +41,7 @@ from opendata_pkg.citation.cff import collection_to_cff
 from opendata_pkg.citation.latex import escape, transliterate
 from opendata_pkg.citation.model import doi_of, fields_of_reference, one_line, public_url
 from opendata_pkg.selection import FILES, Origin, Rules, Selection
-from opendata_pkg.standing import ContentDigest
+from opendata_pkg.written import ContentDigest
 from tests.core_support import catalogue_of
 
 DIGEST = ContentDigest(sha256="a" * 64, incomplete=1)

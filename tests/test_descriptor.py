@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from opendata_pkg import descriptor
 from opendata_pkg.citation import of_tree, to_cff
 from opendata_pkg.readme import dataset_readme
-from opendata_pkg.standing import ContentDigest, Totals
 from opendata_pkg.strict_yaml import load_yaml
+from opendata_pkg.written import ContentDigest, Totals
 from tests.core_support import BASE, catalogue_of, dataset, entry_of, git, publish, repository_of, snapshot_of
 
 RICH = """\

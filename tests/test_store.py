@@ -14,9 +14,9 @@ from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.places import BrokenStoreError, NoStoreError
 from opendata_pkg.published import NotAStoreError
-from opendata_pkg.standing import ContentDigest
 from opendata_pkg.state import State, with_version
 from opendata_pkg.store import BusyStoreError, NoDraftError, Store, VersionError, parse_version
+from opendata_pkg.written import ContentDigest
 from tests.core_support import catalogue_of, publish, snapshot_of
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from opendata_pkg.branch import Branch, License
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.selection import Selection
-    from opendata_pkg.standing import ContentDigest
+    from opendata_pkg.written import ContentDigest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

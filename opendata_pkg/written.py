@@ -1,4 +1,4 @@
-"""Where a dataset stands: its commits, what its files add up to, and the digest over them. Pure."""
+"""What was written of a dataset, in figures and ids: what releases, descriptors and citations say of it. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opendata_pkg.model import ObjectId
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Commits:
-    """Where a dataset stands: its two commits and the time, in seconds (UTC), of the later change."""
-
-    main: ObjectId
-    annex: ObjectId
-    time: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +27,15 @@ class Totals:
     size_bytes: int
     unknown_sizes: int
     grades: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commits:
+    """Where a dataset stands: its two commits and the time, in seconds (UTC), of the later change."""
+
+    main: ObjectId
+    annex: ObjectId
+    time: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
