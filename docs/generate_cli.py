@@ -10,12 +10,13 @@ import inspect
 import sys
 import types
 from enum import Enum
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from typer.models import ArgumentInfo, OptionInfo
 
-from opendata_pkg.cli.main import app
+from opendata_pkg.cli.main import SECTIONS, function_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,7 @@ where fetched and computed things are kept, by default `opendata` in the user's 
 
 def page() -> str:
     """The whole page."""
-    functions = [info.callback for info in app.registered_commands if info.callback is not None]
+    functions = [function_of(name) for name in chain.from_iterable(SECTIONS.values())]
     return "\n".join([_PREFACE, *(_section(function) for function in functions)])
 
 

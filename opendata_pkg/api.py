@@ -367,6 +367,7 @@ def clone(
     jobs: int = 16,
     store: Store = None,
     catalogue: Path | None = None,
+    endpoint_url: str | None = None,
     offline: bool = False,
     reporter: Reporter = HERE,
 ) -> CloneResult:
@@ -379,8 +380,11 @@ def clone(
     from opendata_pkg.cloning import clone as clone_dataset  # noqa: PLC0415
     from opendata_pkg.getting import get as get_contents  # noqa: PLC0415
 
+    target = open_target(
+        word, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=reporter
+    )
     made = clone_dataset(
-        open_target(word, store=store, catalogue=catalogue, offline=offline, reporter=reporter),
+        target,
         None if folder is None else Path(folder),
         rules=_rules(include, exclude, larger, smaller),
         recursive=recursive,

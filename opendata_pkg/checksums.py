@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from opendata_pkg.model import InputError, Md5, Sha256, SourceError, is_real_version
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from opendata_pkg.model import S3Object
@@ -49,9 +49,10 @@ def cache_folder() -> Path:
     """Where opendata keeps what it can make again: `OPENDATA_CACHE`, else the platform's cache folder."""
     if folder := os.environ.get("OPENDATA_CACHE"):
         return Path(folder)
-    import pooch  # noqa: PLC0415 - takes a while, and knows the platforms' folders
+    import platformdirs  # noqa: PLC0415 - whoever names the folder needs none
 
-    return Path(pooch.os_cache("opendata"))
+    # The same as `pooch.os_cache`, which takes a quarter of a second to import.
+    return Path(platformdirs.user_cache_dir("opendata"))
 
 
 def object_state(target: S3Object) -> str | None:
@@ -80,6 +81,8 @@ class ChecksumCache:
             BrokenCacheError: there is another file, or a newer format.
             SourceError: it cannot be opened or written.
         """
+        import sqlite3  # noqa: PLC0415 - readers only ask for the folder
+
         folder = cache_folder() if folder is None else folder
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE_NAME
@@ -134,6 +137,8 @@ class ChecksumCache:
 
 @contextmanager
 def _errors_in_words(path: Path) -> Iterator[None]:
+    import sqlite3  # noqa: PLC0415 - as above
+
     try:
         yield
     except sqlite3.OperationalError as error:

@@ -10,7 +10,8 @@ from opendata_pkg.citation.model import fields_of_reference
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import Rules
-from opendata_pkg.target import EVERYTHING, StoreTarget
+from opendata_pkg.store_target import StoreTarget
+from opendata_pkg.target import EVERYTHING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -25,7 +25,8 @@ from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_annex_on_pa
 from opendata_pkg.model import InputError, ObjectId, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.target import EVERYTHING, StoreTarget
+from opendata_pkg.store_target import StoreTarget
+from opendata_pkg.target import EVERYTHING
 from opendata_pkg.transport import Transport
 
 if TYPE_CHECKING:

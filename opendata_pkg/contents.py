@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from opendata_pkg.descriptor import FIRST_PATH
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.places import BrokenStoreError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import FILES
 from opendata_pkg.text import unescape_line
+from opendata_pkg.vocabulary import FIRST_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

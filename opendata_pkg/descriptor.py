@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from opendata_pkg.branch import ROOT
 from opendata_pkg.documents import dump_json, shipped
 from opendata_pkg.urls import aws_bucket
-from opendata_pkg.vocabulary import profile_url
+from opendata_pkg.vocabulary import FIRST_PATH, profile_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 SCHEMA_PATH = "_opendata/files.tableschema.json"
 SHARD_FOLDER = "_opendata/files/"
-FIRST_PATH = "od:firstPath"
-"""The path in a shard's first row: shards come in path order, so a reader of some paths needs only some of them."""
 README_RESOURCE = {"name": "readme", "path": "README.md", "format": "md", "mediatype": "text/markdown"}
 
 # Metadata stay in git, whatever a reader adds to the clone later; the rest goes to the annex, as DataLad sets it up.

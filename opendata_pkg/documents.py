@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.model import InputError
+from opendata_pkg.schema_check import UnknownKeywordError, compile_schema
 from opendata_pkg.vocabulary import DATA_PACKAGE_URL
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jsonschema.protocols import Validator
     from referencing import Registry
 
@@ -56,7 +59,7 @@ def dump_json_line(document: object) -> str:
 @cache
 def internal_validator(schema_name: str) -> Validator:
     """A validator of `schemas/internal/<schema_name>.json`; formats such as `uri` are checked, nothing is fetched."""
-    # Imported where used: jsonschema takes a tenth of a second that `opendata --help` need not wait for.
+    # Imported where used: jsonschema takes a tenth of a second that few have to wait for.
     from jsonschema import Draft202012Validator, FormatChecker  # noqa: PLC0415
     from referencing import Registry, Resource  # noqa: PLC0415
 
@@ -65,6 +68,15 @@ def internal_validator(schema_name: str) -> Validator:
     registry: Registry[Any] = resources @ Registry()
     schema = json.loads((folder / f"{schema_name}.json").read_bytes())
     return Draft202012Validator(schema, registry=registry, format_checker=FormatChecker())
+
+
+@cache
+def _quick_check(schema_name: str) -> Callable[[Any], bool]:
+    try:
+        return compile_schema(json.loads((shipped("schemas") / "internal" / f"{schema_name}.json").read_bytes()))
+    except UnknownKeywordError:
+        # Such as the lock's, which refers to another: locks have a check of their own (`lock_check`).
+        return lambda _: False
 
 
 @cache
@@ -107,10 +119,12 @@ def validate(document: Any, schema_name: str, *, where: str) -> None:
         NewerFormatError: its `format` is above what this package reads.
         InvalidDocumentError: it does not follow the schema; names the fault that explains the most.
     """
-    from jsonschema.exceptions import best_match  # noqa: PLC0415
-
     if isinstance(document, dict) and isinstance(found := document.get("format"), int) and found > FORMAT:
         raise NewerFormatError(where, found)
+    if _quick_check(schema_name)(document):
+        return
+    from jsonschema.exceptions import best_match  # noqa: PLC0415 - as above
+
     fault = best_match(internal_validator(schema_name).iter_errors(document))
     if fault is not None:
         raise InvalidDocumentError(where, fault.json_path, fault.message)

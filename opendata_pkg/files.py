@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -54,6 +53,9 @@ def write_text(path: Path, text: str, *, sync: bool = True) -> None:
 
 def sync_all(paths: Iterable[Path]) -> None:
     """Bring files to disk, many at a time: a disk then writes them together, where each would wait its turn."""
+    # Its import takes as long as all else of this module; readers write few files.
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
         for _ in pool.map(_sync, paths):
             pass

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pathspec import GitIgnoreSpec
 
 from opendata_pkg.model import UsageError
 
@@ -75,6 +74,9 @@ def _parse(globs: Sequence[str], option: str) -> list[_Glob]:
     for glob in globs:
         if _NAMED_CLASS.search(glob):
             raise UsageError(f"expected characters or ranges such as [0-9] in the globs after {option}, got {glob!r}")
+    # Imported where used: most people name no globs, and wait for nothing.
+    from pathspec import GitIgnoreSpec  # noqa: PLC0415
+
     try:
         with warnings.catch_warnings():
             # "Possible nested set" and the like: of no use to those who wrote globs.

@@ -6,7 +6,6 @@ processes of a cluster open the same one.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 import stat
@@ -254,6 +253,8 @@ def _near(path: str, known: Mapping[str, object]) -> str:
     """What a person probably meant: files of the same name, else paths that are like it."""
     name = path.rsplit("/", 1)[-1]
     found = [other for other in known if other.rsplit("/", 1)[-1] == name]
+    import difflib  # noqa: PLC0415 - only for those who mistyped
+
     found = found or difflib.get_close_matches(path, known, _NEAR)
     words = ", ".join(repr(other) for other in found[:_NEAR])
     return f": did you mean {words}?" if words else "; `list(lock)` has all paths"

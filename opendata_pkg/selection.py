@@ -6,7 +6,6 @@ can be cited and asked for again.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.globs import match_globs
-from opendata_pkg.html import html_table
 from opendata_pkg.model import (
     ETag,
     Grade,
@@ -189,6 +187,8 @@ class Selection:
 
     def _repr_html_(self) -> str:
         """What it holds, as notebooks show it: totals, then its first files."""
+        from opendata_pkg.html import html_table  # noqa: PLC0415 - notebooks have time
+
         origin, size = self.origin, self.size_bytes / 1e6
         version = "" if origin.version is None else f"@{origin.version}"
         caption = f"{origin.branch}{version} of {origin.source}: {len(self):,} files, {size:,.1f} MB, {self.digest}"
@@ -301,5 +301,7 @@ def _no_path(table: pa.Table, path: str, prefix: str, where: str) -> str:
 
 def _near_names(wanted: str, names: Iterable[str]) -> list[str]:
     """Names spelled like one that is not there: up to three, the most alike first."""
+    import difflib  # noqa: PLC0415 - only for those who mistyped
+
     by_folded = {name.casefold(): name for name in names}
     return [by_folded[found] for found in difflib.get_close_matches(wanted.casefold(), by_folded, _NEAR)]

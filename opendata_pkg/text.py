@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 
 # "control bytes, `%` and DEL percent-encoded" (docs/explanation/identity.md): a line then holds exactly one key, and
 # the key can be read back. `%` itself is encoded, or the encoding could not be undone.
@@ -44,4 +43,6 @@ def parse_size(text: str) -> int:
     if match is None or (match["binary"] and not match["unit"]):
         raise ValueError(f"expected a size such as 1000, 20kB or 1.5MiB, got {text!r}")
     power = " KMGTP".index(match["unit"].upper() or " ")
+    from fractions import Fraction  # noqa: PLC0415 - few commands are given a size
+
     return int(Fraction(match["number"]) * (1024 if match["binary"] else _STEP) ** power)

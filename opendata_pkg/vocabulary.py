@@ -96,3 +96,7 @@ are what the Open Brain Institute's platform uses. A catalogue may add others un
 def profile_url(kind: str | None) -> str:
     """The `$schema` of a descriptor of that kind."""
     return f"{PROFILES_URL}{kind if kind in KINDS else GENERAL_PROFILE}.json"
+
+
+FIRST_PATH = "od:firstPath"
+"""The path in a shard's first row: shards come in path order, so a reader of some paths needs only some of them."""

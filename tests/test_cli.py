@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -16,11 +17,11 @@ import typer
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.errors import errors_as_sentences, os_error_sentence
-from opendata_pkg.cli.main import app
+from opendata_pkg.cli.main import SECTIONS, function_of
 from opendata_pkg.cli.output import Output, get_output
 from opendata_pkg.model import InputError, MismatchError, NotFoundError, OpenDataError, SourceError, UsageError
 
-COMMANDS = [info.callback.__name__ for info in app.registered_commands]
+COMMANDS = [*chain.from_iterable(SECTIONS.values())]
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
 
 
@@ -40,7 +41,7 @@ def test_every_command_explains_itself(command, run_opendata):
     assert [line for line in options if not re.search(r"\S {2,}\S.*[a-z]{3}", line)] == []
 
 
-@pytest.mark.parametrize("function", [info.callback for info in app.registered_commands], ids=COMMANDS)
+@pytest.mark.parametrize("function", [function_of(name) for name in COMMANDS], ids=COMMANDS)
 def test_help_texts_are_plain(function):
     """No markup, and no escapes for one: people would see the signs."""
     hints = get_type_hints(function, include_extras=True).values()

@@ -10,6 +10,7 @@ import typer
 
 from opendata_pkg.cli.options import (
     CatalogueOption,
+    EndpointUrlOption,
     ExcludeOption,
     IncludeOption,
     JobsOption,
@@ -49,6 +50,7 @@ def clone(
     smaller: SmallerOption = None,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
+    endpoint_url: EndpointUrlOption = None,
     jobs: JobsOption = 16,
     offline: OfflineOption = False,
     json: JsonOption = False,
@@ -59,13 +61,18 @@ def clone(
     All files are there as links, and contents come with --get, opendata get or datalad get. A path and globs say
     which contents and subdatasets are meant; without any, all.
     """
+    from opendata_pkg.cli.arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg.cloning import clone as clone_dataset
     from opendata_pkg.getting import get
     from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
     out = Output(json=json, quiet=quiet)
-    target = open_target(dataset, store=store, catalogue=catalogue, offline=offline, reporter=out)
+    target = open_target(
+        dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
+    )
     rules = Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller)
     made = clone_dataset(target, folder, rules=rules, recursive=recursive, sparse=sparse, offline=offline, reporter=out)
     if made.elsewhere:

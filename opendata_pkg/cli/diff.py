@@ -51,6 +51,9 @@ def diff(
     Moved: the same digest at another path. Regraded: the same content, of which more or other is known, such as a
     better digest or a new version. Compared with a lock, only what the lock's selections mean counts.
     """
+    from opendata_pkg.cli.arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg.selection import Rules
     from opendata_pkg.sides import diff as compare
 

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from opendata_pkg.branch import ROOT
-from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption, StoreOption
+from opendata_pkg.cli.options import (
+    CatalogueOption,
+    EndpointUrlOption,
+    JsonOption,
+    OfflineOption,
+    QuietOption,
+    StoreOption,
+)
 from opendata_pkg.cli.output import Output
 
 if TYPE_CHECKING:
@@ -24,6 +31,8 @@ def drift(
     ] = False,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
+    endpoint_url: EndpointUrlOption = None,
+    offline: OfflineOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -37,7 +46,8 @@ def drift(
     from opendata_pkg.snapshot import Snapshot
 
     out = Output(json=json, quiet=quiet)
-    known = catalogue_of(None if store is None else PublishedStore.open(store), catalogue)
+    opened = None if store is None else PublishedStore.open(store, endpoint_url=endpoint_url, offline=offline)
+    known = catalogue_of(opened, catalogue)
     found = find_drift(Snapshot.read(snapshot), known)
     proposal = propose_branches(found, known) if propose else None
     new = [asdict(entry) | {"branch": entry.branch or ROOT} for entry in found.new]

@@ -79,6 +79,9 @@ def find(
     quiet: QuietOption = False,
 ) -> None:
     """List the files of a dataset, bucket or snapshot: size, grade, digest, path, URL; nothing is fetched."""
+    from opendata_pkg.cli.arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg import finding
     from opendata_pkg.info import describe_file
     from opendata_pkg.selection import Rules

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opendata_pkg.branch import ROOT
-from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption, StoreOption
+from opendata_pkg.cli.options import (
+    CatalogueOption,
+    EndpointUrlOption,
+    JsonOption,
+    OfflineOption,
+    QuietOption,
+    StoreOption,
+)
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
 
@@ -31,6 +38,8 @@ def info(
     *,
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
+    endpoint_url: EndpointUrlOption = None,
+    offline: OfflineOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -54,12 +63,13 @@ def info(
     if word.path is not None:
         from opendata_pkg.target import open_target
 
-        found = describe_selection(open_target(dataset, store=store, reporter=out).select(reporter=out))
+        target = open_target(dataset, store=store, endpoint_url=endpoint_url, offline=offline, reporter=out)
+        found = describe_selection(target.select(reporter=out))
         out.result(found, "\n".join(f"{name}: {value}" for name, value in found.items() if value))
         return
     from opendata_pkg.published import PublishedStore
 
-    opened = PublishedStore.open(store)
+    opened = PublishedStore.open(store, endpoint_url=endpoint_url, offline=offline)
     state, known, entry = find_in_releases(opened, word)
     document = describe_branch(known, known.branches[entry.branch])
     document["release"] = describe_dataset(opened, state, entry)

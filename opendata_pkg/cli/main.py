@@ -4,48 +4,59 @@ from __future__ import annotations
 
 import io
 import sys
+from importlib import import_module
 from itertools import chain
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from opendata_pkg import __version__
-from opendata_pkg.cli.build import build
-from opendata_pkg.cli.cache import cache
-from opendata_pkg.cli.cite import cite
-from opendata_pkg.cli.clone import clone
-from opendata_pkg.cli.demo import demo
-from opendata_pkg.cli.describe import describe
-from opendata_pkg.cli.diff import diff
-from opendata_pkg.cli.drift import drift
 from opendata_pkg.cli.errors import errors_as_sentences
-from opendata_pkg.cli.fetch import fetch
-from opendata_pkg.cli.find import find
-from opendata_pkg.cli.get import get
-from opendata_pkg.cli.hash import hash
-from opendata_pkg.cli.info import info
-from opendata_pkg.cli.pin import pin
-from opendata_pkg.cli.registry import registry
-from opendata_pkg.cli.release import release
-from opendata_pkg.cli.scan import scan
-from opendata_pkg.cli.sync import sync
-from opendata_pkg.cli.tree import tree
-from opendata_pkg.cli.unpin import unpin
-from opendata_pkg.cli.validate import validate
-from opendata_pkg.cli.verify import verify
-from opendata_pkg.cli.versions import versions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
 _BARE = {"--allow-undigested": "**"}
+
+SECTIONS = {
+    "Look around": ("tree", "info", "versions", "find", "diff"),
+    "Get files": ("fetch", "registry", "cache"),
+    "Clone": ("clone", "get"),
+    "Pin and cite": ("pin", "unpin", "sync", "verify", "cite"),
+    "Publish a bucket": ("scan", "hash", "describe", "validate", "drift", "build", "release"),
+    "See it all": ("demo",),
+}
+"""All commands, by who uses them, in the order of their use. Each is the function of that name in `cli/<name>.py`."""
 
 
 def _first_sentence(text: str) -> str:
     return " ".join(text.partition("\n\n")[0].split()).partition(". ")[0].removesuffix(".")
 
 
+def function_of(name: str) -> Callable[..., None]:
+    """The function that is the command of that name."""
+    function: Callable[..., None] = getattr(import_module(f"opendata_pkg.cli.{name}"), name)
+    return function
+
+
 class _Commands(TyperGroup):
-    """The commands, all of them under one table of errors."""
+    """The commands, all of them under one table of errors; a run imports only the one that it is of."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names: ours, in the order of their use, and what else was registered."""
+        ours = [*chain.from_iterable(SECTIONS.values())]
+        return [*ours, *(name for name in super().list_commands(ctx) if name not in ours)]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of that name, made when it is first asked for."""
+        names = self.list_commands(ctx)
+        # A name that is none: typer looks through all that were made for the one that may be meant.
+        for name in [cmd_name] if cmd_name in names else names:
+            if name not in self.commands:
+                self.add_command(_made(name), name)
+        return super().get_command(ctx, cmd_name)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give the options that may stand without a value theirs: typer has no such options."""
@@ -53,9 +64,9 @@ class _Commands(TyperGroup):
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is click's
         """List the commands by who uses them, in the order of their use, each with its whole first sentence."""
-        for title, names in _SECTIONS.items():
+        for title, names in SECTIONS.items():
             with formatter.section(title):
-                formatter.write_dl([(name, _first_sentence(self.commands[name].help or "")) for name in names])
+                formatter.write_dl([(name, _first_sentence(function_of(name).__doc__ or "")) for name in names])
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the words name; what goes wrong becomes a sentence and a documented exit status."""
@@ -63,15 +74,25 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
 
 
-app = typer.Typer(
-    cls=_Commands,
-    no_args_is_help=True,
-    # Plain help: drawing it with rich takes longer than all else that `--help` does.
-    rich_markup_mode=None,
-    # A defect shows Python's own traceback: short to report, the same in every terminal.
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
+def _typer(**options: Any) -> typer.Typer:
+    return typer.Typer(
+        # Plain help: drawing it with rich takes longer than all else that `--help` does.
+        rich_markup_mode=None,
+        # A defect shows Python's own traceback: short to report, the same in every terminal.
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+        **options,
+    )
+
+
+def _made(name: str) -> Any:
+    """A command as typer makes it of its function."""
+    single = _typer(add_completion=False)
+    single.command(name)(function_of(name))
+    return typer.main.get_command(single)
+
+
+app = _typer(cls=_Commands, no_args_is_help=True)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer calls it with the flag's value
@@ -92,19 +113,6 @@ def _opendata(
     Each state of a bucket becomes DataLad datasets with a commit, a digest per file and a citation.
     The data stay in the bucket.
     """
-
-
-_COMMANDS = {
-    "Look around": (tree, info, versions, find, diff),
-    "Get files": (fetch, registry, cache),
-    "Clone": (clone, get),
-    "Pin and cite": (pin, unpin, sync, verify, cite),
-    "Publish a bucket": (scan, hash, describe, validate, drift, build, release),
-    "See it all": (demo,),
-}
-_SECTIONS = {title: [command.__name__ for command in commands] for title, commands in _COMMANDS.items()}
-for _command in chain.from_iterable(_COMMANDS.values()):
-    app.command()(_command)
 
 
 def main() -> None:

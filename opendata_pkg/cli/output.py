@@ -72,7 +72,8 @@ class Output(Reporter):
     def start(self, task: str, total: int | None = None, unit: str = "files") -> None:
         """Draw a progress bar, where a person looks: a log file would only be cluttered by it."""
         self.finish()
-        if self.quiet or not self.console.is_terminal:
+        # The system is asked first: rich takes longer to import than most commands take.
+        if self.quiet or not sys.stderr.isatty() or not self.console.is_terminal:
             return
         from opendata_pkg.cli.bar import make_progress
 

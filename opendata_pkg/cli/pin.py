@@ -67,6 +67,9 @@ def pin(
 
     Files without a digest are fetched and hashed. Says which files the bucket could overwrite.
     """
+    from opendata_pkg.cli.arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg.cli.reading import rules_of
     from opendata_pkg.pinning import pin as pin_files
     from opendata_pkg.pinning import refuse

@@ -42,7 +42,9 @@ class Look:
     state: State | None
 
 
-def look_at(word: DatasetWord, store: str | None, file: Path | None) -> Look:
+def look_at(
+    word: DatasetWord, store: str | None, file: Path | None, *, endpoint_url: str | None = None, offline: bool = False
+) -> Look:
     """The branch that a word means: in a release if a store is named, else in the catalogue alone.
 
     Raises:
@@ -59,7 +61,7 @@ def look_at(word: DatasetWord, store: str | None, file: Path | None) -> Look:
     # git's and Arrow's imports are not for those who only want a catalogue.
     from opendata_pkg.published import PublishedStore
 
-    opened = PublishedStore.open(store)
+    opened = PublishedStore.open(store, endpoint_url=endpoint_url, offline=offline)
     state = last_release(opened) if word.version is None else opened.release(word.version)
     known = opened.read_catalogue(state.catalogue) if file is None else Catalogue.load(file)
     return Look(catalogue=known, branch=known.resolve(word.branch), store=opened, state=state)

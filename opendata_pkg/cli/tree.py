@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from opendata_pkg.branch import ROOT, Branch
-from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption, StoreOption
+from opendata_pkg.cli.options import (
+    CatalogueOption,
+    EndpointUrlOption,
+    JsonOption,
+    OfflineOption,
+    QuietOption,
+    StoreOption,
+)
 from opendata_pkg.cli.output import Output
 
 if TYPE_CHECKING:
@@ -30,6 +37,8 @@ def tree(
     store: StoreOption = None,
     catalogue: CatalogueOption = None,
     depth: Annotated[int | None, typer.Option("--depth", metavar="N", min=0, help="Show only N levels below.")] = None,
+    endpoint_url: EndpointUrlOption = None,
+    offline: OfflineOption = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -41,7 +50,7 @@ def tree(
     from opendata_pkg.lookup import parse_dataset
 
     out = Output(json=json, quiet=quiet)
-    look = look_at(parse_dataset(branch), store, catalogue)
+    look = look_at(parse_dataset(branch), store, catalogue, endpoint_url=endpoint_url, offline=offline)
     if look.state is None:
         document = tree_document(look.catalogue, look.branch, depth)
     else:

@@ -101,6 +101,26 @@ def test_recursive(store, published, run_opendata, git_identity, tool, tmp_path)
     tool("git", "submodule", "update", "--recursive", cwd=clone)
 
 
+def test_store_in_a_bucket(published, run_opendata, git_identity, tool, tmp_path):
+    """A store that lies in a bucket is cloned from there, and is where stock tools update and install from."""
+    server = published.server
+    server.make_bucket("stores", versioned=False)
+    for path in published.store.rglob("*"):
+        if path.is_file():
+            key = f"our/store/{path.relative_to(published.store)}"
+            server.client().upload_file(str(path), "stores", key)
+    there = ("--store", "s3://stores/our/store", "--endpoint-url", server.endpoint_url)
+    run_opendata("clone", f".@{FIRST}", "clone", "--include", f"{CORTEX}/steady.swc", "--recursive", "--get", *there)
+    clone = tmp_path / "clone"
+    assert (clone / CORTEX / "steady.swc").read_bytes() == published.first[f"{CORTEX}/steady.swc"]
+    tool("datalad", "update", "-r", cwd=clone)
+    tool("datalad", "get", "-n", DENSITY, cwd=clone)
+    assert tool("git", "status", "--porcelain", cwd=clone) == ""
+    for command in ("info", "tree"):
+        assert FIRST in run_opendata(command, f"{CORTEX}@{FIRST}", *there).stdout
+        assert FIRST in run_opendata(command, f"{CORTEX}@{FIRST}", "--offline", *there).stdout
+
+
 def test_store_of_another_user(published, run_opendata, git_identity, tool, tmp_path):
     """A store that another user owns is cloned without a question."""
     if os.geteuid() != 0:

@@ -1,0 +1,63 @@
+"""Reading from a store: a dataset of a release, as something that files can be selected of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from opendata_pkg.branch import ROOT
+from opendata_pkg.contents import read_files
+from opendata_pkg.lookup import find_in_releases, parse_dataset
+from opendata_pkg.published import PublishedStore
+from opendata_pkg.selection import Origin
+from opendata_pkg.target import Target
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from opendata_pkg.progress import Reporter
+    from opendata_pkg.state import DatasetEntry, State
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreTarget(Target):
+    """A dataset of a release, with all below it."""
+
+    store: PublishedStore
+    state: State
+    entry: DatasetEntry
+
+    @property
+    def where(self) -> str:
+        """`BRANCH@VERSION`."""
+        return f"{self.origin.branch}@{self.origin.version}"
+
+    @property
+    def prefix(self) -> str:
+        """The branch's folder."""
+        return f"{self.entry.branch}/" if self.entry.branch else ""
+
+    def _figures(self) -> dict[str, int]:
+        return {"files": self.entry.subtree_files, "bytes": self.entry.subtree_bytes}
+
+    def _read(self, path: str | None, reporter: Reporter) -> pa.Table:
+        return read_files(self.store, self.state, self.entry.branch, path=path, reporter=reporter)
+
+
+def open_dataset(word: str, store: str | Path, *, endpoint_url: str | None, offline: bool) -> StoreTarget:
+    """The dataset of a store that `[BRANCH][@VERSION][:PATH]` means; raises as `target.open_target` does."""
+    parsed = parse_dataset(word)
+    opened = PublishedStore.open(store, endpoint_url=endpoint_url, offline=offline)
+    state, known, entry = find_in_releases(opened, parsed)
+    assert state.version is not None  # noqa: S101 - releases have one
+    origin = Origin(
+        source=opened.where,
+        branch=entry.branch or ROOT,
+        version=state.version,
+        snapshot=state.snapshot,
+        commit=entry.written.commits.main,
+        date=opened.date_of(state.version)[:10],
+    )
+    return StoreTarget(origin=origin, catalogue=known, path=parsed.path, store=opened, state=state, entry=entry)

@@ -1,0 +1,189 @@
+"""The quick check of documents, held to jsonschema, which is the judge."""
+
+import copy
+import json
+from functools import cache
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from opendata_pkg.documents import internal_validator, shipped
+from opendata_pkg.schema_check import UnknownKeywordError, compile_schema
+from opendata_pkg.strict_yaml import load_yaml
+
+HEX = "0123456789abcdef" * 4
+RELEASE = {
+    "version": "1.0.0",
+    "date": "2024-01-01T00:00:00Z",
+    "index": "releases/1.0.0/index.json",
+    "sha256": HEX,
+    "snapshot": HEX,
+    "catalogue": HEX,
+    "commit": HEX[:40],
+}
+COUNTS = ("time", "files", "bytes", "unknown_sizes", "undigested", "subtree_files", "subtree_bytes")
+DATASET = {
+    "name": "rat",
+    "id": "0b1a2c3d-0b1a-0b1a-0b1a-0b1a2c3d4e5f",
+    "parent": None,
+    "commit": HEX[:40],
+    "annex_commit": HEX[:40],
+    "changed": True,
+    "artefacts": "releases/1.0.0/rat/",
+    "descriptor": f"sha256:{HEX}",
+    "grades": {"fixed": 1, "verifiable": 0, "versioned": 0, "mutable": 0},
+    "content_digest": f"sha256:{HEX}",
+    "subtree_digest": f"sha256:{HEX}",
+    **dict.fromkeys((*COUNTS, "subtree_undigested", "borrowed_urls"), 3),
+}
+CATALOGUE = """\
+format: 1
+id: example
+epoch: "2024-01-01T00:00:00Z"
+store: https://example.org/store/
+kinds: {slices: Thin ones.}
+media_types: {nrrd: application/x-nrrd}
+ignore: [{prefix: tmp/, reason: scratch}]
+licenses: [{name: CC-BY-4.0, path: "https://creativecommons.org/licenses/by/4.0/"}, {path: "https://example.org/x"}]
+contributors: [{title: A. B., roles: [creator], email: a@example.org}]
+branches:
+  Rat: {keywords: [rat], branches: {Cortex: {title: Cortex}, Other: null}}
+"""
+DOCUMENTS = {
+    "store-index": {"format": 1, "catalogue": "example", "releases": [RELEASE]},
+    "release-index": {
+        "format": 1,
+        "version": "1.0.0",
+        "snapshot": HEX,
+        "catalogue": {"id": "example", "sha256": HEX},
+        "complete": True,
+        "left_out": {"scratch": 2},
+        "datasets": {".": DATASET, "Rat": DATASET | {"parent": "rat", "descriptor": None}},
+    },
+    "snapshot-header": {
+        "format": 1,
+        "id": HEX,
+        "objects": 0,
+        "bytes": 0,
+        "unknown_sizes": 0,
+        "source": "s3://example",
+        "method": "ListObjectsV2",
+        "base_url": "https://example.org/",
+        "as_of": None,
+        "started": "2024-01-01T00:00:00.123456+01:00",
+        "prefixes": ["a"],
+        "etags_are_md5": False,
+    },
+    "catalogue": load_yaml(CATALOGUE.encode(), "catalogue.yaml").value,
+    "s3-inventory-manifest": {
+        "sourceBucket": "example",
+        "destinationBucket": "arn:aws:s3:::lists",
+        "version": "2016-11-30",
+        "creationTimestamp": "1700000000000",
+        "fileFormat": "CSV",
+        "fileSchema": "Bucket, Key",
+        "files": [{"key": "a.csv.gz", "size": 3, "MD5checksum": HEX[:32]}],
+    },
+}
+_ODD = st.sampled_from(
+    [
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        3.0,
+        1.5,
+        "",
+        "x",
+        "../x",
+        "https://example.org/a b",
+        "http://[::1]/",
+        "a@b",
+        [],
+        {},
+        ["a", "a"],
+        [{}, {}],
+        {"name": "x"},
+        "2024-02-30T00:00:00Z",
+        "2024-01-01",
+        HEX,
+        HEX[:40],
+        f"sha256:{HEX}\n",
+        "1.0.0",
+        "1.0.0\n",
+        "x\ny",
+        "2024-01-01T24:00:00Z",
+        "0000-01-01T00:00:00Z",
+        "2024-01-01T00:00:60Z",
+        "�",
+        10**30,
+    ]
+)
+
+
+@cache
+def quick_check(name):
+    """The quick check of a schema in schemas/internal/."""
+    return compile_schema(json.loads((shipped("schemas") / "internal" / f"{name}.json").read_bytes()))
+
+
+def _parts(value):
+    """All dicts and lists in a value, itself first."""
+    if isinstance(value, dict | list):
+        yield value
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _parts(item)
+
+
+@st.composite
+def _edited(draw):
+    """A document that has been edited by hand, in up to three places, and the schema that it should follow."""
+    name = draw(st.sampled_from([*DOCUMENTS]))
+    document = copy.deepcopy(DOCUMENTS[name])
+    for _ in range(draw(st.integers(1, 3))):
+        part = draw(st.sampled_from([*_parts(document)]))
+        if isinstance(part, list):
+            part.append(copy.deepcopy(draw(_ODD | st.sampled_from(part or [None]))))
+        elif draw(st.booleans()) and part:
+            del part[draw(st.sampled_from([*part]))]
+        else:
+            part[draw(st.sampled_from([*part, "path", "more", "More Of", ""]))] = copy.deepcopy(draw(_ODD))
+    return name, document
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_what_is_right_passes(name):
+    """A document without a fault needs no jsonschema."""
+    assert internal_validator(name).is_valid(DOCUMENTS[name])
+    assert quick_check(name)(DOCUMENTS[name])
+
+
+@settings(max_examples=1500, deadline=None)
+@given(_edited())
+@example(("store-index", {"format": True, "catalogue": "example", "releases": []}))
+@example(("store-index", []))
+@example(("catalogue", None))
+def test_what_passes_is_right(edited):
+    """Whatever passes the quick check follows the schema."""
+    name, document = edited
+    if quick_check(name)(document):
+        assert internal_validator(name).is_valid(document)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"oneOf": [{"type": "null"}]},
+        {"type": "number"},
+        {"type": "string", "format": "hostname"},
+        {"$ref": "urn:other"},
+        {"not": {"type": "string"}},
+    ],
+)
+def test_what_is_not_known_is_refused(schema):
+    """A keyword that is not known is never taken for one that says nothing."""
+    with pytest.raises(UnknownKeywordError):
+        compile_schema(schema)

@@ -1,0 +1,80 @@
+"""What commands do not import: nobody waits for a library that the command does not use."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tests.core_support import catalogue_of, publish, snapshot_of
+from tests.web import serve
+
+KEYS = ("Rat/a.swc", "Rat/Cortex/b.swc")
+WEB = {"boto3", "botocore", "urllib3", "requests", "pooch"}
+DOCUMENTS = {"jsonschema", "referencing", "frictionless"}
+ARROW = {"numpy", "pyarrow"}
+# What only publishing needs.
+WRITING = {
+    f"opendata_pkg.{name}" for name in ("dataset", "citation", "readme", "registry", "inventory", "logs", "store")
+}
+REPORT = """\
+import sys
+from opendata_pkg.cli.main import main
+try:
+    main()
+except SystemExit as end:
+    status = end.code
+print(*sys.modules, file=sys.stderr)
+sys.exit(status)
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with a store, a snapshot and a lock; where their files were served, and cached, nothing listens now."""
+    folder = tmp_path_factory.mktemp("start")
+    with serve() as server:
+        server.files = {f"bucket/{key}": key.encode() for key in KEYS}
+        snapshot = snapshot_of(*KEYS, base_url=f"{server.url}/bucket/")
+        snapshot.write(folder / "s.parquet")
+        publish(folder / "store", "1.0.0", snapshot, catalogue_of())
+        for words in (
+            ["fetch", "s.parquet"],
+            ["fetch", ".", "--store", "store"],
+            ["pin", ".", "--store", "store"],
+            ["sync"],
+        ):
+            run(folder, *words)
+    return folder
+
+
+def run(folder, *words):
+    """The names of the modules that a command had imported when it ended well."""
+    command = [sys.executable, "-c", REPORT, *words]
+    environment = {**os.environ, "OPENDATA_CACHE": str(folder / "cache")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("words", "unused"),
+    [
+        (["--version"], WEB | DOCUMENTS | ARROW | {"rich", "yaml", "pydantic", "opendata_pkg.cli.fetch"}),
+        (["--help"], WEB | DOCUMENTS | ARROW | {"rich", "yaml", "http.client"}),
+        (["fetch", "s.parquet"], WEB | DOCUMENTS | WRITING | {"numpy", "pathspec", "sqlite3", "yaml", "rich"}),
+        (
+            ["fetch", ".", "--store", "store"],
+            WEB | DOCUMENTS | WRITING | {"numpy", "pathspec", "pyarrow.parquet", "rich"},
+        ),
+        (["find", "Rat", "--store", "store", "--include", "*.swc"], WEB | DOCUMENTS | WRITING | {"numpy", "sqlite3"}),
+        (["find", "s.parquet", "--json"], WEB | DOCUMENTS | WRITING | {"numpy", "yaml", "rich"}),
+        (["clone", "Rat", "rat", "--store", "store"], WEB | DOCUMENTS | WRITING | {"numpy", "pyarrow.parquet"}),
+        (["sync"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml", "opendata_pkg.cache"}),
+        (["verify", "--lock", "opendata.lock"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml"}),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_a_command_imports_what_it_uses(place, words, unused):
+    """Each of these readers' commands ends well without having imported what it does not use."""
+    assert run(place, *words) & unused == set()
