@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opendata_pkg.written import ChangeCounts
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -30,16 +32,6 @@ class Change(StrEnum):
     SAME = "same"
     REGRADED = "regraded"
     CHANGED = "changed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeCounts:
-    """How many files of a dataset came, went, have other content, or the same content otherwise known."""
-
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    regraded: int = 0
 
 
 def compare(before: S3Object, after: S3Object) -> Change:

@@ -119,9 +119,10 @@ class PublishedStore:
         Raises:
             BrokenStoreError: it is not the one that was built from.
         """
+        path = f"catalogues/{sha256}.yaml"
+        data = self._bound(path, sha256)
         if sha256 not in self._catalogues:
-            path = f"catalogues/{sha256}.yaml"
-            self._catalogues[sha256] = Catalogue.parse(self._bound(path, sha256), f"{self.where}/{path}")
+            self._catalogues[sha256] = Catalogue.parse(data, f"{self.where}/{path}")
         return self._catalogues[sha256]
 
     def read_descriptor(self, entry: DatasetEntry) -> dict[str, Any]:

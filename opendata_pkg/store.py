@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.unread import UnreadSnapshot
 
 REPORT = "report.csv"
 DRAFT_MAIN, DRAFT_ANNEX = "refs/opendata/draft/main", "refs/opendata/draft/git-annex"
@@ -193,7 +194,7 @@ class Store(PublishedStore):
         """Where a snapshot of a release is kept."""
         return self.path / "snapshots" / f"{snapshot_id}.parquet"
 
-    def keep_inputs(self, snapshot: Snapshot, catalogue: Catalogue) -> None:
+    def keep_inputs(self, snapshot: Snapshot | UnreadSnapshot, catalogue: Catalogue) -> None:
         """Keep what a build was made from, under names by content: the truth that anyone can build again.
 
         What a build that was killed has left half-written is removed: the caller holds the lock.

@@ -41,7 +41,7 @@ def test_rows_are_read_when_needed(given, tmp_path, monkeypatch):
     found = reads(monkeypatch)
     snapshot = snapshot_for(tmp_path / "store", given)
     assert (len(snapshot), snapshot.id, found) == (2, Snapshot.read(given).id, [given])
-    assert [entry.key for entry in snapshot.objects()] == ["Mouse/m", "Rat/a"]
+    assert [entry.key for entry in snapshot.read().objects()] == ["Mouse/m", "Rat/a"]
     assert (len(snapshot), snapshot.header) == (2, Snapshot.read(given).header)
 
 
