@@ -174,6 +174,9 @@ class LogsMaker:
 
     def _object_key(self, url: str) -> ObjectKey | None:
         """The key that an unversioned URL below this snapshot's address names."""
+        # Only a version stands behind a `?`.
+        if "?" in url:
+            return None
         try:
             key, version_id = parse_object_url(self._base, url)
         except NotAnObjectUrlError:
