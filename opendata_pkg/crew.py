@@ -371,7 +371,7 @@ class _Drafts:
         old = self._old(plan)
         if old is not None and (main, annex) == (old.written.commits.main, old.written.commits.annex):
             commits = old.written.commits
-        self._store.repository(plan.branch.name).update_refs({DRAFT_MAIN: main, DRAFT_ANNEX: annex})
+        self._store.repository(plan.branch.name).set_refs({DRAFT_MAIN: main, DRAFT_ANNEX: annex})
         self._done(plan, Written(commits=commits, totals=totals, digest=digest, borrowed=borrowed))
 
     def _done(self, plan: Plan, written: Written) -> None:

@@ -20,7 +20,7 @@ from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import write_report
 from opendata_pkg.state import DatasetEntry, State
-from opendata_pkg.store import REPORT
+from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def make_draft(
     state = _state(plans, ordered, complete=not only)
     # All that the draft is made of is on disk before there is a draft.
     sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
-    sync_all(file for plan in chosen for file in store.repository(plan.branch.name).settings())
+    sync_all(file for plan in chosen for file in store.repository(plan.branch.name).unsynced(DRAFT_MAIN, DRAFT_ANNEX))
     store.write_draft(state)
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
