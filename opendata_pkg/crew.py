@@ -42,8 +42,8 @@ _FEW_FILES = 20_000
 _MANY_FILES = 20_000
 _MAX_WORKERS = 16
 
-Subtree = tuple[int, int, "ContentDigest"]
-"""Files at or below a branch, their bytes, and the digest over them."""
+Subtree = tuple[int, int, "ContentDigest | None"]
+"""Files at or below a branch, their bytes, and the digest over them; None: that of its own files, which are all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -230,17 +230,22 @@ def _cores() -> int:
 
 def _subtrees(chosen: Sequence[Plan], plans: Plans, before: Before | None) -> dict[str, Subtree]:
     """How many files are at or below each branch, their bytes, and the digest over them, by branch path."""
-    found = {plan.branch.path: _same_subtree(plan, plans, before) for plan in chosen}
+    found = {plan.branch.path: _known_subtree(plan, plans, before) for plan in chosen}
     other = [plan for plan in chosen if found[plan.branch.path] is None]
     digests = content_digests(plans.snapshot.table, [(plan.branch.prefix, plan.subtree) for plan in other])
     for plan, digest in zip(other, digests, strict=True):
-        size_bytes = int(pc.sum(plan.subtree_table["size"]).as_py() or 0)
-        found[plan.branch.path] = count_rows(plan.subtree), size_bytes, digest
+        found[plan.branch.path] = *_sums(plan), digest
     return {path: subtree for path, subtree in found.items() if subtree is not None}
 
 
-def _same_subtree(plan: Plan, plans: Plans, before: Before | None) -> Subtree | None:
-    """The figures of the last release, if nothing at or below a branch has changed."""
+def _sums(plan: Plan) -> tuple[int, int]:
+    return count_rows(plan.subtree), int(pc.sum(plan.subtree_table["size"]).as_py() or 0)
+
+
+def _known_subtree(plan: Plan, plans: Plans, before: Before | None) -> Subtree | None:
+    """What need not be computed: of a branch with nothing below it, or at and below which nothing has changed."""
+    if plan.own == plan.subtree:
+        return *_sums(plan), None
     if before is None or (old := before.entry_of(plan)) is None:
         return None
     below = [plans.by_branch[x.path] for x in plans.catalogue.walk(plan.branch.path) if x.path in plans.by_branch]
@@ -401,7 +406,7 @@ class _Drafts:
             written=self._written[branch.path],
             subtree_files=files,
             subtree_bytes=size_bytes,
-            subtree_digest=digest,
+            subtree_digest=digest or self._written[branch.path].digest,
             changed=changed,
             artefacts=f"draft/{branch.name}/" if kept is None else kept.artefacts,
             descriptor=None if kept is None else kept.descriptor,
