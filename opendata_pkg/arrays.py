@@ -19,6 +19,13 @@ def replace_where(values: pa.Array, odd: pa.Array, function: Callable[[str], str
     return pc.replace_with_mask(values, odd, pa.array(found, pa.string()))
 
 
+def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """A column in one piece, without a copy where it is."""
+    if isinstance(column, pa.Array):
+        return column
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def bytes_of(texts: pa.Array) -> memoryview:
     """The texts of an array one behind the other, without a copy; none may be null."""
     _, offsets, data = texts.buffers()

@@ -13,7 +13,7 @@ from opendata_pkg.listing.heads import list_sha256
 from opendata_pkg.listing.read import S3ObjectReader
 from opendata_pkg.listing.s3 import Versions, list_bucket
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot import Snapshot, each_key_once
 from opendata_pkg.snapshot_header import SnapshotHeader
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opendata_pkg.listing.etags import EtagVerdict
 
 DEFAULT_JOBS = 16
+_BATCH_ROWS = 65_536
 Checksums = Literal["no", "head"]
 """Whether to ask S3 for the digests that it keeps: not at all, or by a HEAD request for each object."""
 
@@ -46,9 +47,10 @@ def scan_bucket(
     source: str,
     jobs: int = DEFAULT_JOBS,
     checkpoint: Path | None = None,
+    folder: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> Snapshot:
-    """The snapshot of an open bucket; `checkpoint` is as in `list_bucket`."""
+    """The snapshot of an open bucket; `checkpoint` and `folder` are as in `list_bucket`."""
     started = datetime.now(UTC)
     listing = list_bucket(
         bucket,
@@ -57,9 +59,10 @@ def scan_bucket(
         as_of=options.as_of,
         jobs=jobs,
         checkpoint=checkpoint,
+        folder=folder,
         reporter=reporter,
     )
-    table, verdict = _judge_etags(bucket, listing.table, told=options.etag_is_md5)
+    verdict = _judge_etags(bucket, listing.table, told=options.etag_is_md5)
     header = SnapshotHeader(
         source=source,
         method=listing.method,
@@ -77,18 +80,19 @@ def scan_bucket(
         etags_checked=verdict.checked,
         notes=(*listing.notes, verdict.reason),
     )
-    snapshot = Snapshot.create(table, header)
+    batches = (pa.Table.from_batches([batch]) for batch in listing.table.to_batches(max_chunksize=_BATCH_ROWS))
+    believed = map(fill_md5, batches) if verdict.are_md5 else batches
+    snapshot = Snapshot.collect(each_key_once(believed), header, folder=folder)
     if options.checksums == "head":
         snapshot = _with_source_checksums(bucket, snapshot, jobs=jobs, reporter=reporter)
     return Snapshot(snapshot.table, replace(snapshot.header, finished=datetime.now(UTC)))
 
 
-def _judge_etags(bucket: Bucket, table: pa.Table, *, told: bool) -> tuple[pa.Table, EtagVerdict]:
+def _judge_etags(bucket: Bucket, table: pa.Table, *, told: bool) -> EtagVerdict:
     is_anonymous_aws = bucket.is_aws and bucket.is_anonymous
     samples = choose_samples(table) if is_anonymous_aws or told else []
     checks = check_samples(samples, S3ObjectReader(bucket=bucket))
-    verdict = decide(checks, is_anonymous_aws=is_anonymous_aws, told=told)
-    return (fill_md5(table) if verdict.are_md5 else table), verdict
+    return decide(checks, is_anonymous_aws=is_anonymous_aws, told=told)
 
 
 def _with_source_checksums(bucket: Bucket, snapshot: Snapshot, *, jobs: int, reporter: Reporter) -> Snapshot:

@@ -8,16 +8,17 @@ may only read it reads it.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import stat
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from opendata_pkg.checksums import cache_folder
-from opendata_pkg.download import download, each_apart
+from opendata_pkg.download import LocalFileError, download, each_apart
 from opendata_pkg.model import InputError, Md5, Sha256, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.stamps import Stamp, StampLog
@@ -33,6 +34,9 @@ ID_DIGITS = 16
 READ_ONLY = 0o444
 LARGE_BYTES = 1_000_000_000
 """A transfer above this is announced."""
+
+# A NUL, or a component that is empty, `.` or `..`.
+_UNSAFE = re.compile(r"\0|(?:\A|/)\.{0,2}(?:/|\Z)")
 
 
 class UnsafePathError(InputError):
@@ -58,9 +62,28 @@ def check_path(path: str) -> str:
     Raises:
         UnsafePathError: it is absolute, or has an empty, `.` or `..` component, or a NUL.
     """
-    if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
+    if _UNSAFE.search(path):
         raise UnsafePathError(f"expected a path below a folder, such as Model_Data/cell.swc, got {path!r}")
     return path
+
+
+class _Place(NamedTuple):
+    """Where a file of the cache is: its snapshot's first digits, its path in the catalogue's tree, and its name."""
+
+    snapshot: str
+    path: str
+    name: str
+
+
+@dataclass(slots=True)
+class _Missing:
+    """Content to be brought, where it is wanted first (and something is `in_place`), and for which other items."""
+
+    item: CacheItem
+    place: _Place
+    part_name: str
+    in_place: bool
+    others: list[CacheItem] = field(default_factory=list)
 
 
 class FileCache:
@@ -68,7 +91,7 @@ class FileCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._root = f"{folder}/{FILES}/"
+        self._root, self._parts = f"{folder}/{FILES}/", f"{folder}/{PARTS}/"
         self._lock = threading.RLock()
         self._logs: dict[str, StampLog] = {}
         self._places: dict[str, list[_Place]] | None = None
@@ -84,15 +107,15 @@ class FileCache:
 
     def path_of(self, snapshot: str, path: str) -> Path:
         """Where a file is or would be; UnsafePathError if that were elsewhere."""
-        return Path(self._name(snapshot, path))
+        return Path(self._place(snapshot, path).name)
 
     def find(self, snapshot: str, path: str, *, sha256: Sha256 | None, md5: Md5 | None) -> Path | None:
         """A file that is there with these digests, by its stamp or by hashing it; None otherwise.
 
         Without any digest, only a file that has not changed since it was fetched is found.
         """
-        found = self._find(snapshot, path, sha256, md5, may_hash=True)
-        return None if found is None else Path(self._name(snapshot, path))
+        place = self._place(snapshot, path)
+        return None if self._find(place, sha256, md5) is None else Path(place.name)
 
     def bring(
         self,
@@ -107,33 +130,34 @@ class FileCache:
         Files that are there come first. Content that is there under another name is linked, not fetched. A transfer
         above a gigabyte is announced. Errors of single files are Failures; DiskFullError is raised.
         """
-        missing: dict[str, list[CacheItem]] = {}
+        missing: dict[str, _Missing] = {}
         for item in wanted:
-            file = item.wanted
-            stamp = self._find(item.snapshot, item.path, file.sha256, file.md5, may_hash=False)
-            if stamp is not None:
-                yield self._got(item, stamp)
+            file, place = item.wanted, self._place(item.snapshot, item.path)
+            state = _state_of(place.name)
+            agrees, stamp = (None, None) if state is None else self._by_stamp(place, state, file.sha256, file.md5)
+            if agrees and stamp is not None:
+                yield _got(item, place, stamp)
+            elif (first := missing.get(part_name := file.part_name)) is not None:
+                first.others.append(item)
             else:
-                missing.setdefault(file.part_name, []).append(item)
+                missing[part_name] = _Missing(item, place, part_name, in_place=state is not None)
         if not missing:
             return
-        announce([items[0].wanted for items in missing.values()], reporter)
+        announce([first.item.wanted for first in missing.values()], reporter)
 
-        def bring_one(item: CacheItem, on_bytes: Callable[[int], None]) -> Got:
-            return self._bring_one(item, transport, on_bytes)
+        def bring_one(first: _Missing, on_bytes: Callable[[int], None]) -> Got:
+            return self._bring_one(first, transport, on_bytes)
 
-        firsts = (items[0] for items in missing.values())
         try:
-            for outcome in each_apart(
-                bring_one, firsts, wanted_of=lambda item: item.wanted, jobs=jobs, reporter=reporter
+            for first, outcome in each_apart(
+                bring_one, missing.values(), wanted_of=lambda first: first.item.wanted, jobs=jobs, reporter=reporter
             ):
                 yield outcome
-                first, *others = missing[outcome.wanted.part_name]
-                for other in others:
+                for other in first.others:
                     if isinstance(outcome, Failure):
                         yield Failure(wanted=other.wanted, error=outcome.error)
                     else:
-                        yield self._share(first, other, outcome)
+                        yield self._share(first.place, other, outcome)
         finally:
             with self._lock:
                 logs = list(self._logs.values())
@@ -141,82 +165,85 @@ class FileCache:
                 log.flush()
             reporter.finish()
 
-    def _bring_one(self, item: CacheItem, transport: Transport, on_bytes: Callable[[int], None]) -> Got:
-        wanted = item.wanted
-        if (stamp := self._find(item.snapshot, item.path, wanted.sha256, wanted.md5, may_hash=True)) is not None:
-            on_bytes(stamp.size_bytes)
-            return self._got(item, stamp)
-        for place in self._places_of(wanted):
-            if (stamp := self._find(*place, wanted.sha256, wanted.md5, may_hash=True)) is not None:
+    def _bring_one(self, first: _Missing, transport: Transport, on_bytes: Callable[[int], None]) -> Got:
+        item, place, wanted = first.item, first.place, first.item.wanted
+
+        def there() -> Got | None:
+            stamp = self._find(place, wanted.sha256, wanted.md5)
+            return None if stamp is None else _got(item, place, stamp)
+
+        if first.in_place and (got := there()) is not None:
+            on_bytes(got.size_bytes)
+            return got
+        for other in self._places_of(wanted):
+            if (stamp := self._find(other, wanted.sha256, wanted.md5)) is not None:
                 on_bytes(stamp.size_bytes)
-                return self._got(item, self._link(place, stamp, (item.snapshot, item.path)))
-        got = download(
-            wanted,
-            self.path_of(item.snapshot, item.path),
-            transport=transport,
-            part=self.folder / PARTS / wanted.part_name,
-            mode=READ_ONLY,
-            on_bytes=on_bytes,
-        )
-        md5 = wanted.md5 if wanted.sha256 is None else None
-        self._stamp((item.snapshot, item.path), got.sha256, md5, later=True)
+                return _got(item, place, self._link(other, stamp, place))
+        part = self._parts + first.part_name
+        try:
+            got = download(
+                wanted, place.name, transport=transport, part=part, mode=READ_ONLY, on_bytes=on_bytes, find=there
+            )
+        except LocalFileError:
+            # Where this process may only read, another one may have brought it meanwhile.
+            if (found := there()) is None:
+                raise
+            return found
+        if got.url:
+            self._stamp(place, got.sha256, wanted.md5 if wanted.sha256 is None else None, later=True)
         return got
 
-    def _share(self, first: CacheItem, other: CacheItem, got: Got) -> Got:
+    def _share(self, place: _Place, other: CacheItem, got: Got) -> Got:
         """The same content under another name of the same run."""
-        place, target = (first.snapshot, first.path), (other.snapshot, other.path)
-        if self._name(*place) != self._name(*target):
-            stamp = self._find(*place, got.sha256, None, may_hash=True)
+        target = self._place(other.snapshot, other.path)
+        if place != target:
+            stamp = self._find(place, got.sha256, None)
             if stamp is None:
                 raise CacheChangedError(f"{got.path} changed while it was in use: run the same command again")
             self._link(place, stamp, target)
         return Got(
             wanted=other.wanted,
-            path=self.path_of(*target),
+            path=Path(target.name),
             size_bytes=got.size_bytes,
             sha256=got.sha256,
             url=got.url,
         )
 
-    def _got(self, item: CacheItem, stamp: Stamp) -> Got:
-        path = self.path_of(item.snapshot, item.path)
-        return Got(wanted=item.wanted, path=path, size_bytes=stamp.size_bytes, sha256=stamp.sha256, url="")
-
-    def _find(
-        self, snapshot: str, path: str, sha256: Sha256 | None, md5: Md5 | None, *, may_hash: bool
-    ) -> Stamp | None:
-        """The stamp of a file that is there and right."""
-        name = self._name(snapshot, path)
-        state = _state_of(name)
+    def _find(self, place: _Place, sha256: Sha256 | None, md5: Md5 | None) -> Stamp | None:
+        """The stamp of a file that is there and right; it is hashed if no stamp tells."""
+        state = _state_of(place.name)
         if state is None:
             return None
-        stamp = self._known(snapshot, path, state)
-        agrees = None if stamp is None else _agrees(stamp, sha256, md5)
+        agrees, stamp = self._by_stamp(place, state, sha256, md5)
         if agrees is not None:
             return stamp if agrees else None
-        if not may_hash or (sha256 is None and md5 is None):
+        if sha256 is None and md5 is None:
             return None
-        wanted = Wanted(name=path, urls=(), size_bytes=None, sha256=sha256, md5=md5)
-        hashes = hash_file(Path(name), wanted)
+        wanted = Wanted(name=place.path, urls=(), size_bytes=None, sha256=sha256, md5=md5)
+        hashes = hash_file(place.name, wanted)
         if hashes.fault is not None:
             return None
-        return self._stamp((snapshot, path), hashes.sha256, md5 if sha256 is None else None)
+        return self._stamp(place, hashes.sha256, md5 if sha256 is None else None)
 
-    def _known(self, snapshot: str, path: str, state: os.stat_result) -> Stamp | None:
-        """The stamp of a file in this state, if anybody made one."""
-        log = self._log(snapshot)
-        stamp = log.get(path)
+    def _by_stamp(
+        self, place: _Place, state: os.stat_result, sha256: Sha256 | None, md5: Md5 | None
+    ) -> tuple[bool | None, Stamp | None]:
+        """Whether a file in this state is the wanted one, None if only hashing can tell; and its stamp if it fits."""
+        log = self._log(place.snapshot)
+        stamp = log.get(place.path)
         if (stamp is None or not stamp.fits(state)) and log.refresh():
-            stamp = log.get(path)
-        return stamp if stamp is not None and stamp.fits(state) else None
+            stamp = log.get(place.path)
+        if stamp is None or not stamp.fits(state):
+            return None, None
+        return _agrees(stamp, sha256, md5), stamp
 
     def _stamp(self, place: _Place, sha256: Sha256, md5: Md5 | None, *, later: bool = False) -> Stamp:
         """Note that a file, as it is now, has these digests; `later` until `bring` ends at the latest."""
-        stamp = Stamp.of(os.lstat(self._name(*place)), sha256, md5)
-        self._log(place[0]).add(place[1], stamp, later=later)
+        stamp = Stamp.of(os.lstat(place.name), sha256, md5)
+        self._log(place.snapshot).add(place.path, stamp, later=later)
         with self._lock:
             if self._places is not None:
-                _note(self._places, (place[0][:ID_DIGITS], place[1]), stamp)
+                _note(self._places, place, stamp)
         return stamp
 
     def _places_of(self, wanted: Wanted) -> list[_Place]:
@@ -228,14 +255,16 @@ class FileCache:
                 self._places = {}
                 for file in (self.folder / STAMPS).glob("*.log"):
                     for path, stamp in self._log(file.stem).items():
-                        _note(self._places, (file.stem, path), stamp)
+                        # Whatever somebody wrote there, nothing outside is looked at.
+                        if not _UNSAFE.search(f"{file.stem}/{path}"):
+                            _note(self._places, self._place(file.stem, path), stamp)
             return list(self._places.get(wanted.expected, ()))
 
     def _link(self, place: _Place, stamp: Stamp, target: _Place) -> Stamp:
         """Give a file another name, or copy it where links are refused."""
-        source, there = self._name(*place), self.path_of(*target)
+        source, there = place.name, Path(target.name)
         state = os.lstat(source)
-        new = self.folder / PARTS / f"{stamp.sha256}.{os.getpid()}.{threading.get_ident()}.part"
+        new = Path(f"{self._parts}{stamp.sha256}.{os.getpid()}.{threading.get_ident()}.part")
         there.parent.mkdir(parents=True, exist_ok=True)
         new.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -254,35 +283,31 @@ class FileCache:
     @contextmanager
     def while_linking(self, snapshot: str, path: str) -> Iterator[Path]:
         """A file that is given a name outside of the cache in this block; its stamp stays true."""
-        name = self._name(snapshot, path)
-        state = os.lstat(name)
-        yield Path(name)
-        self._stamp_again((snapshot, path), state)
+        place = self._place(snapshot, path)
+        state = os.lstat(place.name)
+        yield Path(place.name)
+        self._stamp_again(place, state)
 
     def _stamp_again(self, place: _Place, before: os.stat_result) -> None:
         """A link changes the ctime that all names of a file share: what was true of it still is."""
-        stamp = self._log(place[0]).get(place[1])
+        stamp = self._log(place.snapshot).get(place.path)
         with self._lock:
             names = list((self._places or {}).get("" if stamp is None else f"sha256:{stamp.sha256}", ()))
         for name in {*names, place}:
-            noted = self._log(name[0]).get(name[1])
+            noted = self._log(name.snapshot).get(name.path)
             if noted is not None and noted.fits(before):
                 self._stamp(name, noted.sha256, noted.md5)
 
-    def _log(self, snapshot: str) -> StampLog:
-        name = check_path(snapshot[:ID_DIGITS])
-        log = self._logs.get(name)
+    def _log(self, digits: str) -> StampLog:
+        log = self._logs.get(digits)
         if log is None:
             with self._lock:
-                log = self._logs.setdefault(name, StampLog(self.folder / STAMPS / f"{name}.log"))
+                log = self._logs.setdefault(digits, StampLog(self.folder / STAMPS / f"{digits}.log"))
         return log
 
-    def _name(self, snapshot: str, path: str) -> str:
-        return f"{self._root}{check_path(snapshot[:ID_DIGITS])}/{check_path(path)}"
-
-
-_Place = tuple[str, str]
-"""A snapshot's id, whole or its first digits, and a path."""
+    def _place(self, snapshot: str, path: str) -> _Place:
+        digits = check_path(snapshot[:ID_DIGITS])
+        return _Place(digits, check_path(path), f"{self._root}{digits}/{path}")
 
 
 def _state_of(name: str) -> os.stat_result | None:
@@ -308,6 +333,11 @@ def _note(places: dict[str, list[_Place]], place: _Place, stamp: Stamp) -> None:
         known = places.setdefault(digest, [])
         if place not in known:
             known.append(place)
+
+
+def _got(item: CacheItem, place: _Place, stamp: Stamp) -> Got:
+    path = Path(place.name)
+    return Got(wanted=item.wanted, path=path, size_bytes=stamp.size_bytes, sha256=stamp.sha256, url="")
 
 
 def announce(wanted: list[Wanted], reporter: Reporter) -> None:

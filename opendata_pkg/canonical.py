@@ -8,14 +8,17 @@ import pyarrow.compute as pc
 from opendata_pkg.arrays import bytes_of
 from opendata_pkg.text import escape_line
 
-_ID_COLUMNS = ("version_id", "size", "etag", "sha256", "md5")
+_FIELDS = ("version_id", "size", "etag", "sha256", "md5")
+ID_COLUMNS = ("key", *_FIELDS, "last_modified")
+"""The columns that a snapshot's id is over."""
+
 _FIRST_PRINTABLE = 0x20
 
 
 def canonical_rows(batch: pa.RecordBatch) -> memoryview:
     """The rows as their snapshot's id takes them: `KEY TAB VERSION TAB … TAB MICROSECONDS LF`."""
     columns = [_escaped(batch["key"])]
-    columns += [_field(batch[name]) for name in _ID_COLUMNS]
+    columns += [_field(batch[name]) for name in _FIELDS]
     microseconds = batch["last_modified"].cast(pa.int64()).cast(pa.string())
     columns.append(pc.binary_join_element_wise(pc.fill_null(microseconds, "-"), "", "\n"))
     lines = pc.binary_join_element_wise(*columns, "\t")
@@ -42,12 +45,16 @@ def _escaped(texts: pa.Array) -> pa.Array:
     return pa.array([None if text is None else escape_line(text) for text in texts.to_pylist()], pa.string())
 
 
-def _field(values: pa.Array) -> pa.Array:
+def _field(values: pa.Array) -> pa.Array | str:
     """Values as canonical rows have them: `-` if unknown, so that a value that is `-` itself must be encoded.
 
     ETags and versionIds are anything a server or a listing file says: a tab in one must not look like another column.
     """
+    if values.null_count == len(values):
+        return "-"
     if pa.types.is_integer(values.type):
         return pc.fill_null(values.cast(pa.string()), "-")
     texts = _escaped(values)
-    return pc.fill_null(pc.if_else(pc.equal(texts, "-"), "%2D", texts), "-")
+    if pc.any(is_dash := pc.equal(texts, "-")).as_py():
+        texts = pc.if_else(is_dash, "%2D", texts)
+    return pc.fill_null(texts, "-")

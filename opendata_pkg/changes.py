@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opendata_pkg.arrays import one_array
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
@@ -118,6 +119,34 @@ def difference(before: pa.Table, after: pa.Table) -> Difference:
     )
 
 
+def differences(before: Iterable[pa.Table], after: Iterable[pa.Table]) -> Iterator[Difference]:
+    """`difference` of rows that come in pieces of any length, in the order of their keys; only pieces are in memory."""
+    pieces = _side_by_side((table for table in before if len(table)), (table for table in after if len(table)))
+    yield from filter(None, (difference(*pair) for pair in pieces))
+
+
+def _side_by_side(before: Iterator[pa.Table], after: Iterator[pa.Table]) -> Iterator[tuple[pa.Table, pa.Table]]:
+    """Pieces of both that hold the same stretch of keys: each time up to the nearest end of a table."""
+    old, new = next(before, None), next(after, None)
+    while old is not None and new is not None:
+        ends = old["key"][-1].as_py(), new["key"][-1].as_py()
+        old_stop, new_stop = (_first_after(table["key"], min(ends)) for table in (old, new))
+        yield old.slice(0, old_stop), new.slice(0, new_stop)
+        old = old.slice(old_stop) if old_stop < len(old) else next(before, None)
+        new = new.slice(new_stop) if new_stop < len(new) else next(after, None)
+    while old is not None:
+        yield old, old.slice(0, 0)
+        old = next(before, None)
+    while new is not None:
+        yield new.slice(0, 0), new
+        new = next(after, None)
+
+
+def _first_after(keys: pa.ChunkedArray, bound: str) -> int:
+    # Python orders texts by code points, which is the order of their UTF-8 bytes.
+    return bisect_right(range(len(keys)), bound, key=lambda row: keys[row].as_py())
+
+
 def compare_rows(before: pa.Table, after: pa.Table, *, by: str = "key") -> RowChanges:
     """`compare` on all rows of two tables that are the same in the column `by`; no object becomes one of Python's.
 
@@ -202,7 +231,7 @@ def _has_other_content(old: pa.Table, new: pa.Table, names: Sequence[str]) -> pa
         other = _is_distinct(old["last_modified"], new["last_modified"])
     for name in reversed([name for name in _CONTENT if name in names]):
         # Null where one of them is not known.
-        differ = _one_array(pc.not_equal(old[name], new[name]))
+        differ = one_array(pc.not_equal(old[name], new[name]))
         # Objects of one size may differ in content; objects of two sizes do.
         tells = differ if name == "size" else pc.is_valid(differ)
         other = pc.if_else(pc.fill_null(tells, fill_value=False), differ, other)
@@ -212,12 +241,8 @@ def _has_other_content(old: pa.Table, new: pa.Table, names: Sequence[str]) -> pa
 def _is_distinct(old: pa.ChunkedArray, new: pa.ChunkedArray) -> pa.Array:
     """Whether two columns differ, row by row; unknown is a value like others."""
     differ = pc.fill_null(pc.not_equal(old, new), fill_value=False)
-    return _one_array(pc.or_(differ, pc.xor(pc.is_null(old), pc.is_null(new))))
+    return one_array(pc.or_(differ, pc.xor(pc.is_null(old), pc.is_null(new))))
 
 
 def _numbers(mask: pa.Array) -> pa.Array:
     return pc.indices_nonzero(mask).cast(pa.int64())
-
-
-def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

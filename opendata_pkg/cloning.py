@@ -21,7 +21,7 @@ from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import is_below
 from opendata_pkg.git.checkout import Submodule, check_out, register_submodule, submodules_of
 from opendata_pkg.git.clone import MAIN, Wish, clone_repository
-from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_annex_on_path, has_identity
+from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_identity, what_annex_lacks
 from opendata_pkg.model import InputError, ObjectId, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
@@ -129,8 +129,8 @@ def clone(
             f"git knows no identity: commits in this clone will be by {NEUTRAL_NAME} <{NEUTRAL_EMAIL}>; set yours with "
             "git config user.name and user.email"
         )
-    if not has_annex_on_path():
-        reporter.message("git-annex is not on PATH: git and DataLad need it there to work in this clone")
+    for lack in what_annex_lacks():
+        reporter.message(lack)
     assert target.state.version is not None  # noqa: S101 - releases have one
     return CloneResult(
         folder=final,

@@ -1,4 +1,4 @@
-"""Connections to web servers, straight or through a proxy, over plain `http.client`."""
+"""Connections to web servers, straight or through a proxy: made by `http.client`, used by `exchange`."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
+from opendata_pkg.exchange import Exchange
 from opendata_pkg.model import UsageError
 from opendata_pkg.proxies import proxy_for, read_proxies, tls_context
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Mapping
 
+    from opendata_pkg.exchange import Head
     from opendata_pkg.proxies import Proxy
 
 # What a URL may hold as it stands: RFC 3986's unreserved and reserved characters, and `%`.
 PLAIN_URL = "!#$%&'()*+,/:;=?@[]~"
 _PLAIN = re.compile(r"[A-Za-z0-9._~:/%?=&-]+")
+# Most URLs are of this kind, of which the parts are seen at once.
+_USUAL = re.compile(
+    r"(https?)://([a-z0-9.-]+)(?::([1-9][0-9]{0,3}|[1-5][0-9]{4}))?(/[A-Za-z0-9._~:/%=&-]*(?:\?[A-Za-z0-9._~:/%=&?-]+)?)"
+)
+# "field-content" (RFC 9110, section 5.5): a line's end in it would begin another header.
+_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _CONNECT_TIMEOUT_S = 20.0
 _PORTS = {"http": 80, "https": 443}
 
@@ -40,6 +49,9 @@ class Address:
         Raises:
             UsageError: it is no such URL.
         """
+        if usual := _USUAL.fullmatch(url):
+            scheme, host, number, target = usual.groups()
+            return cls(scheme=scheme, host=host, port=int(number or _PORTS[scheme]), target=target)
         try:
             parts = urlsplit(url if _PLAIN.fullmatch(url) else quote(url, safe=PLAIN_URL))
             host, port = parts.hostname if parts.scheme in _PORTS else None, parts.port
@@ -56,11 +68,15 @@ class Address:
         return self.scheme, self.host, self.port
 
     @property
+    def authority(self) -> str:
+        """The host, and the port if it is not the usual one, as URLs and the header `Host` have them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """The whole URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.target}"
+        return f"{self.scheme}://{self.authority}{self.target}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,17 +84,16 @@ class Connection:
     """An open connection to the server at `place`, for one request at a time."""
 
     place: tuple[str, str, int]
-    raw: http.client.HTTPConnection
+    exchange: Exchange
     proxy: Proxy | None
+    raw: http.client.HTTPConnection
 
-    def ask(self, address: Address, headers: dict[str, str]) -> http.client.HTTPResponse:
-        """GET; OSError or HTTPException if there is no answer."""
+    def ask(self, address: Address, headers: Mapping[str, str]) -> Head:
+        """GET; OSError or AnswerError if there is no answer."""
         if self.proxy is not None and address.scheme == "http":
             # A proxy is asked for the whole URL (RFC 9112, section 3.2.2); through a tunnel, the server is asked.
-            self.raw.request("GET", address.url, headers={**headers, **self.proxy.headers})
-        else:
-            self.raw.request("GET", address.target, headers=headers)
-        return self.raw.getresponse()
+            return self.exchange.ask(_request(address.url, address, {**headers, **self.proxy.headers}))
+        return self.exchange.ask(_request(address.target, address, headers))
 
     def close(self) -> None:
         """End it."""
@@ -93,10 +108,14 @@ class Connector:
         self._proxies = read_proxies()
         self._lock = threading.Lock()
         self._tls: ssl.SSLContext | None = None
+        self._found: dict[tuple[str, str, int], Proxy | None] = {}
 
     def proxy_for(self, address: Address) -> Proxy | None:
         """The proxy on the way; UsageError if it is of a kind that is not understood."""
-        return proxy_for(address.scheme, address.host, address.port, self._proxies)
+        place = address.place
+        if place not in self._found:
+            self._found[place] = proxy_for(*place, self._proxies)
+        return self._found[place]
 
     def connect(self, address: Address, proxy: Proxy | None) -> Connection:
         """A connection to the address; OSError or HTTPException if there is none to be had."""
@@ -114,7 +133,7 @@ class Connector:
             raw.close()
             raise
         raw.sock.settimeout(self._read_timeout_s)
-        return Connection(place=address.place, raw=raw, proxy=proxy)
+        return Connection(place=address.place, exchange=Exchange(raw.sock), proxy=proxy, raw=raw)
 
     def _context(self) -> ssl.SSLContext:
         # Reading the system's certificates takes a while, which plain http need not wait for.
@@ -122,3 +141,12 @@ class Connector:
             if self._tls is None:
                 self._tls = tls_context()
             return self._tls
+
+
+def _request(target: str, address: Address, headers: Mapping[str, str]) -> bytes:
+    """A GET; UsageError if a header's value would be more than that."""
+    for name, value in headers.items():
+        if not _VALUE.fullmatch(value):
+            raise UsageError(f"expected a value for the header {name}, got {value!r}")
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    return f"GET {target} HTTP/1.1\r\nHost: {address.authority}\r\n{lines}\r\n".encode("latin-1")

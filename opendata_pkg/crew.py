@@ -10,14 +10,13 @@ from functools import cache, cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from opendata_pkg.dataset import Child, Past, commit_time, write_files, write_logs
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
 from opendata_pkg.inventory import content_digests
 from opendata_pkg.plan import count_rows
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot import Snapshot, unchecked_rows
 from opendata_pkg.snapshot_header import SnapshotHeader
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
@@ -159,7 +158,8 @@ def _check_written(repository: Repository, task: Task, commit: ObjectId) -> None
 @cache
 def _kept(path: Path) -> Snapshot:
     """A snapshot of the store; unchecked, since whoever started this process has read it whole."""
-    return Snapshot(pq.ParquetFile(path).read(), SnapshotHeader(source="", method="", base_url=None))
+    header = SnapshotHeader(source="", method="", base_url=None)
+    return Snapshot.collect(unchecked_rows(path), header)
 
 
 def find_kept(path: Path, key: ObjectKey) -> S3Object | None:

@@ -12,9 +12,10 @@ import queue
 import stat
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from opendata_pkg.files import lock_open
+from opendata_pkg.files import open_locked
 from opendata_pkg.model import OpenDataError, SourceError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
@@ -23,7 +24,6 @@ from opendata_pkg.wanted import BLOCK_BYTES, Failure, Got, Hashes, Wanted, Wrong
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
 
     from opendata_pkg.transport import Response, Transport
 
@@ -59,39 +59,57 @@ def _ignore(count: int) -> None:
 
 def download(
     wanted: Wanted,
-    target: Path,
+    target: Path | str,
     *,
     transport: Transport,
-    part: Path | None = None,
+    part: Path | str | None = None,
     mode: int = 0o644,
     on_bytes: Callable[[int], None] = _ignore,
+    find: Callable[[], Got | None] | None = None,
 ) -> Got:
     """Bring a file to `target`, from the first of its URLs that hands out the right bytes.
 
     What arrives is kept in `part` (by default a hidden file beside the target) and goes on from there another time. A
     target with the right bytes stays as it is; one with others is replaced. Of several processes that want the same
     part one downloads, the others wait. `on_bytes` is told how many bytes were added, less than 0 if some were dropped.
+    `find` looks whether the target is right already; by default, it is hashed for that.
 
     Raises:
         WrongBytesError: what can be had is not what was recorded.
         TransportError: it cannot be had.
         DiskFullError, LocalFileError, NoUrlError: as they say.
     """
-    part = target.with_name(f".{wanted.part_name}") if part is None else part
+    name = os.fspath(target)
+    part_name = f"{os.path.dirname(name)}/.{wanted.part_name}" if part is None else os.fspath(part)  # noqa: PTH120
     try:
-        with lock_open(part) as descriptor:
+        descriptor, state = open_locked(part_name)
+        try:
             # Somebody else may have brought it while this process waited.
-            if (there := _already(wanted, target)) is not None:
-                part.unlink(missing_ok=True)
+            there = _already(wanted, name) if find is None else find()
+            if there is not None:
+                Path(part_name).unlink(missing_ok=True)
                 on_bytes(there.size_bytes)
                 return there
-            with _removed_if_empty(part):
-                hashes, url = _fill(_Part(descriptor, wanted, on_bytes), wanted, transport)
-            os.fchmod(descriptor, mode)
-            _rename(part, target)
+            part_file = _Part(descriptor, state.st_size, wanted, on_bytes)
+            return _into(part_file, part_name, name, mode, transport)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise _local_error(wanted, target, error) from error
-    return Got(wanted=wanted, path=target, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url=url)
+        raise _local_error(wanted, name, error) from error
+
+
+def _into(part: _Part, part_name: str, name: str, mode: int, transport: Transport) -> Got:
+    """Fill a part that nobody else is at, and give it its name."""
+    try:
+        url = _fill(part, transport)
+    except (OpenDataError, OSError):
+        if os.fstat(part.descriptor).st_size == 0:
+            os.unlink(part_name)  # noqa: PTH108 - a name, as all here
+        raise
+    os.fchmod(part.descriptor, mode)
+    _rename(part_name, name)
+    hashes = part.hashes
+    return Got(wanted=part.wanted, path=Path(name), size_bytes=hashes.size_bytes, sha256=hashes.sha256, url=url)
 
 
 def download_all(
@@ -108,7 +126,8 @@ def download_all(
     def bring(item: tuple[Wanted, Path], on_bytes: Callable[[int], None]) -> Got:
         return download(item[0], item[1], transport=transport, on_bytes=on_bytes)
 
-    yield from each_apart(bring, items, wanted_of=lambda item: item[0], jobs=jobs, reporter=reporter)
+    for _, outcome in each_apart(bring, items, wanted_of=lambda item: item[0], jobs=jobs, reporter=reporter):
+        yield outcome
 
 
 def each_apart(
@@ -118,8 +137,8 @@ def each_apart(
     wanted_of: Callable[[_Item], Wanted],
     jobs: int,
     reporter: Reporter,
-) -> Iterator[Got | Failure]:
-    """What `bring(item, on_bytes)` gives for each item, `jobs` at a time; its errors become Failures."""
+) -> Iterator[tuple[_Item, Got | Failure]]:
+    """Each item with what `bring(item, on_bytes)` gives, `jobs` at a time; its errors become Failures."""
     stopped = threading.Event()
 
     def on_bytes(count: int) -> None:
@@ -136,50 +155,39 @@ def each_apart(
             return Failure(wanted=wanted_of(item), error=error)
 
     try:
-        for _, outcome in map_unordered(one, items, jobs=jobs):
-            yield outcome
+        yield from map_unordered(one, items, jobs=jobs)
     finally:
         stopped.set()
 
 
-def _already(wanted: Wanted, target: Path) -> Got | None:
+def _already(wanted: Wanted, name: str) -> Got | None:
     """The target, if it is a file with the right bytes. Without a digest nothing can tell; a link is no file."""
     if not wanted.is_checkable:
         return None
     try:
-        state = target.lstat()
+        state = os.lstat(name)
         if not stat.S_ISREG(state.st_mode) or wanted.size_bytes not in (None, state.st_size):
             return None
-        hashes = hash_file(target, wanted)
+        hashes = hash_file(name, wanted)
     except FileNotFoundError:
         return None
     if hashes.fault is not None:
         return None
-    return Got(wanted=wanted, path=target, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url="")
+    return Got(wanted=wanted, path=Path(name), size_bytes=hashes.size_bytes, sha256=hashes.sha256, url="")
 
 
-def _rename(part: Path, target: Path) -> None:
+def _rename(part_name: str, name: str) -> None:
     try:
-        part.replace(target)
+        os.replace(part_name, name)  # noqa: PTH105 - called for each of many files, as all here that takes names
     except FileNotFoundError:
         # Folders are made when they turn out to be missing: one system call less for each of many files.
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part.replace(target)
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(part_name, name)  # noqa: PTH105
 
 
-@contextmanager
-def _removed_if_empty(part: Path) -> Iterator[None]:
-    """Leave no part behind that holds nothing."""
-    try:
-        yield
-    except (OpenDataError, OSError):
-        if part.stat().st_size == 0:
-            part.unlink()
-        raise
-
-
-def _fill(part: _Part, wanted: Wanted, transport: Transport) -> tuple[Hashes, str]:
-    """Bring the right bytes into the part; returns their digests and the URL they came from."""
+def _fill(part: _Part, transport: Transport) -> str:
+    """Bring the right bytes into the part; returns the URL they came from."""
+    wanted = part.wanted
     if not wanted.urls:
         raise NoUrlError(f"{wanted.name}: nothing says where it can be had: it has no URL")
     part.resume()
@@ -187,7 +195,7 @@ def _fill(part: _Part, wanted: Wanted, transport: Transport) -> tuple[Hashes, st
     for url in wanted.urls:
         while True:
             try:
-                _receive_all(part, wanted, url, transport)
+                _receive_all(part, url, transport)
                 part.check(url)
             except WrongBytesError as error:
                 errors.append(error)
@@ -200,7 +208,7 @@ def _fill(part: _Part, wanted: Wanted, transport: Transport) -> tuple[Hashes, st
                 errors.append(error)
                 break
             else:
-                return part.hashes, url
+                return url
     raise _worst(wanted, errors)
 
 
@@ -214,9 +222,9 @@ def _worst(wanted: Wanted, errors: list[TransportError | WrongBytesError]) -> Op
     return TransportError(wanted.name, "; ".join(str(error) for error in errors))
 
 
-def _receive_all(part: _Part, wanted: Wanted, url: str, transport: Transport) -> None:
+def _receive_all(part: _Part, url: str, transport: Transport) -> None:
     """Receive what is missing, going on after breaks as long as there is progress."""
-    breaks = 0
+    breaks, wanted = 0, part.wanted
     # An empty file is asked for too: that it is there says something.
     while part.hashes.size_bytes != wanted.size_bytes or wanted.size_bytes == 0:
         before = part.hashes.size_bytes
@@ -244,34 +252,34 @@ def _receive_all(part: _Part, wanted: Wanted, url: str, transport: Transport) ->
 class _Part:
     """A file that fills: its bytes, and the digests of exactly these bytes."""
 
-    def __init__(self, descriptor: int, wanted: Wanted, on_bytes: Callable[[int], None]) -> None:
+    def __init__(self, descriptor: int, size_bytes: int, wanted: Wanted, on_bytes: Callable[[int], None]) -> None:
         self.hashes = Hashes(wanted)
         self.is_resumed = False
-        self._descriptor, self._wanted, self._on_bytes = descriptor, wanted, on_bytes
+        self.descriptor, self.wanted, self.on_bytes = descriptor, wanted, on_bytes
+        self._earlier_bytes = size_bytes
 
     def resume(self) -> None:
         """Go on from what is there, if a digest will tell whether it was right to."""
-        size_bytes = os.fstat(self._descriptor).st_size
-        if not size_bytes:
+        if not self._earlier_bytes:
             return
-        if not self._wanted.is_checkable or size_bytes > (self._wanted.size_bytes or size_bytes):
+        if not self.wanted.is_checkable or self._earlier_bytes > (self.wanted.size_bytes or self._earlier_bytes):
             self.drop()
             return
-        hash_stream(self._descriptor, self.hashes)
+        hash_stream(self.descriptor, self.hashes)
         self.is_resumed = True
-        self._on_bytes(self.hashes.size_bytes)
+        self.on_bytes(self.hashes.size_bytes)
 
     def drop(self) -> None:
         """Begin again, with nothing."""
-        self._on_bytes(-self.hashes.size_bytes)
-        os.ftruncate(self._descriptor, 0)
-        os.lseek(self._descriptor, 0, os.SEEK_SET)
-        self.hashes = Hashes(self._wanted)
+        self.on_bytes(-self.hashes.size_bytes)
+        os.ftruncate(self.descriptor, 0)
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        self.hashes = Hashes(self.wanted)
         self.is_resumed = False
 
     def accept(self, response: Response) -> None:
         """Look at an answer's headers before its bytes: a file that has changed need not be received to know it."""
-        wanted = self._wanted
+        wanted = self.wanted
         if wanted.size_bytes is not None and response.total_bytes not in (None, wanted.size_bytes):
             raise WrongBytesError(
                 wanted.name, f"{wanted.size_bytes} bytes", f"{response.total_bytes} bytes", response.url
@@ -291,7 +299,7 @@ class _Part:
             while count := response.readinto(buffer):
                 self._write(buffer[:count])
                 self.hashes.update(buffer[:count])
-                self._on_bytes(count)
+                self.on_bytes(count)
             return
         with _hashing_apart(self.hashes) as (take, give):
             while self._receive_block(response, take(), give):
@@ -304,7 +312,7 @@ class _Part:
             while filled < len(buffer) and (count := response.readinto(buffer[filled:])):
                 self._write(buffer[filled : filled + count])
                 filled += count
-                self._on_bytes(count)
+                self.on_bytes(count)
         finally:
             give(buffer[:filled])
         return filled > 0
@@ -312,17 +320,17 @@ class _Part:
     def check(self, url: str) -> None:
         """Raise WrongBytesError unless the bytes are the wanted ones."""
         if (fault := self.hashes.fault) is not None:
-            raise WrongBytesError(self._wanted.name, *fault, url)
+            raise WrongBytesError(self.wanted.name, *fault, url)
 
     def _write(self, view: memoryview) -> None:
-        written = os.write(self._descriptor, view)
+        written = os.write(self.descriptor, view)
         while written < len(view):
-            written += os.write(self._descriptor, view[written:])
+            written += os.write(self.descriptor, view[written:])
 
     def _check_room(self, response: Response) -> None:
         if response.total_bytes is None or response.total_bytes < _OVERLAP_BYTES:
             return
-        room = os.fstatvfs(self._descriptor)
+        room = os.fstatvfs(self.descriptor)
         needed, free = response.total_bytes - response.start, room.f_bavail * room.f_frsize
         if needed > free:
             raise OSError(errno.ENOSPC, f"{needed} bytes are to come, and {free} are free")
@@ -356,11 +364,11 @@ def _hashing_apart(
         thread.join()
 
 
-def _local_error(wanted: Wanted, target: Path, error: OSError) -> OpenDataError:
+def _local_error(wanted: Wanted, name: str, error: OSError) -> OpenDataError:
     if error.errno in _NO_SPACE:
         return DiskFullError(
-            f"the disk is full at {target.parent} ({error.strerror}), while fetching {wanted.name}: "
+            f"the disk is full at {Path(name).parent} ({error.strerror}), while fetching {wanted.name}: "
             "free space, and run the same command again; it goes on from what is there"
         )
     reason = error.strerror or str(error)
-    return LocalFileError(f"{wanted.name}: cannot write {target} ({reason}): check the folder and its permissions")
+    return LocalFileError(f"{wanted.name}: cannot write {name} ({reason}): check the folder and its permissions")

@@ -9,16 +9,15 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.parquet as pq
-
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
 from opendata_pkg.crew import Before, write_datasets
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
-from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
+from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import write_report
+from opendata_pkg.snapshot import unchecked_rows
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
 from opendata_pkg.unread import UnreadSnapshot
@@ -26,8 +25,6 @@ from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import pyarrow as pa
 
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.progress import Reporter
@@ -93,7 +90,7 @@ def make_draft(
 
 def _read(
     store: Store, latest: State | None, given: Snapshot | UnreadSnapshot
-) -> tuple[Snapshot, Plans | None, list[pa.Array]]:
+) -> tuple[Snapshot, Plans | None, list[Keys]]:
     """The snapshot with its rows, the plans of the last release, and the keys that each release held."""
     with ThreadPoolExecutor(1) as aside:
         # Meanwhile: most of the work of reading lets go of Python's lock.
@@ -137,17 +134,18 @@ def _released_paths(latest: State | None, catalogue: Catalogue) -> list[str]:
     return [by_id[entry.dataset_id] for entry in latest.datasets.values()]
 
 
-def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[pa.Array]:
+def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[Keys]:
     """The keys that the releases held, oldest first; once where they are those of the release before."""
-    found: list[pa.Array] = []
+    found: list[Keys] = []
     # Groups, since a snapshot that is released again has the same keys.
     for (snapshot, catalogue), _ in groupby(store.inputs()):
-        if snapshot == latest.snapshot:
-            table = last.table.select(_KEY_COLUMNS)
-        else:
-            # Two columns only, unchecked: the last snapshot is checked whole.
-            table = pq.ParquetFile(store.snapshot_path(snapshot)).read(columns=_KEY_COLUMNS)
-        keys = kept_keys(table, store.read_catalogue(catalogue))
+        # Two columns only, and earlier snapshots unchecked: the last one is checked whole.
+        batches = (
+            last.batches(_KEY_COLUMNS)
+            if snapshot == latest.snapshot
+            else unchecked_rows(store.snapshot_path(snapshot), _KEY_COLUMNS)
+        )
+        keys = kept_keys(batches, store.read_catalogue(catalogue))
         # Most updates change objects, not their names.
         if not found or not keys.equals(found[-1]):
             found.append(keys)

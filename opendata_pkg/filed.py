@@ -34,7 +34,7 @@ class _Filed(Snapshot):
 
     def __init__(self, snapshot: Snapshot, path: Path, state: os.stat_result) -> None:
         # As a frozen class can be given values.
-        self.__dict__.update(snapshot.__dict__, id=snapshot.id, _path=path, _state=state)
+        self.__dict__.update(snapshot.__dict__, _path=path, _state=state)
 
     def write(self, path: Path) -> SnapshotSummary:
         """Copy the rows, unless the file is another by now or somebody else's; the header is written as always."""

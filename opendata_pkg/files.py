@@ -78,26 +78,37 @@ def lock_open(path: Path, *, mode: int = 0o644) -> Iterator[int]:
     While waiting, the file may have been renamed or removed by who held it: then what has its name now is locked. A
     file system that knows no locks does without.
     """
-    name = os.fspath(path)
+    descriptor, _ = open_locked(os.fspath(path), mode)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_locked(name: str, mode: int = 0o644) -> tuple[int, os.stat_result]:
+    """`lock_open` for many files: the descriptor, which is the caller's to close, and the state of its file."""
     while True:
         try:
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         except FileNotFoundError:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
             descriptor = os.open(name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, mode)
         try:
             with suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if _is_named(descriptor, name):
-                yield descriptor
-                return
-        finally:
+            state = os.fstat(descriptor)
+            is_named = _is_named(state, name)
+        except BaseException:
             os.close(descriptor)
+            raise
+        if is_named:
+            return descriptor, state
+        os.close(descriptor)
 
 
-def _is_named(descriptor: int, name: str) -> bool:
+def _is_named(state: os.stat_result, name: str) -> bool:
     try:
         there = os.stat(name)  # noqa: PTH116 - called for each of many files
     except FileNotFoundError:
         return False
-    return os.path.samestat(os.fstat(descriptor), there)
+    return os.path.samestat(state, there)

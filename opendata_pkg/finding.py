@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.model import Grade, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.spool import in_rows_order
 from opendata_pkg.target import EVERYTHING, open_target
 
 if TYPE_CHECKING:
@@ -62,12 +63,13 @@ def find(
         grades = grades_of(table)
         table = table.filter(pc.equal(grades, grade.value))
         if not table.num_rows:
-            there = ", ".join(f"{count:,} {name}" for name, count in Counter(grades.to_pylist()).most_common())
+            counts = Counter({row["values"]: row["counts"] for row in grades.value_counts().to_pylist()})
+            there = ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
             raise NoneOfGradeError(f"no file of {target.where} is {grade.value} by these rules: there are {there}")
     files, size_bytes = table.num_rows, pc.sum(table["size"]).as_py() or 0
     if sort == "size":
         # Stable: files of one size stay in the order of their paths. Unknown sizes come last.
-        table = table.take(pc.sort_indices(table, [("size", "descending")]))
+        table = in_rows_order(table, pc.sort_indices(table, [("size", "descending")]).slice(0, limit))
     return Found(selection=replace(selection, table=table.slice(0, limit)), files=files, size_bytes=size_bytes)
 
 

@@ -191,13 +191,8 @@ class _Work:
         def bring(key: AnnexKey, on_bytes: Callable[[int], None]) -> Got:
             return self._bring_one(key, transport, mask, on_bytes)
 
-        keys = {}
-        for key in self._missing:
-            wanted = self._wanted(key)
-            keys[wanted.name] = key
         outcomes = each_apart(bring, self._missing, wanted_of=self._wanted, jobs=jobs, reporter=reporter)
-        for outcome in outcomes:
-            key = keys[outcome.wanted.name]
+        for key, outcome in outcomes:
             if isinstance(outcome, Failure):
                 self.failures |= {str(self.clone.top / file.path): outcome.error for file in self._missing[key]}
             else:

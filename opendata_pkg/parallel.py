@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -11,8 +13,21 @@ if TYPE_CHECKING:
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+
+# Results that come at once are handed over together, up to so long after the first.
+_TOGETHER_S = 0.005
+# How long threads are watched before it is decided whether there should be more: to tell waiting from work, and to tell
+# whether one more has made it quicker.
+_WINDOW_S = 0.01
+_TRIAL_S = 0.03
+# Threads that use less than this of a processor are waiting for something else than each other.
+_BUSY = 0.6
+# By how much one more must make it quicker, as a part of what each one did before it.
+_GAIN = 0.3
+# When to try once more after it did not; each time twice as long.
+_NEXT_TRIAL_S = 0.5
+# After how long a thread of `ahead` sees that nobody wants more.
 _POLL_S = 0.2
-_IDLE_S = 0.002
 
 
 def map_unordered(
@@ -20,67 +35,215 @@ def map_unordered(
 ) -> Generator[tuple[_Item, _Result], None, None]:
     """Items with their results, as they become ready, up to `jobs` at a time.
 
-    It begins with one thread and adds others as long as results let wait for themselves: where work is quick, more
-    threads would only take Python's lock from each other (for small files from this machine, twice the time).
+    It begins with one thread and adds others as long as that makes it quicker: see `Pace`. One job needs no thread.
 
-    Items are taken from their iterable only when a thread is free, and at most `jobs` results wait to be taken, so that
-    memory does not grow with their number. The first error of the function or the iterable is raised here. Then, or
-    when this generator is closed, the threads end after what they are doing; nobody waits for them, since they are
-    daemons: Ctrl-C is quick.
+    Items are taken from their iterable only when a thread is free, and at most twice `jobs` results wait to be taken,
+    so that memory does not grow with their number. The first error of the function or the iterable is raised here.
+    Then, or when this generator is closed, the threads end after what they are doing; nobody waits for them, since they
+    are daemons: Ctrl-C is quick.
     """
-    jobs = max(1, jobs)  # as many as there are items may be none
+    if jobs <= 1:  # as many as there are items may be none
+        for item in items:
+            yield item, function(item)
+        return
     crew = _Crew(function, items, jobs)
-    started = ended = 0
     try:
-        while started == 0 or ended < started:
-            try:
-                outcome = crew.ready.get(timeout=(_IDLE_S if started else 0) if started < jobs else None)
-            except queue.Empty:
-                threading.Thread(target=crew.work, name=f"opendata-{started}", daemon=True).start()
-                started += 1
-                continue
-            if outcome is None:
-                ended += 1
-            elif isinstance(outcome, BaseException):
-                raise outcome
-            else:
+        while crew.is_at_work:
+            for outcome in crew.take():
+                if isinstance(outcome, BaseException):
+                    raise outcome
                 yield outcome
     finally:
-        crew.stopped.set()
+        crew.stop()
 
 
-class _Crew(Generic[_Item, _Result]):
-    """What the threads share: where items come from, and where results go. None says that a thread has ended."""
+class Pace:
+    """How many threads pay, by what those that there are have done in the last moments.
 
-    def __init__(self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int) -> None:
-        self._function = function
-        self._items = iter(items)
-        self._taking = threading.Lock()
-        self.stopped = threading.Event()
-        self.ready: queue.Queue[tuple[_Item, _Result] | BaseException | None] = queue.Queue(maxsize=jobs)
+    Where they wait (for the network, mostly), many do more: there are up to twice as many, until they are busy. Then
+    one more helps only if the work lets go of Python's lock, as hashing does; else threads take the lock from each
+    other, and small files from a near server take half as long again. Which of both it is, a trial tells.
+    """
 
-    def work(self) -> None:
-        try:
-            for item in self._taken():
-                self._hand_over((item, self._function(item)))
-        except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that asked
-            self._hand_over(error)
+    def __init__(self, now_s: float, jobs: int) -> None:
+        self.threads = 1
+        self._jobs = jobs
+        self._since_s, self._used_s, self._done = now_s, 0.0, 0
+        # What has just begun, or changed, is not counted: threads make connections first.
+        self._is_settled = False
+        # During a trial, the results in a second before it.
+        self._rate_before: float | None = None
+        self._next_trial_s, self._pause_s = now_s, _NEXT_TRIAL_S
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many as there may be."""
+        return self.threads == self._jobs
+
+    def change(self, now_s: float, used_s: float, done: int) -> int:
+        """How many to add, or to take away, now that `done` results so far have taken `used_s` of processors."""
+        window_s = now_s - self._since_s
+        if window_s < _WINDOW_S:
+            return 0
+        use, count = (used_s - self._used_s) / window_s, done - self._done
+        if use < _BUSY or count < 2 * self.threads:
+            # Of work that takes longer than the window, nothing is known yet.
+            wanted = 2 * self.threads if count < 2 * self.threads else math.ceil(self.threads / max(use, 0.5))
+            self._rate_before, change = None, min(wanted, self._jobs) - self.threads
+        elif self._is_settled and window_s < _TRIAL_S:
+            return 0
         else:
-            self._hand_over(None)
+            change = self._try(now_s, count / window_s) if self._is_settled else 0
+        self._since_s, self._used_s, self._done = now_s, used_s, done
+        self._is_settled = change == 0
+        self.threads += change
+        return change
 
-    def _taken(self) -> Iterator[_Item]:
-        end = object()
-        while not self.stopped.is_set():
-            with self._taking:
-                item = next(self._items, end)
-            if item is end:
-                return
-            yield item  # type: ignore[misc] # it is not `end`
+    def _try(self, now_s: float, rate: float) -> int:
+        """Begin or end a trial."""
+        if self._rate_before is not None:
+            before, self._rate_before = self._rate_before, None
+            if rate < before * (1 + _GAIN / (self.threads - 1)):
+                self._next_trial_s, self._pause_s = now_s + self._pause_s, 2 * self._pause_s
+                return -1
+        if self.is_full or now_s < self._next_trial_s:
+            return 0
+        self._rate_before = rate
+        return 1
 
-    def _hand_over(self, outcome: tuple[_Item, _Result] | BaseException | None) -> None:
-        while not self.stopped.is_set():
+
+def ahead(items: Iterable[_Item]) -> Generator[_Item, None, None]:
+    """The items in their order, made by a thread of its own while those before them are used.
+
+    One waits to be taken and one is being made, so that stages of work that let go of Python's lock, each `ahead` of
+    the next, use as many cores in little memory. Errors are raised, and threads end, as in `map_unordered`.
+    """
+    made: queue.Queue[tuple[_Item] | BaseException | None] = queue.Queue(maxsize=1)
+    stopped = threading.Event()
+    threading.Thread(target=_make, args=(items, made, stopped), name="opendata-ahead", daemon=True).start()
+    try:
+        while (outcome := made.get()) is not None:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome[0]
+    finally:
+        stopped.set()
+
+
+def _make(
+    items: Iterable[_Item], made: queue.Queue[tuple[_Item] | BaseException | None], stopped: threading.Event
+) -> None:
+    """Put items in the queue, and last None or the error that there was, unless nobody wants more."""
+
+    def hand_over(outcome: tuple[_Item] | BaseException | None) -> None:
+        while not stopped.is_set():
             try:
-                self.ready.put(outcome, timeout=_POLL_S)
+                made.put(outcome, timeout=_POLL_S)
             except queue.Full:
                 continue
             return
+
+    end: BaseException | None = None
+    try:
+        for item in items:
+            hand_over((item,))
+            if stopped.is_set():
+                break
+    except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that asked
+        end = error
+    hand_over(end)
+
+
+class _Crew(Generic[_Item, _Result]):
+    """What the threads share: where items come from, and where results go."""
+
+    def __init__(self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int) -> None:
+        self._function, self._jobs = function, jobs
+        self._items = iter(items)
+        self._taking = threading.Lock()
+        # Whoever holds it may be made to clean up, and that may be another such crew's, or this one's, end.
+        lock = threading.RLock()
+        self._ready, self._room = threading.Condition(lock), threading.Condition(lock)
+        # All below is the lock's.
+        self._waiting: list[tuple[_Item, _Result] | BaseException] = []
+        self._threads = self._surplus = self._done = 0
+        self._used_s = 0.0
+        self._is_stopped = self._is_drained = self._is_awaited = False
+        self._pace = Pace(time.monotonic(), jobs)
+        self._start(1)
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether there may be more results."""
+        return self._threads > 0 or bool(self._waiting)
+
+    def take(self) -> list[tuple[_Item, _Result] | BaseException]:
+        """The results that wait, after waiting for them; the list may be empty."""
+        with self._ready:
+            if not self._waiting or self._threads:
+                # Being woken for each of many quick results would take longer than they do.
+                self._ready.wait(_TOGETHER_S)
+            if not self._waiting and self._threads:
+                self._is_awaited = True
+                self._ready.wait(None if self._pace.is_full or self._is_drained else _WINDOW_S)
+                self._is_awaited = False
+            taken, self._waiting = self._waiting, []
+            self._room.notify_all()
+            if not self._is_drained:
+                change = self._pace.change(time.monotonic(), self._used_s, self._done)
+                self._start(change)
+                self._surplus += max(0, -change)
+        return taken
+
+    def stop(self) -> None:
+        """Let the threads end after what they are doing."""
+        with self._room:
+            self._is_stopped = True
+            self._room.notify_all()
+
+    def _start(self, threads: int) -> None:
+        for _ in range(threads):
+            self._threads += 1
+            threading.Thread(target=self._work, name=f"opendata-{self._threads}", daemon=True).start()
+
+    def _work(self) -> None:
+        try:
+            used_s = time.thread_time()
+            for item in self._taken():
+                outcome = (item, self._function(item))
+                before_s, used_s = used_s, time.thread_time()
+                self._hand_over(outcome, used_s - before_s)
+        except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that asked
+            self._hand_over(error, 0)
+        with self._ready:
+            self._threads -= 1
+            self._ready.notify()
+
+    def _taken(self) -> Iterator[_Item]:
+        end = object()
+        while not self._is_stopped and not self._is_surplus():
+            with self._taking:
+                item = next(self._items, end)
+            if item is end:
+                self._is_drained = True
+                return
+            yield item  # type: ignore[misc] # it is not `end`
+
+    def _is_surplus(self) -> bool:
+        """Whether this thread is one too many."""
+        if not self._surplus:
+            return False
+        with self._room:
+            is_surplus = self._surplus > 0
+            self._surplus -= is_surplus
+            return is_surplus
+
+    def _hand_over(self, outcome: tuple[_Item, _Result] | BaseException, used_s: float) -> None:
+        with self._room:
+            while len(self._waiting) >= self._jobs and not self._is_stopped:
+                self._room.wait()
+            self._waiting.append(outcome)
+            self._done += 1
+            self._used_s += used_s
+            if self._is_awaited or 2 * len(self._waiting) >= self._jobs:
+                self._ready.notify()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +18,7 @@ from opendata_pkg.annex import digest_keys, key_of
 from opendata_pkg.model import AnnexKey, ObjectKey, OpenDataError, S3Object
 from opendata_pkg.paths import Naming
 from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.spool import spooled
 from opendata_pkg.urls import object_urls
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
 FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as consoles make for a new folder"
 
 _BATCH_ROWS = 16_384
+_KEYS = pa.schema([pa.field("key", pa.string())])
+
+Keys: TypeAlias = pa.Array | pa.ChunkedArray
+"""Keys in their order."""
 
 Ranges = tuple[tuple[int, int], ...]
 """Row ranges (start, stop) of a snapshot, in order, none empty."""
@@ -162,7 +167,7 @@ def make_plans(
     catalogue: Catalogue,
     *,
     released: Iterable[str] = (),
-    earlier_keys: Sequence[pa.Array] = (),
+    earlier_keys: Sequence[Keys] = (),
 ) -> Plans:
     """Decide for every object of a snapshot where it goes.
 
@@ -224,15 +229,23 @@ def count_rows(ranges: Ranges) -> int:
     return sum(stop - start for start, stop in ranges)
 
 
-def kept_keys(table: pa.Table, catalogue: Catalogue) -> pa.Array:
-    """The keys, of a table with the columns `key` and `size`, that a release of that catalogue holds."""
-    keep = pc.invert(is_marker(table))
-    for ignored in catalogue.ignore:
-        keep = pc.and_(keep, pc.invert(pc.starts_with(table["key"], ignored.prefix)))
-    return table["key"].filter(keep).combine_chunks()
+def kept_keys(batches: Iterable[pa.Table], catalogue: Catalogue) -> pa.ChunkedArray:
+    """The keys, of tables with the columns `key` and `size`, that a release of that catalogue holds.
+
+    Very many of them are in a file that is mapped, as `spooled` says.
+    """
+
+    def kept() -> Iterator[pa.Table]:
+        for batch in batches:
+            keep = pc.invert(is_marker(batch))
+            for ignored in catalogue.ignore:
+                keep = pc.and_(keep, pc.invert(pc.starts_with(batch["key"], ignored.prefix)))
+            yield batch.select(["key"]).filter(keep).cast(_KEYS)
+
+    return spooled(kept(), _KEYS)["key"]
 
 
-def find_clashes(keys: pa.Array, earlier_keys: Sequence[pa.Array]) -> tuple[frozenset[str], frozenset[str]]:
+def find_clashes(keys: Keys, earlier_keys: Sequence[Keys]) -> tuple[frozenset[str], frozenset[str]]:
     """Names that an object and a folder share: (those where the object is renamed, those where the folder is).
 
     A tree cannot hold both `a` and `a/b`. Whichever name was released first keeps it for ever, even where the other has
@@ -256,17 +269,18 @@ def find_clashes(keys: pa.Array, earlier_keys: Sequence[pa.Array]) -> tuple[froz
     return frozenset(files), frozenset(renamed_folders)
 
 
-def _common(keys: pa.Array, names: set[str]) -> list[str]:
+def _common(keys: Keys, names: set[str]) -> list[str]:
     found: list[str] = keys.filter(pc.is_in(keys, value_set=pa.array(sorted(names), pa.string()))).to_pylist()
     return found
 
 
-def _folders(keys: pa.Array) -> set[str]:
+def _folders(keys: Keys) -> set[str]:
     """Every folder, without its last slash, that one of the keys is in."""
-    nested = keys.filter(pc.match_substring(keys, "/"))
+    chunks = [keys] if isinstance(keys, pa.Array) else keys.chunks
     # In pieces, whose memory is used again and again: many times quicker than all at once.
-    pieces = [nested.slice(start, _BATCH_ROWS) for start in range(0, len(nested), _BATCH_ROWS)]
-    unique = pa.chunked_array([pc.unique(parents_of(piece)) for piece in pieces], pa.string()).unique()
+    pieces = (chunk.slice(start, _BATCH_ROWS) for chunk in chunks for start in range(0, len(chunk), _BATCH_ROWS))
+    nested = (piece.filter(pc.match_substring(piece, "/")) for piece in pieces)
+    unique = pa.chunked_array([pc.unique(parents_of(piece)) for piece in nested], pa.string()).unique()
     found: set[str] = set()
     for folder in unique.to_pylist():
         name = folder

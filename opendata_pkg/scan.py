@@ -108,9 +108,9 @@ def scan(
 def scan_to(out: Path, request: ScanRequest, *, reporter: Reporter = SILENT) -> SnapshotSummary:
     """Scan into the snapshot file `out`: as `scan`, for any number of objects.
 
-    The rows of an S3 Inventory or a listing file are never in memory together: what does not fit waits beside `out`,
-    in files without a name. A bucket's listing is kept beside `out` (`.checkpoint`) until the snapshot is written: if
-    it is interrupted, the next one goes on from there.
+    The rows of a bucket, an S3 Inventory or a listing file are never in memory together: what does not fit waits beside
+    `out`, in files without a name. A bucket's listing is kept beside `out` (`.checkpoint`) until the snapshot is
+    written: if it is interrupted, the next one goes on from there.
 
     Raises:
         OtherListingError: a listing with other options was interrupted there.
@@ -150,7 +150,8 @@ def _scan(request: ScanRequest, rows: SortedRows, *, checkpoint: Path | None, re
         scanned = _scan_inventory(request, address, rows, reporter=reporter)
     elif source.startswith("s3://"):
         _refuse("an S3 source, which names its own bucket", {"--bucket": request.bucket is not None})
-        snapshot = _open_and_scan(request, checkpoint=checkpoint, reporter=reporter)
+        folder = rows.folder or None
+        snapshot = _open_and_scan(request, checkpoint=checkpoint, folder=folder, reporter=reporter)
         scanned = _Scanned(header=snapshot.header, batches=[snapshot.table])
     elif is_listing_file(source):
         _refuse("a listing file", s3_options)
@@ -168,7 +169,9 @@ def _scan(request: ScanRequest, rows: SortedRows, *, checkpoint: Path | None, re
     return scanned
 
 
-def _open_and_scan(request: ScanRequest, *, checkpoint: Path | None, reporter: Reporter) -> Snapshot:
+def _open_and_scan(
+    request: ScanRequest, *, checkpoint: Path | None, folder: Path | None, reporter: Reporter
+) -> Snapshot:
     name, prefix = parse_s3_source(request.source)
     if prefix and request.prefixes:
         raise UsageError(f"expected prefixes in the source or after --prefix, got both: {request.source} and --prefix")
@@ -188,7 +191,13 @@ def _open_and_scan(request: ScanRequest, *, checkpoint: Path | None, reporter: R
         base_url=None if request.base_url is None else _normal_base(request.base_url),
     )
     return scan_bucket(
-        opened, options, source=request.source, jobs=request.jobs, checkpoint=checkpoint, reporter=reporter
+        opened,
+        options,
+        source=request.source,
+        jobs=request.jobs,
+        checkpoint=checkpoint,
+        folder=folder,
+        reporter=reporter,
     )
 
 

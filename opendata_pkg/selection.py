@@ -249,40 +249,67 @@ def select(table: pa.Table, rules: Rules, *, prefix: str, where: str) -> pa.Tabl
         EmptySelectionError: there are none; `where` names what was looked through.
         UsageError: a glob is not in gitignore's syntax.
     """
-    found = table
-    if rules.path is not None:
-        found = found.filter(_below(found["path"], prefix + rules.path.rstrip("/")))
-        if not found.num_rows:
-            raise EmptySelectionError(_no_path(table, rules.path.rstrip("/"), prefix, where))
-        table = found
-    if rules.larger is not None:
-        found = found.filter(pc.fill_null(pc.greater(found["size"], rules.larger), fill_value=False))
-    if rules.smaller is not None:
-        found = found.filter(pc.fill_null(pc.less(found["size"], rules.smaller), fill_value=False))
-    if rules.include or rules.exclude:
-        relative = pc.utf8_slice_codeunits(found["path"], start=len(prefix))
-        found = found.filter(match_globs(relative, rules.include, rules.exclude))
+    found = match_names(match_sizes(table, rules), rules, prefix=prefix)
     if not found.num_rows:
-        raise EmptySelectionError(_nothing(table, rules, where))
+        raise nothing_selected([table], rules, prefix=prefix, where=where)
     return found
+
+
+def match_sizes(table: pa.Table, rules: Rules) -> pa.Table:
+    """The rows of a table with the column `size` whose sizes the rules mean."""
+    if rules.larger is not None:
+        table = table.filter(pc.fill_null(pc.greater(table["size"], rules.larger), fill_value=False))
+    if rules.smaller is not None:
+        table = table.filter(pc.fill_null(pc.less(table["size"], rules.smaller), fill_value=False))
+    return table
+
+
+def match_names(table: pa.Table, rules: Rules, *, prefix: str) -> pa.Table:
+    """The rows of a table with the column `path` whose paths the rules mean.
+
+    Raises:
+        UsageError: a glob is not in gitignore's syntax.
+    """
+    if rules.path is not None:
+        table = table.filter(_below(table["path"], prefix + rules.path.rstrip("/")))
+    if rules.include or rules.exclude:
+        relative = pc.utf8_slice_codeunits(table["path"], start=len(prefix)) if prefix else table["path"]
+        table = table.filter(match_globs(relative, rules.include, rules.exclude))
+    return table
+
+
+def nothing_selected(tables: Iterable[pa.Table], rules: Rules, *, prefix: str, where: str) -> EmptySelectionError:
+    """Why the rules mean none of the rows of some tables in `FILES`: names what is there."""
+    at_path = None if rules.path is None else prefix + rules.path.rstrip("/")
+    count, first, first_at_path = 0, FILES.empty_table(), FILES.empty_table()
+    for table in tables:
+        below = table if at_path is None else table.filter(_below(table["path"], at_path))
+        count += below.num_rows
+        if first.num_rows < _BATCH_ROWS:
+            first = pa.concat_tables([first, table])
+        if first_at_path.num_rows < _BATCH_ROWS:
+            first_at_path = pa.concat_tables([first_at_path, below])
+    if rules.path is not None and not count:
+        return EmptySelectionError(_no_path(first, rules.path.rstrip("/"), prefix, where))
+    return EmptySelectionError(_nothing(first_at_path, count, rules, where))
 
 
 def _below(paths: pa.ChunkedArray, path: str) -> pa.ChunkedArray:
     return pc.or_(pc.equal(paths, path), pc.starts_with(paths, f"{path}/"))
 
 
-def _nothing(table: pa.Table, rules: Rules, where: str) -> str:
+def _nothing(table: pa.Table, count: int, rules: Rules, where: str) -> str:
     """What is there instead of what was asked for."""
     given = ", ".join(
         f"{name} {' '.join(value) if isinstance(value, list) else value}" for name, value in rules.to_dict().items()
     )
     asked = f"no file of {where}" + (f" matches {given}" if given else "")
-    if not table.num_rows:
+    if not count:
         return f"{asked}: nothing is there at all; look around with opendata tree or opendata find"
     names = (path.rpartition("/")[2] for path in table["path"].slice(0, _BATCH_ROWS).to_pylist())
     endings = Counter(f"*.{name.rpartition('.')[2]}" if "." in name[1:] else name for name in names)
-    usual = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(_NEAR))
-    there = "there is 1 file" if table.num_rows == 1 else f"there are {table.num_rows} files"
+    usual = ", ".join(f"{number} {ending}" for ending, number in endings.most_common(_NEAR))
+    there = "there is 1 file" if count == 1 else f"there are {count} files"
     return f"{asked}: {there} without these rules, such as {usual}; try other globs or sizes"
 
 

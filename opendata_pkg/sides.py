@@ -65,13 +65,20 @@ def diff(
     # Files that say nothing while they are read: both at once. What draws progress comes one after the other.
     jobs = 2 if all(word.endswith((".parquet", LOCK_SUFFIX)) for word in words) else 1
     found = dict(map_unordered(opened, dict.fromkeys(words), jobs=jobs))
-    sides = [found[word] for word in words]
-    numbered = dict(map_unordered(lambda one: sides[one].table(sides[1 - one]), (0, 1), jobs=jobs))
-    tables = [numbered[0], numbered[1]]
-    if not any(table.num_rows for table in tables):
+    first, second = (found[word] for word in words)
+    targets = [(side.word, side.target) for side in (first, second) if isinstance(side, _TargetSide)]
+    if all(word.endswith(".parquet") or word.startswith("s3://") for word in words):
+        # Who reads a store needs no Parquet.
+        from opendata_pkg.snapshot_sides import read_side_by_side  # noqa: PLC0415
+
+        read = dict(enumerate(read_side_by_side(*targets, rules=rules)))
+    else:
+        sides = first, second
+        read = dict(map_unordered(lambda one: sides[one].read(sides[1 - one]), (0, 1), jobs=jobs))
+    (one, old), (other, new) = read[0], read[1]
+    if not one.files and not other.files:
         raise EmptySelectionError(f"no file to compare in {before} and {after}: look at either with opendata find")
-    first, second = (side.summary(table) for side, table in zip(sides, tables, strict=True))
-    return Diff(before=first, after=second, table=diff_tables(*tables))
+    return Diff(before=one, after=other, table=diff_tables(old, new))
 
 
 def locked_table(files: dict[str, LockedFile], branches: dict[str, str]) -> pa.Table:
@@ -95,16 +102,14 @@ class _TargetSide:
     rules: Rules
     reporter: Reporter
 
-    def table(self, other: _TargetSide | _LockSide) -> pa.Table:
+    def read(self, other: _TargetSide | _LockSide) -> tuple[Side, pa.Table]:
+        rules = EVERYTHING if isinstance(other, _LockSide) else self.rules
         try:
-            if isinstance(other, _LockSide):
-                return _as_pinned(self.target.select(reporter=self.reporter).table, other.lock)
-            return self.target.select(self.rules, reporter=self.reporter).table
+            selection = self.target.select(rules, reporter=self.reporter)
         except EmptySelectionError:
-            return FILES.empty_table()
-
-    def summary(self, table: pa.Table) -> Side:
-        return _side(self.word, table, asdict(self.target.origin))
+            return _side(self.word, FILES.empty_table(), asdict(self.target.origin)), FILES.empty_table()
+        table = _as_pinned(selection.table, other.lock) if isinstance(other, _LockSide) else selection.table
+        return _side(self.word, table, asdict(selection.origin)), table
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,11 @@ class _LockSide:
     word: str
     lock: Lock
 
-    def table(self, other: _TargetSide | _LockSide) -> pa.Table:
+    def read(self, other: _TargetSide | _LockSide) -> tuple[Side, pa.Table]:
+        table = self._table(other)
+        return _side(self.word, table, {"source": str(self.lock.path), "selections": list(self.lock.selections)}), table
+
+    def _table(self, other: _TargetSide | _LockSide) -> pa.Table:
         selections = self.lock.selections
         branches = {name: _branch(selection) for name, selection in selections.items()}
         if isinstance(other, _LockSide):
@@ -124,9 +133,6 @@ class _LockSide:
             if file.path.startswith(other.target.prefix):
                 found.setdefault(file.path, file)
         return locked_table(found, branches)
-
-    def summary(self, table: pa.Table) -> Side:
-        return _side(self.word, table, {"source": str(self.lock.path), "selections": list(self.lock.selections)})
 
 
 def _branch(selection: LockSelection) -> str:

@@ -15,15 +15,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from opendata_pkg.canonical import canonical_rows
+from opendata_pkg.canonical import ID_COLUMNS, canonical_rows
 from opendata_pkg.documents import FORMAT, dump_json, validate
 from opendata_pkg.files import replacing, write_text
 from opendata_pkg.model import ETag, InputError, Md5, ObjectKey, S3Object, Sha256, VersionId
+from opendata_pkg.parallel import ahead
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path, read_header
 from opendata_pkg.sorting import SortedRows
+from opendata_pkg.spool import SPOOL_BYTES, spooled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
 SCHEMA = pa.schema(
@@ -41,6 +43,8 @@ SCHEMA = pa.schema(
 """Columns of the Parquet file; docs/reference/snapshot.md describes each."""
 
 _BATCH_ROWS = 65_536
+# Rows that are read at a time: few enough to stay in the processor's cache from one stage of work to the next.
+_READ_ROWS = 16_384
 _TIMES = SCHEMA.names.index("last_modified")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -76,9 +80,11 @@ class Snapshot:
             return cls.collect(each_key_once(rows.batches()), header)
 
     @classmethod
-    def collect(cls, batches: Iterable[pa.Table], header: SnapshotHeader) -> Snapshot:
-        """A snapshot in memory of rows that are in order, each key once."""
-        return cls(pa.concat_tables([SCHEMA.empty_table(), *batches]).combine_chunks(), header)
+    def collect(cls, batches: Iterable[pa.Table], header: SnapshotHeader, *, folder: Path | None = None) -> Snapshot:
+        """A snapshot of rows that are in order, each key once; many of them are in a file in `folder`, as `spooled`."""
+        table = spooled(_of_length(batches, _BATCH_ROWS), SCHEMA, folder=folder)
+        # In memory, one piece is quicker to look things up in; a mapped file must not be copied into memory.
+        return cls(table.combine_chunks() if table.nbytes <= SPOOL_BYTES else table, header)
 
     @classmethod
     def from_objects(cls, objects: Iterable[S3Object], header: SnapshotHeader) -> Snapshot:
@@ -124,6 +130,11 @@ class Snapshot:
                     last_modified=None if last_modified is None else _EPOCH + timedelta(microseconds=last_modified),
                     storage_class=storage_class,
                 )
+
+    def batches(self, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
+        """The rows in order, in some of the columns: as `StoredSnapshot.batches`."""
+        for batch in self.table.select(columns).to_batches(max_chunksize=_BATCH_ROWS):
+            yield pa.Table.from_batches([batch])
 
     def first_at_or_after(self, text: str) -> int:
         """The index of the first row whose key is `text` or sorts after it, by bytes."""
@@ -183,26 +194,85 @@ class Snapshot:
     def read(cls, path: Path) -> Snapshot:
         """Read a snapshot back and check that it is whole: its rows must give the id that the header names.
 
+        Many rows are in a file that is mapped, as `collect` says.
+
         Raises:
             NotFoundError: there is no such file, or its header is missing.
             BrokenSnapshotError: the rows are cut short, altered, or of another snapshot.
         """
+        stored = StoredSnapshot.open(path)
+        snapshot = cls.collect(stored.batches(), stored.header)
+        # It has just been computed of these rows.
+        snapshot.__dict__["id"] = stored.id
+        return snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSnapshot:
+    """A snapshot in its file: its rows come as they are read, some ten thousand at a time. Made by `open`.
+
+    How many objects and bytes it has is what its header says.
+    """
+
+    path: Path
+    header: SnapshotHeader
+    id: str
+    objects: int
+    size_bytes: int
+
+    @classmethod
+    def open(cls, path: Path) -> StoredSnapshot:
+        """Read the header alone.
+
+        Raises:
+            NotFoundError: there is no such file, or its header is missing.
+        """
         document = read_header(path)
+        header = SnapshotHeader.from_dict(document)
+        return cls(path, header, document["id"], document["objects"], document["bytes"])
+
+    def __len__(self) -> int:
+        """How many objects it holds."""
+        return self.objects
+
+    def batches(self, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
+        """The rows in order, in some of the columns of `SCHEMA`. Only who took all of them knows that they are right.
+
+        Raises:
+            BrokenSnapshotError: the rows are cut short, altered, or of another snapshot: said after the last of them.
+        """
+        digest = _new_id(self.header)
         try:
-            # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
-            table = pq.ParquetFile(path).read()
-            table = table.select(SCHEMA.names).cast(SCHEMA).combine_chunks()
+            # Decoding, canonical rows and SHA-256 let go of Python's lock: each stage has a thread.
+            names = [name for name in SCHEMA.names if name in columns or name in ID_COLUMNS]
+            for table in ahead(_hashed(ahead(unchecked_rows(self.path, names)), digest)):
+                yield table.select(columns)
         except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
             raise BrokenSnapshotError(
-                f"{path} is no whole snapshot ({error}); it may have been cut short: copy it again, or scan again"
+                f"{self.path} is no whole snapshot ({error}); it may have been cut short: copy it again, or scan again"
             ) from error
-        snapshot = cls(table, SnapshotHeader.from_dict(document))
-        if snapshot.id != document["id"]:
+        if digest.hexdigest() != self.id:
             raise BrokenSnapshotError(
-                f"{path} has snapshot id {snapshot.id}, but {header_path(path)} says {document['id']}: "
+                f"{self.path} has snapshot id {digest.hexdigest()}, but {header_path(self.path)} says {self.id}: "
                 "the two files do not belong together or one was altered; copy both again, or scan again"
             )
-        return snapshot
+
+
+def unchecked_rows(path: Path, columns: Sequence[str] = SCHEMA.names) -> Iterator[pa.Table]:
+    """The rows of a snapshot's Parquet file as they are, in some columns of `SCHEMA`: for files that were checked."""
+    schema = pa.schema([SCHEMA.field(name) for name in columns])
+    # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_READ_ROWS, columns=columns, use_threads=False):
+            yield pa.Table.from_batches([batch]).select(columns).cast(schema)
+
+
+def _hashed(tables: Iterable[pa.Table], digest: hashlib._Hash) -> Iterator[pa.Table]:
+    """The same tables, after their rows went into the digest of an id."""
+    for table in tables:
+        for batch in table.to_batches():
+            digest.update(canonical_rows(batch))
+        yield table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,34 +4,38 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
+from opendata_pkg.canonical import ID_COLUMNS
 from opendata_pkg.checksums import cache_folder
-from opendata_pkg.paths import Naming
 from opendata_pkg.places import NotInCacheError
-from opendata_pkg.plan import find_clashes, is_marker, parents_of
-from opendata_pkg.selection import FILES, Origin
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.selection import Origin, Rules, Selection, match_names, match_sizes, nothing_selected
+from opendata_pkg.snapshot import Snapshot, StoredSnapshot
+from opendata_pkg.snapshot_files import Passing, Tree, in_path_order, settle
 from opendata_pkg.snapshot_header import format_time
-from opendata_pkg.target import Target
+from opendata_pkg.target import EVERYTHING, Target
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.progress import Reporter
+    from opendata_pkg.snapshot_files import Rows, Settled
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotTarget(Target):
-    """The objects of a snapshot below a folder of it (`folder`: with its slash; empty: all)."""
+    """The objects of a snapshot below a folder of it (`folder`: with its slash; empty: all).
 
-    snapshot: Snapshot
+    Rows are looked at as they are read, and only those that rules mean are kept. The newest object's date is known
+    after that: it stands in what is selected, and not in `origin`.
+    """
+
+    rows: Rows
     folder: str = ""
 
     @property
@@ -44,21 +48,37 @@ class SnapshotTarget(Target):
         """The folder of the source."""
         return self.folder
 
+    @property
+    def tree(self) -> Tree:
+        """How its objects are told as files."""
+        return Tree(base_url=self.rows.header.base_url, catalogue=self.catalogue)
+
+    def objects(self, rules: Rules, passing: Passing) -> Iterator[Settled]:
+        """The rows that rules mean, as they are read; `passing` looks at all."""
+        for settled in settle(passing.look(self.rows.batches(ID_COLUMNS))):
+            found = replace(settled, rows=match_sizes(settled.rows, rules))
+            if rules.path is not None or rules.include or rules.exclude:
+                files = match_names(self.tree.files(found), rules, prefix=self.prefix)
+                found = replace(found, rows=files.select(ID_COLUMNS))
+            yield found
+
     def _figures(self) -> dict[str, int]:
-        return {"files": len(self.snapshot), "bytes": self.snapshot.size_bytes}
+        return {"files": len(self.rows), "bytes": self.rows.size_bytes}
 
-    def _read(self, path: str | None, reporter: Reporter) -> pa.Table:  # noqa: ARG002 - it is all here
-        return self._files
-
-    @cached_property
-    def _files(self) -> pa.Table:
-        return files_of_snapshot(self.snapshot, self.catalogue)
+    def _select(self, rules: Rules, reporter: Reporter) -> Selection:  # noqa: ARG002 - it takes seconds
+        passing, tree = Passing(), self.tree
+        found = in_path_order(map(tree.files, self.objects(rules, passing)))
+        if not found.num_rows:
+            # To name what is near, all must be looked through.
+            every = map(tree.files, self.objects(EVERYTHING, Passing()))
+            raise nothing_selected(every, rules, prefix=self.prefix, where=self.where)
+        origin = replace(self.origin, date=passing.newest_date)
+        return Selection(origin=origin, rules=rules, table=found, catalogue=self.catalogue)
 
 
 def open_snapshot(file: str, catalogue: Path | None) -> SnapshotTarget:
     """A snapshot's file; raises as `target.open_target` does."""
-    snapshot = Snapshot.read(Path(file))
-    return _snapshot_target(snapshot, source=file, catalogue=_load(catalogue))
+    return _snapshot_target(StoredSnapshot.open(Path(file)), source=file, catalogue=_load(catalogue))
 
 
 def _load(catalogue: Path | None) -> Catalogue | None:
@@ -102,7 +122,7 @@ def open_bucket(
             return replace(target, folder=f"{parent}/" if parent else "", path=prefix.rpartition("/")[2])
         if pc.any(below).as_py():
             snapshot = Snapshot(snapshot.table.filter(below), snapshot.header)
-            target = replace(target, snapshot=snapshot)
+            target = replace(target, rows=snapshot)
         else:
             # Nothing is a folder of that name: the prefix is meant as S3 has it.
             folder = f"{prefix.rpartition('/')[0]}/" if "/" in prefix else ""
@@ -119,41 +139,6 @@ def _catalogue_of_bucket(bucket: str, catalogue: Path | None) -> Catalogue | Non
     return shipped if shipped.id == bucket else None
 
 
-def _snapshot_target(snapshot: Snapshot, *, source: str, catalogue: Catalogue | None) -> SnapshotTarget:
-    newest_us = pc.max(snapshot.table["last_modified"].cast(pa.int64())).as_py()
-    date = None if newest_us is None else datetime.fromtimestamp(newest_us / 1_000_000, UTC).date().isoformat()
-    origin = Origin(source=source, branch=ROOT, version=None, snapshot=snapshot.id, commit=None, date=date)
-    return SnapshotTarget(origin=origin, catalogue=catalogue, snapshot=snapshot)
-
-
-def files_of_snapshot(snapshot: Snapshot, catalogue: Catalogue | None) -> pa.Table:
-    """A snapshot's objects in `FILES`: keys as paths, as a dataset without subdatasets would have them."""
-    markers = is_marker(snapshot.table)
-    table = snapshot.table.filter(pc.invert(markers)) if pc.any(markers).as_py() else snapshot.table
-    keys = table["key"].combine_chunks()
-    files, folders = find_clashes(keys, ())
-    columns = {
-        "path": Naming(prefix="", renamed_files=files, renamed_folders=folders).paths_of(keys),
-        "branch": _owners(keys, catalogue),
-        "base_url": _constant(snapshot.header.base_url, len(keys)),
-    }
-    columns |= {name: table[name] for name in FILES.names if name not in columns}
-    found = pa.table([columns[name] for name in FILES.names], FILES)
-    paths = columns["path"]
-    # Only an escaped path stands elsewhere than its key.
-    in_order = pc.all(pc.less(paths.slice(0, max(len(paths) - 1, 0)), paths.slice(1))).as_py()
-    return found if in_order else found.take(pc.sort_indices(paths))
-
-
-def _owners(keys: pa.Array, catalogue: Catalogue | None) -> pa.Array:
-    """For each key the path of the branch that it belongs to: all of a folder's own objects belong to one."""
-    if catalogue is None:
-        return _constant("", len(keys))
-    folders = parents_of(keys).dictionary_encode()
-    owners = [catalogue.owner_of(f"{folder}/" if folder else "").path for folder in folders.dictionary.to_pylist()]
-    return pa.array(owners, pa.string()).take(folders.indices).dictionary_encode()
-
-
-def _constant(text: str | None, length: int) -> pa.Array:
-    one = pa.array([text], pa.string()).dictionary_encode()
-    return pa.DictionaryArray.from_arrays(pa.repeat(one.indices[0], length), one.dictionary)
+def _snapshot_target(rows: Rows, *, source: str, catalogue: Catalogue | None) -> SnapshotTarget:
+    origin = Origin(source=source, branch=ROOT, version=None, snapshot=rows.id, commit=None, date=None)
+    return SnapshotTarget(origin=origin, catalogue=catalogue, rows=rows)

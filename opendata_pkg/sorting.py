@@ -80,7 +80,7 @@ class SortedRows:
         if self.folder is False or (last and not self._runs):
             self._runs.append(table)
             return
-        file = self._files.enter_context(_nameless(self.folder))
+        file = self._files.enter_context(nameless(self.folder))
         options = pa.ipc.IpcWriteOptions(compression="lz4")
         with pa.ipc.new_stream(pa.PythonFile(file, mode="w"), self._schema, options=options) as writer:
             writer.write_table(table, max_chunksize=_BATCH_ROWS)
@@ -101,7 +101,8 @@ class SortedRows:
                 yield pa.Table.from_batches([batch])
 
 
-def _nameless(folder: Path | None) -> IO[bytes]:
+def nameless(folder: Path | None) -> IO[bytes]:
+    """A file that has no name, in `folder` or that of temporary files: gone with the process, however it ends."""
     return tempfile.TemporaryFile(dir=folder, prefix=".opendata-rows-")
 
 

@@ -9,7 +9,7 @@ from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import read_files
 from opendata_pkg.lookup import find_in_releases, parse_dataset
 from opendata_pkg.published import PublishedStore
-from opendata_pkg.selection import Origin
+from opendata_pkg.selection import EmptySelectionError, Origin, Selection, select
 from opendata_pkg.target import Target
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from opendata_pkg.progress import Reporter
+    from opendata_pkg.selection import Rules
     from opendata_pkg.state import DatasetEntry, State
 
 
@@ -42,7 +43,16 @@ class StoreTarget(Target):
     def _figures(self) -> dict[str, int]:
         return {"files": self.entry.subtree_files, "bytes": self.entry.subtree_bytes}
 
+    def _select(self, rules: Rules, reporter: Reporter) -> Selection:
+        try:
+            found = select(self._read(rules.path, reporter), rules, prefix=self.prefix, where=self.where)
+        except EmptySelectionError:
+            # To name what is near, all must be looked through.
+            found = select(self._read(None, reporter), rules, prefix=self.prefix, where=self.where)
+        return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
+
     def _read(self, path: str | None, reporter: Reporter) -> pa.Table:
+        """Its files in `FILES`; at least those at `path`."""
         return read_files(self.store, self.state, self.entry.branch, path=path, reporter=reporter)
 
 

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.model import UsageError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.selection import EmptySelectionError, Origin, Rules, Selection, select
+from opendata_pkg.selection import Origin, Rules, Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pyarrow as pa
 
     from opendata_pkg.catalogue import Catalogue
 
@@ -35,17 +33,19 @@ class Target(ABC):
             EmptySelectionError: none; names what is near.
             UsageError: a glob is not in gitignore's syntax, or two paths are given.
         """
+        return self._select(self.asked(rules), reporter)
+
+    def asked(self, rules: Rules) -> Rules:
+        """The rules as they are recorded, with the path that was named with the target.
+
+        Raises:
+            UsageError: two paths are given.
+        """
         if self.path is not None:
             if rules.path is not None:
                 raise UsageError(f"expected one path, got {self.path} and {rules.path}")
             rules = replace(rules, path=self.path)
-        rules = rules.normal()
-        try:
-            found = select(self._read(rules.path, reporter), rules, prefix=self.prefix, where=self.where)
-        except EmptySelectionError:
-            # To name what is near, all must be looked through.
-            found = select(self._read(None, reporter), rules, prefix=self.prefix, where=self.where)
-        return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
+        return rules.normal()
 
     def _repr_html_(self) -> str:
         """What it is, as notebooks show it."""
@@ -83,8 +83,8 @@ class Target(ABC):
         """The folder that paths in rules are relative to, with its slash; empty for all."""
 
     @abstractmethod
-    def _read(self, path: str | None, reporter: Reporter) -> pa.Table:
-        """Its files in `FILES`; at least those at `path`."""
+    def _select(self, rules: Rules, reporter: Reporter) -> Selection:
+        """`select`, by what `asked` says."""
 
 
 def open_target(

@@ -1,7 +1,7 @@
 """The one way to ask a web server for bytes: kept connections, proxies, redirects, retries, and refusals in a sentence.
 
-Plain `http.client` beneath: for small files, where requests are what takes time, its requests cost two thirds of the
-processor that urllib3's take, and a fifth of those of requests (`benchmarks/fetch.py`).
+Plain sockets beneath, and `exchange`: for small files, where requests are what takes time, those of `http.client` take
+three times the processor, and those of urllib3 and requests several times that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import quote, urljoin
 
 from opendata_pkg.connection import PLAIN_URL, Address, Connector
+from opendata_pkg.exchange import AnswerError
 from opendata_pkg.model import SourceError, UsageError
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from opendata_pkg.connection import Connection
+    from opendata_pkg.exchange import Head
     from opendata_pkg.proxies import Proxy
+
+    _Broken = OSError | http.client.HTTPException | AnswerError
 
 CHUNK_BYTES = 1 << 18
 _READ_TIMEOUT_S = 60.0
@@ -36,6 +40,7 @@ _MOST_REDIRECTS = 10
 _SMALL_BODY_BYTES = 1 << 16
 
 _OK, _PARTIAL, _UNCHANGED, _WANTS_LOGIN = 200, 206, 304, 407
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "opendata"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSALS = {
@@ -88,14 +93,12 @@ class Response:
     answer was read to the end is used again.
     """
 
-    def __init__(self, url: str, raw: http.client.HTTPResponse, connection: Connection, transport: Transport) -> None:
-        self.url, self.status, self.headers = url, raw.status, raw.headers
-        self.start, self.total_bytes = _extent(raw)
-        self._raw, self._connection, self._transport = raw, connection, transport
-        self._left = None if raw.chunked else raw.length
+    def __init__(self, url: str, head: Head, connection: Connection, transport: Transport) -> None:
+        self.url, self.status, self.reason, self.headers = url, head.status, head.reason, head.headers
+        self.start, self.total_bytes = _extent(head)
+        self._connection, self._transport = connection, transport
+        self._left = head.length
         self._done = False
-        # http.client reads ahead: the body begins in its buffer, and goes on in the socket.
-        self._came_with_headers = True
 
     @property
     def etag(self) -> str | None:
@@ -109,36 +112,24 @@ class Response:
         Raises:
             BrokenTransferError: the connection broke, stalled, or ended before the announced number of bytes.
         """
-        if self._done or self._left == 0:
-            self._finish()
+        if self._done:
             return 0
         try:
-            if self._raw.chunked:
-                count = self._raw.readinto(buffer)
-            else:
-                count = self._readinto(buffer if self._left is None else buffer[: self._left])
-        except (OSError, http.client.HTTPException) as error:
+            count = self._connection.exchange.readinto(buffer)
+        except (OSError, AnswerError) as error:
             self.close()
             raise BrokenTransferError(self.url, f"the connection broke: {_in_words(error)}") from error
-        if count == 0 and self._left:
-            left = self._left
-            self.close()
-            raise BrokenTransferError(self.url, f"the server stopped {left} bytes before the end it had announced")
         if self._left is not None:
             self._left -= count
-        if self._left == 0 or count == 0:
-            self._finish()
+            if count == 0 and self._left:
+                self.close()
+                raise BrokenTransferError(
+                    self.url, f"the server stopped {self._left} bytes before the end it had announced"
+                )
+        if count == 0 or self._left == 0:
+            self._done = True
+            self._transport.keep(self._connection)
         return count
-
-    def _readinto(self, buffer: memoryview) -> int:
-        """One read of the socket, so that nothing is lost of what came before a connection broke."""
-        stream = self._raw.fp
-        if not self._came_with_headers:
-            return stream.raw.readinto(buffer) or 0
-        data = stream.read1(len(buffer))
-        self._came_with_headers = len(data) == len(buffer)
-        buffer[: len(data)] = data
-        return len(data)
 
     def chunks(self, chunk_bytes: int = CHUNK_BYTES) -> Iterator[bytes]:
         """The body in pieces; errors as `readinto`."""
@@ -154,17 +145,6 @@ class Response:
         """Let go of the connection, which cannot be used again if the body was not read to its end."""
         if not self._done:
             self._done = True
-            self._raw.close()
-            self._connection.close()
-
-    def _finish(self) -> None:
-        if self._done:
-            return
-        self._done = True
-        self._raw.close()
-        if self._raw.will_close:
-            self._connection.close()
-        else:
             self._transport.keep(self._connection)
 
     def __enter__(self) -> Self:
@@ -266,11 +246,12 @@ class Transport:
         self._closed.wait(max(delay_s, at_least_s))
 
     def keep(self, connection: Connection) -> None:
-        """Take back a connection whose answer was read to the end."""
-        with self._lock:
-            if len(self._idle) < self._connections and not self._closed.is_set():
-                self._idle.append(connection)
-                return
+        """Take back a connection: close it, unless its answer was read to the end and another may follow."""
+        if connection.exchange.is_over:
+            with self._lock:
+                if len(self._idle) < self._connections and not self._closed.is_set():
+                    self._idle.append(connection)
+                    return
         connection.close()
 
     def _follow(self, url: str, start: int, headers: Mapping[str, str]) -> Response:
@@ -288,7 +269,7 @@ class Transport:
 
     def _ask(self, address: Address, start: int, headers: Mapping[str, str]) -> Response:
         """One request, over an idle connection where there is one."""
-        sent = {"Accept-Encoding": "identity", "User-Agent": "opendata", **headers}
+        sent = {**_HEADERS, **headers}
         if start:
             sent["Range"] = f"bytes={start}-"
         proxy = self._connector.proxy_for(address)
@@ -298,10 +279,10 @@ class Transport:
                 with suppress(ConnectionError, ssl.SSLError):
                     return self._send(connection, address, sent)
             return self._send(self._connector.connect(address, proxy), address, sent)
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, AnswerError) as error:
             raise _no_answer(address.url, error, proxy) from error
 
-    def _send(self, connection: Connection, address: Address, headers: dict[str, str]) -> Response:
+    def _send(self, connection: Connection, address: Address, headers: Mapping[str, str]) -> Response:
         try:
             return Response(address.url, connection.ask(address, headers), connection, self)
         except BaseException:
@@ -322,14 +303,14 @@ def _close_all(idle: list[Connection]) -> None:
         idle.pop().close()
 
 
-def _extent(raw: http.client.HTTPResponse) -> tuple[int, int | None]:
+def _extent(head: Head) -> tuple[int, int | None]:
     """The first byte of the body, and the size of the whole file."""
-    if raw.status != _PARTIAL:
-        return 0, None if raw.chunked else raw.length
-    match = _CONTENT_RANGE.match(raw.headers.get("Content-Range", ""))
+    if head.status != _PARTIAL:
+        return 0, head.length
+    match = _CONTENT_RANGE.match(head.headers.get("Content-Range", ""))
     if match is None:
         # Nothing tells which part it is.
-        raise http.client.HTTPException("a part of the file, without saying which")
+        raise AnswerError("a part of the file, without saying which")
     return int(match[1]), None if match[3] == "*" else int(match[3])
 
 
@@ -357,7 +338,7 @@ def _drain(response: Response) -> bytes:
 
 
 def _refusal(response: Response, url: str) -> TransportError:
-    status, reason = response.status, response._raw.reason  # noqa: SLF001 - one class in two places
+    status, reason = response.status, response.reason
     via = "" if response.url == url else f" (redirected to {response.url})"
     if status in _PASSING:
         wait = response.headers.get("Retry-After", "")
@@ -368,7 +349,9 @@ def _refusal(response: Response, url: str) -> TransportError:
     return RefusedError(url, _REFUSALS.get(status, f"HTTP status {status} {reason}") + via, status, body)
 
 
-def _no_answer(url: str, error: OSError | http.client.HTTPException, proxy: Proxy | None) -> TransportError:
+def _no_answer(
+    url: str, error: OSError | http.client.HTTPException | AnswerError, proxy: Proxy | None
+) -> TransportError:
     where = "" if proxy is None else f" through the proxy {proxy}"
     if tunnel := _TUNNEL.match(str(error)):
         status = int(tunnel[1])
@@ -387,7 +370,7 @@ def _no_answer(url: str, error: OSError | http.client.HTTPException, proxy: Prox
     return BrokenTransferError(url, f"no answer{where}: {_in_words(error)}")
 
 
-def _in_words(error: OSError | http.client.HTTPException) -> str:
+def _in_words(error: _Broken) -> str:
     if isinstance(error, TimeoutError):
         return "nothing came for too long"
     if isinstance(error, OSError) and error.strerror:

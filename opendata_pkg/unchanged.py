@@ -70,4 +70,4 @@ def _all_allowed(snapshot: Snapshot | UnreadSnapshot, catalogue: Catalogue, glob
     whole = snapshot.read() if isinstance(snapshot, UnreadSnapshot) else snapshot
     table = whole.table.select(["key", "size", "sha256", "md5"])
     without = table.filter(pc.and_(pc.is_null(table["sha256"]), pc.is_null(table["md5"])))
-    return all(map(compile_globs([glob], []), kept_keys(without, catalogue).to_pylist()))
+    return all(map(compile_globs([glob], []), kept_keys([without], catalogue).to_pylist()))

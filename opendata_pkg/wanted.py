@@ -115,11 +115,14 @@ class Hashes:
         return None
 
 
-def hash_file(path: Path, wanted: Wanted) -> Hashes:
+def hash_file(name: str, wanted: Wanted) -> Hashes:
     """The digests of a whole file; OSError as the system says."""
     hashes = Hashes(wanted)
-    with path.open("rb", buffering=0) as stream:
-        hash_stream(stream.fileno(), hashes)
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        hash_stream(descriptor, hashes)
+    finally:
+        os.close(descriptor)
     return hashes
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opendata_pkg.changes import Change, compare, compare_rows, count_changes
+from opendata_pkg.changes import Change, compare, compare_rows, count_changes, difference, differences
 from opendata_pkg.snapshot import objects_to_table
 from opendata_pkg.written import ChangeCounts
 from tests.core_support import entry_of
@@ -122,6 +122,23 @@ def test_tables_are_compared_as_lists_of_objects_are(before, after, block):
         assert keys == [new_keys[row] for row in pairs[1].to_pylist()]
         both = (key for key in old_keys if key in new_keys)
         assert keys == [key for key in both if compare(by_key[0][key], by_key[1][key]) is became]
+
+
+@settings(deadline=None)
+@given(ENTRIES, ENTRIES, st.integers(1, 4), st.integers(1, 4))
+def test_pieces_differ_as_tables_do(before, after, old_rows, new_rows):
+    """The same rows are gone and new, wherever pieces of either side end; pieces that are the same are left out."""
+    old, new = table_of(before), table_of(after)
+    whole = difference(old, new)
+    parts = list(differences(pieces_of(old, old_rows), pieces_of(new, new_rows)))
+    assert [row for part in parts for row in part.gone.to_pylist()] == whole.gone.to_pylist()
+    assert [row for part in parts for row in part.new.to_pylist()] == whole.new.to_pylist()
+    assert all(parts)
+
+
+def pieces_of(table, rows):
+    """A table in pieces, one of them empty."""
+    return [table.slice(0, 0), *(table.slice(start, rows) for start in range(0, len(table), rows))]
 
 
 def test_what_one_side_never_knows_tells_nothing():

@@ -6,8 +6,10 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -238,6 +240,23 @@ def test_no_identity(nobody, store, tmp_path):
     git(made.folder, "commit", "--quiet", "--message", "a note")
 
 
+def test_what_annex_lacks_is_said(store, tmp_path, git_identity, monkeypatch):
+    """A clone is made where git-annex is missing or cannot work, and told what to install."""
+
+    def lookup(name):
+        raise OSError("protocol not found")
+
+    monkeypatch.setattr(socket, "getprotobyname", lookup)
+    git = Path(shutil.which("git"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "git").symlink_to(git)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    listener = Listener()
+    make_clone("Rat", store, tmp_path / "clone", reporter=listener)
+    assert [message for message in listener.messages if "git-annex is not on PATH" in message]
+    assert [message for message in listener.messages if "apt install netbase" in message]
+
+
 def test_own_identity(git_identity, store, tmp_path):
     """Somebody with an identity keeps it; nothing is said."""
     listener = Listener()
@@ -344,6 +363,7 @@ def test_failure_leaves_nothing(store, tmp_path, monkeypatch):
 
 CHILD = """
 import sys
+from pathlib import Path
 from pathlib import Path
 from opendata_pkg import cloning
 from opendata_pkg.target import open_target

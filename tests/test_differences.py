@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from opendata_pkg.changes import Change, compare
 from opendata_pkg.differences import CHANGES, Diff, Kind, Known, Side, diff_tables
 from opendata_pkg.model import Grade, Sha256
-from opendata_pkg.snapshot_target import files_of_snapshot
+from opendata_pkg.snapshot_files import files_of_snapshot
 from tests.core_support import catalogue_of, entry_of, snapshot_of
 
 

@@ -19,7 +19,7 @@ from opendata_pkg.cache import FileCache
 from opendata_pkg.fetching import IncompleteFetchError, fetch, pooch
 from opendata_pkg.registry import registry_line
 from opendata_pkg.selection import EmptySelectionError
-from opendata_pkg.snapshot_target import files_of_snapshot
+from opendata_pkg.snapshot_files import files_of_snapshot
 from opendata_pkg.target import open_target
 from opendata_pkg.transport import OfflineError, RefusedError
 from opendata_pkg.wanted import WrongBytesError

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from contextlib import closing
 
 import pytest
 
-from opendata_pkg.parallel import map_unordered
+from opendata_pkg.parallel import Pace, ahead, map_unordered
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 50])
@@ -86,3 +87,104 @@ def test_nothing_to_do_is_done_at_once():
 def test_no_items_are_no_work():
     """Also where the number of jobs was made to fit them."""
     assert list(map_unordered(str, [], jobs=0)) == []
+
+
+def paced(use_of, *, jobs, done_s):
+    """How many threads there mostly are, where n threads use so much, and a result takes so many seconds of one."""
+    now_s = used_s = done = 0.0
+    pace, seen = Pace(now_s, jobs), Counter()
+    for _ in range(500):
+        now_s += 0.011
+        used_s += 0.011 * use_of(pace.threads)
+        done += 0.011 * use_of(pace.threads) / done_s
+        before = pace.threads
+        assert pace.change(now_s, used_s, int(done)) == pace.threads - before
+        assert 1 <= pace.threads <= jobs
+        seen[pace.threads] += 1
+    return seen.most_common(1)[0][0]
+
+
+@pytest.mark.parametrize(
+    ("use_of", "done_s", "threads"),
+    [
+        # Waiting for a far server; for one that is nearer, until the processor is busy.
+        (lambda threads: 0.005 * threads, 0.0003, {16}),
+        (lambda threads: min(1.0, 0.2 * threads), 0.0003, {4, 5, 6}),
+        # Long work, of which nothing is known, or whose results come all at once.
+        (lambda threads: 0.001 * threads, 100, {16}),
+        (lambda threads: min(2.0, threads), 0.1, {16}),
+        # Python's lock is taken all the time, also by one alone.
+        (lambda threads: min(1.0, 0.8 * threads), 0.0003, {1}),
+        # Hashing, on eight cores.
+        (lambda threads: min(8.0, threads), 0.002, {8, 9}),
+    ],
+)
+def test_how_many_threads_pay(use_of, done_s, threads):
+    """As many as there is something to wait for, or as there are cores to use."""
+    assert paced(use_of, jobs=16, done_s=done_s) in threads
+
+
+def test_a_server_that_gets_slow():
+    """Threads that were too many are not, once there is something to wait for; one more or less loses no item."""
+    near, far = [0.0] * 3_000, [0.02] * 200
+
+    def work(wait_s):
+        if wait_s:
+            time.sleep(wait_s)
+            return threading.get_ident()
+        return sum(range(5_000)) and threading.get_ident()
+
+    outcomes = list(map_unordered(work, near + far, jobs=16))
+    assert len(outcomes) == 3_200
+    assert len({thread for wait_s, thread in outcomes if wait_s}) >= 8
+
+
+def test_waiting_is_done_together():
+    """Where each item waits, sixteen jobs take little more than a sixteenth of the time."""
+    begun = time.monotonic()
+    assert len(list(map_unordered(lambda _: time.sleep(0.05), range(320), jobs=16))) == 320
+    assert time.monotonic() - begun < 320 * 0.05 / 8
+
+
+def test_quick_results_that_do_not_follow_each_other_are_handed_over():
+    """Nothing waits for company: the first result is there long before the second."""
+    with closing(map_unordered(lambda number: time.sleep(10 * number), range(2), jobs=2)) as outcomes:
+        begun = time.monotonic()
+        assert next(outcomes)[0] == 0
+        assert time.monotonic() - begun < 5
+
+
+def test_one_job_needs_no_thread():
+    """It is done by whoever asked, when they ask."""
+    assert [thread for _, thread in map_unordered(lambda _: threading.get_ident(), range(3), jobs=1)] == [
+        threading.get_ident()
+    ] * 3
+
+
+def test_stages_work_ahead_of_each_other():
+    """In order; each makes what is next while what it made is used, and no more than that."""
+    made = []
+
+    def numbers():
+        for number in range(1000):
+            made.append(number)
+            yield number
+
+    with closing(ahead(number + 1 for number in ahead(numbers()))) as stages:
+        for count, number in zip(range(1, 101), stages, strict=False):
+            assert number == count
+            assert len(made) <= count + 6
+    assert list(ahead(range(50))) == list(range(50))
+
+
+def test_an_error_of_a_stage_comes_after_what_was_made_before():
+    """As in a plain loop."""
+
+    def numbers():
+        yield from range(3)
+        raise ZeroDivisionError
+
+    stages = ahead(ahead(numbers()))
+    assert [next(stages) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ZeroDivisionError):
+        next(stages)

@@ -97,7 +97,7 @@ def test_every_object_is_in_one_place(tree, sizes):
         assert count_rows(plan.own) == len(plan) == plan.table.num_rows
         assert all(low < high for low, high in plan.own)
         assert_is_a_tree(plan)
-    assert set(kept_keys(snapshot.table, catalogue).to_pylist()) == kept
+    assert set(kept_keys([snapshot.table], catalogue).to_pylist()) == kept
 
 
 def assert_is_a_tree(plan):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from opendata_pkg.model import Grade, UsageError
 from opendata_pkg.selection import FILES, EmptySelectionError, Origin, Rules, Selection, select, selection_digest
-from opendata_pkg.snapshot_target import files_of_snapshot
+from opendata_pkg.snapshot_files import files_of_snapshot
 from tests.core_support import catalogue_of, digest_of, entry_of, snapshot_of
 
 ROWS = (

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from opendata_pkg.differences import diff_tables
 from opendata_pkg.lock_format import LockContent
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.selection import EmptySelectionError, Rules
 from opendata_pkg.sides import diff
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_files import files_of_snapshot
 from tests.core_support import entry_of, publish, snapshot_of
 from tests.lock_support import locked, selected
 
@@ -89,6 +94,44 @@ def test_snapshots_with_each_other_and_with_versions(store, tmp_path):
     assert told(diff(".@1.0.0", words[1], store=store)) == changes
     assert told(diff(words[0], ".@1.0.0", store=store)) == []
     assert len(diff(words[0], words[0])) == 0
+
+
+KEYS = st.lists(
+    st.builds(entry_of, st.text(st.sampled_from("ab-/0%."), min_size=1, max_size=4), st.sampled_from("xy")),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda entry: entry.key,
+)
+
+
+@settings(deadline=None, max_examples=150)
+@given(KEYS, KEYS, st.integers(1, 4))
+def test_snapshots_read_side_by_side_differ_as_their_tables_do(tmp_path_factory, before, after, rows):
+    """Also where an object has the name of a folder on one side, or only its path has its place elsewhere."""
+    folder = tmp_path_factory.mktemp("pair")
+    paths = [folder / "a.parquet", folder / "b.parquet"]
+    for path, entries in zip(paths, (before, after), strict=True):
+        snapshot_of(*entries).write(path)
+    tables = [files_of_snapshot(Snapshot.read(path), None) for path in paths]
+    assume(any(len(table) for table in tables))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("opendata_pkg.snapshot._READ_ROWS", rows)
+        found = diff(*map(str, paths))
+    assert found.table.to_pylist() == diff_tables(*tables).to_pylist()
+    assert [found.before.files, found.after.files] == [len(table) for table in tables]
+    assert found.after.size_bytes == sum(tables[1]["size"].to_pylist())
+
+
+def test_rules_narrow_snapshots_too(tmp_path):
+    """By name and size; where they give nothing of both, it is said."""
+    snapshot_of(*BEFORE).write(tmp_path / "a.parquet")
+    snapshot_of(*AFTER).write(tmp_path / "b.parquet")
+    words = [str(tmp_path / name) for name in ("a.parquet", "b.parquet")]
+    found = diff(*words, rules=Rules(include=("*.swc",), larger=2))
+    assert told(found) == ["added Rat/Cortex/a.swc", "added Rat/Cortex/new.swc"]
+    assert (found.before.files, found.after.files) == (0, 2)
+    with pytest.raises(EmptySelectionError, match="no file to compare"):
+        diff(*words, rules=Rules(include=("*.nothing",)))
 
 
 @pytest.mark.s3

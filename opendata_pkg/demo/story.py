@@ -18,6 +18,7 @@ from opendata_pkg.demo.samples import IGNORED_PREFIX, WHEELS, Samples, fetch_whe
 from opendata_pkg.demo.scene import BUCKET, CORTEX, DELETED, FIRST, OVERWRITTEN, PATCH_CLAMP, PLAIN, SECOND, Scene
 from opendata_pkg.demo.server import S3Server
 from opendata_pkg.demo.stage import Stage, demo_environment, terminate_as_interrupt
+from opendata_pkg.git.person import NO_PROTOCOLS, knows_protocols
 from opendata_pkg.model import MismatchError, NotFoundError, ObjectKey
 from opendata_pkg.progress import SILENT, Reporter
 
@@ -52,6 +53,10 @@ class MissingProgramError(NotFoundError):
             f"the demo runs {', '.join(names)}, not found beside Python or on PATH; "
             "install git from your system, the others with: pip install git-annex datalad"
         )
+
+
+class NoProtocolsError(NotFoundError):
+    """The system lacks what git-annex needs to fetch anything."""
 
 
 class DemoFailedError(MismatchError):
@@ -140,9 +145,16 @@ def set_stage(folder: Path, reporter: Reporter = SILENT) -> Stage:
 
 
 def check_programs(names: Iterable[str], path: str) -> None:
-    """Whether the programs are on the search path; MissingProgramError names those that are not."""
+    """Whether the programs are on the search path, and can work.
+
+    Raises:
+        MissingProgramError: names those that are not.
+        NoProtocolsError: git-annex cannot work.
+    """
     if missing := [name for name in names if shutil.which(name, path=path) is None]:
         raise MissingProgramError(missing)
+    if not knows_protocols():
+        raise NoProtocolsError(NO_PROTOCOLS)
 
 
 def perform(stage: Stage, samples: Samples, parts: Callable[[Scene], tuple[Released, ...]]) -> Summary:

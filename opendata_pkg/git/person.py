@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from pathlib import Path
 
@@ -11,6 +12,11 @@ from opendata_pkg.git.repository import GitError, call_git
 
 NEUTRAL_NAME, NEUTRAL_EMAIL = "opendata user", "opendata-user@invalid"
 """Who commits in a clone of somebody of whom git knows nothing."""
+
+NO_PROTOCOLS = (
+    "git-annex can fetch nothing here: this system does not know the protocol TCP by name, having no /etc/protocols; "
+    "install it, on Debian with: apt install netbase"
+)
 
 # What git sets for its own children (`git rev-parse --local-env-vars`): it would lead us to another repository.
 _LOCAL = (
@@ -61,6 +67,21 @@ def call_annex(*arguments: str, cwd: Path, data: bytes = b"") -> bytes:
     return call_git("annex", *arguments, cwd=cwd, data=data, environment=person_environment())
 
 
-def has_annex_on_path() -> bool:
-    """Whether the person's own shell finds git-annex, as git's hooks need it."""
-    return shutil.which("git-annex") is not None
+def what_annex_lacks() -> list[str]:
+    """What keeps git-annex from working in a person's own shell, a sentence each."""
+    lacks = []
+    if shutil.which("git-annex") is None:
+        # git's hooks look for it there.
+        lacks.append("git-annex is not on PATH: git and DataLad need it there to work in this clone")
+    if not knows_protocols():
+        lacks.append(NO_PROTOCOLS)
+    return lacks
+
+
+def knows_protocols() -> bool:
+    """Whether the system knows the protocol TCP by name, which git-annex asks it before it fetches anything."""
+    try:
+        socket.getprotobyname("tcp")
+    except OSError:
+        return False
+    return True

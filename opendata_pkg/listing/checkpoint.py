@@ -12,6 +12,7 @@ import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
@@ -61,27 +62,34 @@ class KeptPage:
 class Keeper(Protocol):
     """Where pages are kept while a listing is under way. Called from any thread."""
 
-    def kept(self, prefix: str, delimiter: str) -> list[KeptPage]:
+    def kept(self, prefix: str, delimiter: str) -> Iterator[KeptPage]:
         """The pages of a prefix that were read before, from the first one on."""
+
+    def how_far(self, prefix: str) -> tuple[int, dict[str, str] | None]:
+        """How many pages of a prefix, without a delimiter, are kept, and how to ask for the one after them."""
 
     def keep(self, prefix: str, delimiter: str, number: int, page: KeptPage) -> None:
         """Keep a page, which is the `number`-th of its prefix."""
 
-    def forget(self, prefix: str, delimiter: str) -> None:
-        """Drop the pages of a prefix."""
+    def forget(self, prefix: str) -> None:
+        """Drop the pages of a prefix, without a delimiter."""
 
 
 class NoKeeper:
     """Keeps nothing."""
 
-    def kept(self, prefix: str, delimiter: str) -> list[KeptPage]:  # noqa: ARG002
+    def kept(self, prefix: str, delimiter: str) -> Iterator[KeptPage]:  # noqa: ARG002
         """None."""
-        return []
+        return iter(())
+
+    def how_far(self, prefix: str) -> tuple[int, dict[str, str] | None]:  # noqa: ARG002
+        """No page."""
+        return 0, None
 
     def keep(self, prefix: str, delimiter: str, number: int, page: KeptPage) -> None:
         """Do nothing."""
 
-    def forget(self, prefix: str, delimiter: str) -> None:
+    def forget(self, prefix: str) -> None:
         """Do nothing."""
 
 
@@ -114,19 +122,25 @@ class Checkpoint:
                 started = _begin(path, connection, options, reporter)
             yield cls(path, connection, started)
 
-    def kept(self, prefix: str, delimiter: str) -> list[KeptPage]:
-        """The pages of a prefix that were read before, from the first one on."""
-        query = "SELECT entries, folders, following FROM pages WHERE prefix = ? AND delimiter = ? ORDER BY number"
+    def kept(self, prefix: str, delimiter: str) -> Iterator[KeptPage]:
+        """The pages of a prefix that were read before, from the first one on; one in memory at a time."""
+        query = "SELECT entries, folders, following FROM pages WHERE prefix = ? AND delimiter = ? AND number = ?"
+        for number in count():
+            with _errors_in_words(self.path):
+                with self._lock:
+                    row = self._connection.execute(query, (prefix, delimiter, number)).fetchone()
+                if row is None:
+                    return
+                entries, folders, following = row
+                table = pa.ipc.open_stream(entries).read_all()
+            yield KeptPage(table=table, folders=tuple(json.loads(folders)), following=json.loads(following))
+
+    def how_far(self, prefix: str) -> tuple[int, dict[str, str] | None]:
+        """How many pages of a prefix, without a delimiter, are kept, and how to ask for the one after them."""
+        query = "SELECT number, following FROM pages WHERE prefix = ? AND delimiter = '' ORDER BY number DESC LIMIT 1"
         with _errors_in_words(self.path), self._lock:
-            rows = self._connection.execute(query, (prefix, delimiter)).fetchall()
-        return [
-            KeptPage(
-                table=pa.ipc.open_stream(entries).read_all(),
-                folders=tuple(json.loads(folders)),
-                following=json.loads(following),
-            )
-            for entries, folders, following in rows
-        ]
+            row = self._connection.execute(query, (prefix,)).fetchone()
+        return (0, None) if row is None else (row[0] + 1, json.loads(row[1]))
 
     def keep(self, prefix: str, delimiter: str, number: int, page: KeptPage) -> None:
         """Keep a page, which is the `number`-th of its prefix."""
@@ -138,10 +152,10 @@ class Checkpoint:
         with _errors_in_words(self.path), self._lock:
             self._connection.execute("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def forget(self, prefix: str, delimiter: str) -> None:
-        """Drop the pages of a prefix."""
+    def forget(self, prefix: str) -> None:
+        """Drop the pages of a prefix, without a delimiter."""
         with _errors_in_words(self.path), self._lock:
-            self._connection.execute("DELETE FROM pages WHERE prefix = ? AND delimiter = ?", (prefix, delimiter))
+            self._connection.execute("DELETE FROM pages WHERE prefix = ? AND delimiter = ''", (prefix,))
 
 
 def remove_checkpoint(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
@@ -19,13 +20,13 @@ from opendata_pkg.listing.versions import (
     ChangedWhileListingError,
     NoHistoryError,
     Resolved,
-    resolve_as_of,
-    resolve_current,
+    resolve,
 )
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import SCHEMA
 from opendata_pkg.snapshot_header import format_time
+from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -52,7 +53,7 @@ class VersionsNotAllowedError(AccessDeniedError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Listing:
-    """The objects of a bucket as rows in the columns of a snapshot, unsorted, and how they were found.
+    """The objects of a bucket as rows in the columns of a snapshot, in the order of keys, and how they were found.
 
     `started` is when the listing began, where it went on with one that was interrupted.
     """
@@ -74,12 +75,14 @@ def list_bucket(
     as_of: datetime | None = None,
     jobs: int = 1,
     checkpoint: Path | None = None,
+    folder: Path | None = None,
     reporter: Reporter = SILENT,
 ) -> S3Listing:
     """List the objects whose keys begin with any of `prefixes` (all, if there are none), `jobs` requests at a time.
 
     Pages are kept in the file `checkpoint` as they come, and a listing that is there already is gone on with. The file
-    stays until `remove_checkpoint`, unless what was listed cannot be used.
+    stays until `remove_checkpoint`, unless what was listed cannot be used. What is too much for memory waits in
+    `folder`, in files without a name.
 
     Raises:
         OtherListingError: the checkpoint is of a listing with other options.
@@ -103,24 +106,26 @@ def list_bucket(
     reporter.start(f"listing {bucket.where}", unit="objects")
     apart = without_covered(wanted)
     started = None
-    if checkpoint is None:
-        entries = list_entries(bucket, apart, with_versions=with_versions, jobs=jobs, reporter=reporter)
-    else:
-        options = {"bucket": bucket.where, "prefixes": apart, "versions": with_versions}
-        with Checkpoint.open(checkpoint, options, reporter=reporter) as keeper:
-            started = keeper.started
-            entries = list_entries(
-                bucket, apart, with_versions=with_versions, jobs=jobs, keeper=keeper, reporter=reporter
-            )
-    reporter.finish()
-    try:
-        found = resolve_current(entries) if as_of is None else resolve_as_of(entries, as_of)
-        _check_not_empty(bucket, found.table, wanted, as_of)
-    except (ChangedWhileListingError, NoHistoryError, NothingThereError):
-        # Going on would end in the same way.
-        if checkpoint is not None:
-            remove_checkpoint(checkpoint)
-        raise
+    with SortedRows(ENTRY_SCHEMA, folder=folder) as entries:
+        listing = partial(
+            list_entries, bucket, apart, entries, with_versions=with_versions, jobs=jobs, reporter=reporter
+        )
+        if checkpoint is None:
+            listing()
+        else:
+            options = {"bucket": bucket.where, "prefixes": apart, "versions": with_versions}
+            with Checkpoint.open(checkpoint, options, reporter=reporter) as keeper:
+                started = keeper.started
+                listing(keeper=keeper)
+        reporter.finish()
+        try:
+            found = resolve(entries.batches(), as_of=as_of, folder=folder)
+            _check_not_empty(bucket, found.table, wanted, as_of)
+        except (ChangedWhileListingError, NoHistoryError, NothingThereError):
+            # Going on would end in the same way.
+            if checkpoint is not None:
+                remove_checkpoint(checkpoint)
+            raise
     table, version_notes = _drop_unreadable_versions(bucket, found.table, as_of) if with_versions else (found.table, ())
     return S3Listing(
         table=_as_snapshot_columns(table),
@@ -180,13 +185,13 @@ def _as_snapshot_columns(table: pa.Table) -> pa.Table:
 def _drop_unreadable_versions(
     bucket: Bucket, table: pa.Table, as_of: datetime | None
 ) -> tuple[pa.Table, tuple[str, ...]]:
-    real = table.filter(pc.not_equal(table["version_id"], "null"))
+    real = pc.indices_nonzero(pc.not_equal(table["version_id"], "null"))
     if not len(real):
         return table, ("the objects have no version ids: they can be overwritten without a trace",)
     # A permission may hold for a part of the bucket only, so three far from each other are tried.
-    rows = real.select(["key", "version_id"]).take(pa.array(sorted({0, len(real) // 2, len(real) - 1}), pa.int64()))
+    rows = [real[place].as_py() for place in sorted({0, len(real) // 2, len(real) - 1})]
     anybody = bucket.as_anybody()
-    statuses = [_head_statuses(anybody, row["key"], row["version_id"]) for row in rows.to_pylist()]
+    statuses = [_head_statuses(anybody, table["key"][row].as_py(), table["version_id"][row].as_py()) for row in rows]
     readable, note = are_versions_readable(statuses, is_anonymous_scan=bucket.is_anonymous)
     if not readable:
         if as_of is not None:

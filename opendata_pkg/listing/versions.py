@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from datetime import UTC
 from typing import TYPE_CHECKING
@@ -11,10 +12,12 @@ import pyarrow.compute as pc
 
 from opendata_pkg.model import InputError, SourceError
 from opendata_pkg.snapshot import SCHEMA
+from opendata_pkg.spool import spooled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
+    from pathlib import Path
 
 ENTRY_SCHEMA = pa.schema(
     [
@@ -47,8 +50,8 @@ class NoHistoryError(InputError):
 class Resolved:
     """Objects out of a listing's entries.
 
-    `table` has the columns of `ENTRY_SCHEMA`. `unaddressable` keys had bytes at the time asked for that no URL can
-    bring any more.
+    `table` has the columns of `ENTRY_SCHEMA`, in the order of keys. `unaddressable` keys had bytes at the time asked
+    for that no URL can bring any more.
     """
 
     table: pa.Table
@@ -70,37 +73,64 @@ def entries_to_table(entries: Iterable[Entry]) -> pa.Table:
     return pa.Table.from_batches(batches, ENTRY_SCHEMA)
 
 
-def resolve_current(entries: pa.Table) -> Resolved:
-    """The objects of now: the entries that are the latest of their key; none where that is a delete marker.
+def resolve(batches: Iterable[pa.Table], *, as_of: datetime | None = None, folder: Path | None = None) -> Resolved:
+    """The objects of now, or at a time, out of entries in the order of their keys; many of them wait in `folder`.
+
+    Of now: the entries that are the latest of their key; none where that is a delete marker.
+
+    At a time: of each key the newest entry of then; none where that is a delete marker. Entries of one time count in
+    the order of the listing. A key without later entries has its latest one: AWS dates a multipart upload by its
+    beginning, so that by dates alone an older version could seem to be newer. Versions `null` that are not the latest
+    are left out: a plain URL brings other bytes, and so may `?versionId=null` tomorrow. What was deleted for good, or
+    overwritten while the bucket kept no versions, a listing cannot show.
 
     Raises:
         ChangedWhileListingError: a key has two different latest entries, or older ones and no latest.
+        NoHistoryError: `as_of`, and no entry has a real version.
     """
-    entries = _distinct(entries)
-    latest = _current(entries)
-    return _resolved(entries, latest)
+    older = markers = unaddressable = 0
+    has_versions = False
 
+    def objects() -> Iterator[pa.Table]:
+        nonlocal older, markers, unaddressable, has_versions
+        for block in _whole_keys(batches):
+            entries = _distinct(block)
+            latest, lost = _current(entries), 0
+            if as_of is not None:
+                has_versions = has_versions or bool(pc.any(pc.not_equal(entries["version_id"], "null")).as_py())
+                latest, lost = _as_of(entries, latest, as_of)
+            found = latest.filter(pc.invert(latest["is_marker"])).select(ENTRY_SCHEMA.names)
+            block_markers = pc.sum(entries["is_marker"]).as_py() or 0
+            older += len(entries) - block_markers - len(found)
+            markers += block_markers
+            unaddressable += lost
+            yield found.take(pc.sort_indices(found["key"]))
 
-def resolve_as_of(entries: pa.Table, time: datetime) -> Resolved:
-    """The objects at `time`: of each key the newest entry of then; none where that is a delete marker.
-
-    Entries of one time count in the order of the listing. A key without later entries has its latest one: AWS dates a
-    multipart upload by its beginning, so that by dates alone an older version could seem to be newer.
-
-    Versions `null` that are not the latest are left out: a plain URL brings other bytes, and so may `?versionId=null`
-    tomorrow. What was deleted for good, or overwritten while the bucket kept no versions, a listing cannot show.
-
-    Raises:
-        ChangedWhileListingError: a key has two different latest entries, or older ones and no latest.
-        NoHistoryError: no entry has a real version.
-    """
-    entries = _distinct(entries)
-    latest = _current(entries)
-    if not pc.any(pc.not_equal(entries["version_id"], "null")).as_py():
+    table = spooled(objects(), ENTRY_SCHEMA, folder=folder)
+    if as_of is not None and not has_versions:
         raise NoHistoryError(
             "expected a bucket with versions for --as-of, but this one keeps none: "
             "scan it as it is now, or ask its owner for an older listing"
         )
+    return Resolved(table=table, older_versions=older, delete_markers=markers, unaddressable=unaddressable)
+
+
+def _whole_keys(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same entries, cut between keys: the last of a table waits for more of its entries."""
+    held: pa.Table | None = None
+    for batch in batches:
+        table = batch if held is None else pa.concat_tables([held, batch])
+        keys = table["key"]
+        start = bisect_left(range(len(table)), keys[-1].as_py(), key=lambda row: keys[row].as_py())
+        if start:
+            yield table.slice(0, start)
+        held = table.slice(start)
+    if held is not None:
+        yield held
+
+
+def _as_of(entries: pa.Table, latest: pa.Table, time: datetime) -> tuple[pa.Table, int]:
+    """The entries of each key at a time, and how many keys had bytes then that have no address."""
     moment = pa.scalar(time.astimezone(UTC), ENTRY_SCHEMA.field("last_modified").type)
     is_later = pc.greater(entries["last_modified"], moment)
     changed_keys = entries.filter(is_later)["key"].unique()
@@ -111,25 +141,13 @@ def resolve_as_of(entries: pa.Table, time: datetime) -> Resolved:
     )
     overwritable = pc.fill_null(pc.equal(past["version_id"], "null"), fill_value=True)
     is_lost = pc.and_(overwritable, pc.invert(pc.or_(past["is_latest"], past["is_marker"])))
-    chosen = pa.concat_tables([unchanged, past.filter(pc.invert(is_lost))])
-    return _resolved(entries, chosen, pc.sum(is_lost).as_py() or 0)
+    return pa.concat_tables([unchanged, past.filter(pc.invert(is_lost))]), pc.sum(is_lost).as_py() or 0
 
 
 def _to_batch(entries: list[Entry]) -> pa.RecordBatch:
     columns = zip(*entries, strict=True)
     arrays = [pa.array(column, field.type) for column, field in zip(columns, ENTRY_SCHEMA, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=ENTRY_SCHEMA)
-
-
-def _resolved(entries: pa.Table, chosen: pa.Table, unaddressable: int = 0) -> Resolved:
-    markers = pc.sum(entries["is_marker"]).as_py() or 0
-    table = chosen.filter(pc.invert(chosen["is_marker"])).select(ENTRY_SCHEMA.names)
-    return Resolved(
-        table=table,
-        older_versions=len(entries) - markers - len(table),
-        delete_markers=markers,
-        unaddressable=unaddressable,
-    )
 
 
 def _distinct(entries: pa.Table) -> pa.Table:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -15,7 +16,15 @@ import pytest
 
 from opendata_pkg.demo import story
 from opendata_pkg.demo.samples import Edits, Samples
-from opendata_pkg.demo.story import DemoFailedError, MissingProgramError, Released, check_programs, perform, set_stage
+from opendata_pkg.demo.story import (
+    DemoFailedError,
+    MissingProgramError,
+    NoProtocolsError,
+    Released,
+    check_programs,
+    perform,
+    set_stage,
+)
 
 NO_SAMPLES = Samples(first={}, edits=Edits(overwritten={}, added={}, deleted=()))
 
@@ -83,6 +92,18 @@ def test_missing_tools_are_named(tmp_path):
     with pytest.raises(MissingProgramError, match=r"git-annex, datalad, not found.*pip install") as caught:
         check_programs(("git", "git-annex", "datalad"), str(tmp_path))
     assert caught.value.exit_status == 4
+
+
+def test_a_bare_system_is_named(tmp_path, monkeypatch):
+    """Where git-annex could fetch nothing, the demo says before it begins which package is missing."""
+
+    def lookup(name):
+        raise OSError("protocol not found")
+
+    monkeypatch.setattr(socket, "getprotobyname", lookup)
+    (tmp_path / "git").touch(mode=0o755)
+    with pytest.raises(NoProtocolsError, match=r"no /etc/protocols.*apt install netbase"):
+        check_programs(("git",), str(tmp_path))
 
 
 @pytest.mark.parametrize(

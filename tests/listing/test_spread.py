@@ -153,6 +153,22 @@ def test_a_list_that_does_not_go_on_is_told(scripted, rest, sentence):
         keys_of(scripted(lambda _: Answer(body=page)), jobs=1)
 
 
+@pytest.mark.parametrize("versions", ["no", "yes"])
+def test_a_listing_larger_than_memory_is_the_same(scripted, tmp_path, monkeypatch, versions):
+    """Entries wait in files, and so do the objects that are found among them; none of the files is left."""
+    keys = sorted(f"{folder}/{number}" for folder in "abc" for number in range(30))
+    server = scripted(lambda request: listed(keys, request, with_versions="versions" in request.query))
+    bucket = open_bucket("b", endpoint_url=server.url, connections=4)
+    whole = list_bucket(bucket, versions=versions, jobs=4)
+    monkeypatch.setattr("opendata_pkg.sorting.RUN_BYTES", 500)
+    monkeypatch.setattr("opendata_pkg.spool.SPOOL_BYTES", 0)
+    spread = list_bucket(bucket, versions=versions, jobs=4, folder=tmp_path)
+    assert spread.table.to_pylist() == whole.table.to_pylist()
+    assert spread.table["key"].to_pylist() == keys
+    assert (spread.older_versions, spread.delete_markers) == (whole.older_versions, whole.delete_markers)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_connection_that_is_reset_is_made_again(scripted):
     """The first connection ends in a TCP reset, in the middle of nothing."""
     keys = ["a", "b"]

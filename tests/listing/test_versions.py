@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.listing.versions import (
+    ENTRY_SCHEMA,
     ChangedWhileListingError,
     NoHistoryError,
     entries_to_table,
-    resolve_as_of,
-    resolve_current,
+    resolve,
 )
+from opendata_pkg.sorting import SortedRows
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -30,9 +32,18 @@ def entry(key="k", version="v1", when=0, *, latest=True, marker=False, size=1):
     return (key, version, None if marker else size, None if marker else "e", at(when), "STANDARD", latest, marker)
 
 
-def rows(resolved):
-    """Keys and versions of the result."""
-    return sorted(zip(resolved.table["key"].to_pylist(), resolved.table["version_id"].to_pylist(), strict=True))
+def resolved(entries, as_of=None, *, cut=2):
+    """The objects among entries in any order of keys, which come a few at a time."""
+    with SortedRows(ENTRY_SCHEMA, folder=False) as found:
+        found.add(entries)
+        table = pa.concat_tables([ENTRY_SCHEMA.empty_table(), *found.batches()])
+    return resolve((table.slice(start, cut) for start in range(0, len(table), cut)), as_of=as_of)
+
+
+def rows(found):
+    """Keys and versions of the result, which is in the order of keys."""
+    assert found.table["key"].to_pylist() == sorted(found.table["key"].to_pylist())
+    return sorted(zip(found.table["key"].to_pylist(), found.table["version_id"].to_pylist(), strict=True))
 
 
 def test_current_objects_are_the_latest_entries():
@@ -46,7 +57,7 @@ def test_current_objects_are_the_latest_entries():
             entry("c", "null", 2),
         ]
     )
-    found = resolve_current(table)
+    found = resolved(table)
     assert rows(found) == [("a", "a2"), ("c", "null")]
     assert (found.older_versions, found.delete_markers, found.unaddressable) == (2, 1, 0)
 
@@ -54,7 +65,7 @@ def test_current_objects_are_the_latest_entries():
 def test_an_entry_listed_twice_counts_once():
     """Pages that overlap do not double objects or counts."""
     entries = [entry("a", "a2", 5), entry("a", "a1", 1, latest=False), entry("z", "zx", marker=True)]
-    found = resolve_current(entries_to_table(entries * 3))
+    found = resolved(entries_to_table(entries * 3))
     assert rows(found) == [("a", "a2")]
     assert (found.older_versions, found.delete_markers) == (1, 1)
 
@@ -62,7 +73,7 @@ def test_an_entry_listed_twice_counts_once():
 def test_entries_without_version_ids_are_deduplicated_too():
     """Unknown values compare as equal."""
     plain = ("a", None, 1, None, at(0), None, True, False)
-    assert rows(resolve_current(entries_to_table([plain, plain]))) == [("a", None)]
+    assert rows(resolved(entries_to_table([plain, plain]))) == [("a", None)]
 
 
 @pytest.mark.parametrize(
@@ -77,12 +88,12 @@ def test_entries_without_version_ids_are_deduplicated_too():
 def test_a_listing_that_contradicts_itself_is_refused(entries):
     """A key listed in two states, or with no latest one, asks for another scan."""
     with pytest.raises(ChangedWhileListingError, match="scan again"):
-        resolve_current(entries_to_table(entries))
+        resolved(entries_to_table(entries))
 
 
 def test_an_empty_listing_has_no_objects():
     """Nothing in, nothing out."""
-    assert rows(resolve_current(entries_to_table([]))) == []
+    assert rows(resolved(entries_to_table([]))) == []
 
 
 @pytest.mark.parametrize(
@@ -99,7 +110,7 @@ def test_as_of_takes_the_entry_that_was_latest_then(seconds, expected):
             entry(version="v1", when=1, latest=False),
         ]
     )
-    assert [version for _, version in rows(resolve_as_of(table, at(seconds)))] == expected
+    assert [version for _, version in rows(resolved(table, at(seconds)))] == expected
 
 
 @pytest.mark.parametrize(("first", "expected"), [("v1", ["v1"]), ("x1", [])])
@@ -108,14 +119,14 @@ def test_entries_of_one_second_count_in_the_listing_order(first, expected):
     both = [entry(version="v1", when=1, latest=False), entry(version="x1", when=1, latest=False, marker=True)]
     both.sort(key=lambda row: row[1] != first)
     table = entries_to_table([entry(version="v9", when=9), *both])
-    assert [version for _, version in rows(resolve_as_of(table, at(1)))] == expected
+    assert [version for _, version in rows(resolved(table, at(1)))] == expected
 
 
 def test_a_key_without_later_entries_is_as_it_is_now():
     """A multipart upload is dated by its beginning: its older date does not make it an old version."""
     table = entries_to_table([entry(version="multipart", when=1), entry(version="v1", when=5, latest=False)])
-    assert rows(resolve_as_of(table, at(9))) == [("k", "multipart")]
-    assert rows(resolve_as_of(table, at(3))) == [("k", "multipart")]
+    assert rows(resolved(table, at(9))) == [("k", "multipart")]
+    assert rows(resolved(table, at(3))) == [("k", "multipart")]
 
 
 def test_an_overwritten_null_version_has_no_address():
@@ -123,7 +134,7 @@ def test_an_overwritten_null_version_has_no_address():
     table = entries_to_table(
         [entry("a", "a1", 9), entry("a", "null", 1, latest=False), entry("b", "null", 1), entry("c", "c1", 8)]
     )
-    found = resolve_as_of(table, at(5))
+    found = resolved(table, at(5))
     assert rows(found) == [("b", "null")]
     assert found.unaddressable == 1
 
@@ -131,7 +142,7 @@ def test_an_overwritten_null_version_has_no_address():
 def test_a_bucket_without_versions_has_no_past():
     """Asking it for one is an error that says so."""
     with pytest.raises(NoHistoryError, match="keeps none"):
-        resolve_as_of(entries_to_table([entry(version="null")]), at(5))
+        resolved(entries_to_table([entry(version="null")]), at(5))
 
 
 HISTORIES = st.dictionaries(
@@ -157,9 +168,28 @@ def test_as_of_replays_any_history(histories, moment, random):
         if alive is not None:
             expected.add(alive)
     random.shuffle(entries)
-    assert rows(resolve_as_of(entries_to_table(entries), at(moment))) == sorted(expected)
-    now = resolve_as_of(entries_to_table(entries), at(1000))
-    assert rows(now) == rows(resolve_current(entries_to_table(entries)))
+    assert rows(resolved(entries_to_table(entries), at(moment))) == sorted(expected)
+    now = resolved(entries_to_table(entries), at(1000))
+    assert rows(now) == rows(resolved(entries_to_table(entries)))
+
+
+def test_only_pieces_of_a_listing_are_in_memory(tmp_path, monkeypatch):
+    """Entries come and objects go a few thousand at a time; what was found is in a file."""
+    monkeypatch.setattr("opendata_pkg.spool.SPOOL_BYTES", 1 << 20)
+    before, most = pa.total_allocated_bytes(), 0
+
+    def pages():
+        nonlocal most
+        for page in range(60):
+            keys = [f"folder/{page:03d}/{number:0200d}" for number in range(1000)]
+            yield entries_to_table(
+                [entry(key, version, latest=latest) for key in keys for version, latest in (("2", True), ("1", False))]
+            )
+            most = max(most, pa.total_allocated_bytes() - before)
+
+    found = resolve(pages(), folder=tmp_path)
+    assert (len(found.table), found.older_versions) == (60_000, 60_000)
+    assert most < 5 << 20 < found.table.nbytes / 2
 
 
 def test_many_entries_are_packed_in_order():
