@@ -28,12 +28,8 @@ class UnfinishedReleaseError(InputError):
 
 
 def snapshot_for(store_path: Path, file: Path) -> Snapshot | UnreadSnapshot:
-    """The snapshot to build from; as long as nothing is new in it, its rows need not be read.
-
-    Where there was a release before, they are read by `build`, while that is read.
-    """
-    store = Store(store_path)
-    return open_snapshot(file, store.snapshot_path, at_once=not store.exists() or not store.versions())
+    """The snapshot to build from; as long as nothing is new in it, its rows need not be read."""
+    return open_snapshot(file, Store(store_path).snapshot_path)
 
 
 def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
@@ -111,7 +107,8 @@ def _build(
     # As long as nothing is new, none of this is needed: it brings Arrow, which takes as long as all else.
     from opendata_pkg.drafting import make_draft  # noqa: PLC0415
 
-    return make_draft(store, latest, snapshot, catalogue, only, allow_undigested, reporter, jobs=jobs, lock=lock)
+    whole = snapshot.read() if isinstance(snapshot, UnreadSnapshot) else snapshot
+    return make_draft(store, latest, whole, catalogue, only, allow_undigested, reporter, jobs=jobs, lock=lock)
 
 
 def _build_unchanged(

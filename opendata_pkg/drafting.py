@@ -20,7 +20,6 @@ from opendata_pkg.report import write_report
 from opendata_pkg.snapshot import unchecked_rows
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
-from opendata_pkg.unread import UnreadSnapshot
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ _KEY_COLUMNS = ["key", "size"]
 def make_draft(
     store: Store,
     latest: State | None,
-    given: Snapshot | UnreadSnapshot,
+    snapshot: Snapshot,
     catalogue: Catalogue,
     only: Sequence[str],
     allow_undigested: str | None,
@@ -51,7 +50,14 @@ def make_draft(
 
     The rest is as for `build.build`.
     """
-    snapshot, old, earlier = _read(store, latest, given)
+    earlier: list[Keys] = []
+    old = None
+    if latest is not None:
+        # Which may be the present one, too.
+        last = snapshot if snapshot.id == latest.snapshot else store.read_snapshot(latest.snapshot)
+        earlier = _earlier_keys(store, latest, last)
+        before_catalogue = store.read_catalogue(latest.catalogue)
+        old = make_plans(last, before_catalogue, released=latest.datasets, earlier_keys=earlier[:-1])
     released = _released_paths(latest, catalogue)
     if (
         latest is not None
@@ -86,27 +92,6 @@ def make_draft(
     sync_all(file for plan in chosen for file in store.repository(plan.branch.name).unsynced(DRAFT_MAIN, DRAFT_ANNEX))
     store.write_draft(state)
     return _result(plans, chosen, changes, state, renamed, troubles, report)
-
-
-def _read(
-    store: Store, latest: State | None, given: Snapshot | UnreadSnapshot
-) -> tuple[Snapshot, Plans | None, list[Keys]]:
-    """The snapshot with its rows, the plans of the last release, and the keys that each release held."""
-    with ThreadPoolExecutor(1) as aside:
-        # Meanwhile: most of the work of reading lets go of Python's lock.
-        snapshot = aside.submit(_whole, given).result
-        if latest is None:
-            return snapshot(), None, []
-        # Which may be the present one, too.
-        last = snapshot() if given.id == latest.snapshot else store.read_snapshot(latest.snapshot)
-        earlier = _earlier_keys(store, latest, last)
-        before = store.read_catalogue(latest.catalogue)
-        old = make_plans(last, before, released=latest.datasets, earlier_keys=earlier[:-1])
-        return snapshot(), old, earlier
-
-
-def _whole(snapshot: Snapshot | UnreadSnapshot) -> Snapshot:
-    return snapshot.read() if isinstance(snapshot, UnreadSnapshot) else snapshot
 
 
 def _report(path: Path, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class UnreadSnapshot:
-    """A snapshot in a file, of which the header alone is read: how many objects there are is what it says."""
+    """A snapshot in a file that is a copy of a whole one: how many objects it holds is what its header says."""
 
     path: Path
     header: SnapshotHeader
@@ -32,7 +32,7 @@ class UnreadSnapshot:
         """The snapshot with its rows.
 
         Raises:
-            BrokenSnapshotError: the rows are cut short, altered, or of another snapshot.
+            BrokenSnapshotError: the file has been altered since.
         """
         from opendata_pkg.filed import read_filed  # noqa: PLC0415
 
@@ -43,13 +43,10 @@ class UnreadSnapshot:
         return self.read().write(path)
 
 
-def open_snapshot(path: Path, kept: Callable[[str], Path], *, at_once: bool = True) -> Snapshot | UnreadSnapshot:
+def open_snapshot(path: Path, kept: Callable[[str], Path]) -> Snapshot | UnreadSnapshot:
     """`Snapshot.read`, but of the header alone if there is a copy of the file that was checked before.
 
-    Args:
-        path: the file.
-        kept: gives the path at which a copy of the snapshot of an id would be; the file itself is no copy of it.
-        at_once: read the rows now; else whoever asks for them reads them, of a snapshot of which there is no copy.
+    `kept` gives the path at which a copy of the snapshot of an id would be; the file itself is no copy of it.
 
     Raises:
         NotFoundError: there is no such file, or its header is missing.
@@ -60,6 +57,4 @@ def open_snapshot(path: Path, kept: Callable[[str], Path], *, at_once: bool = Tr
     whole = copy.is_file() and header_path(copy).is_file() and not copy.samefile(path)
     unread = UnreadSnapshot(path, SnapshotHeader.from_dict(document), document["id"], document["objects"])
     # Byte by byte: to read the rows and check them takes twenty times as long.
-    if filecmp.cmp(path, copy, shallow=False) if whole else not (at_once or copy.exists()):
-        return unread
-    return unread.read()
+    return unread if whole and filecmp.cmp(path, copy, shallow=False) else unread.read()

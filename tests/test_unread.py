@@ -8,7 +8,7 @@ import pytest
 from opendata_pkg.build import build, snapshot_for
 from opendata_pkg.snapshot import BrokenSnapshotError, Snapshot
 from opendata_pkg.store import Store
-from tests.core_support import catalogue_of, publish, published, snapshot_of
+from tests.core_support import catalogue_of, publish, snapshot_of
 
 
 @pytest.fixture
@@ -94,30 +94,6 @@ def test_altered_rows_are_found(given, tmp_path):
     shutil.copy(other, given)
     with pytest.raises(BrokenSnapshotError, match="do not belong together"):
         snapshot_for(tmp_path / "store", given)
-
-
-def test_rows_of_an_update_are_read_by_the_build(given, tmp_path, monkeypatch):
-    """Where there was a release before, only the header is read first; what is built is what the file holds."""
-    snapshot = snapshot_of("Rat/b", "Mouse/m")
-    snapshot.write(given)
-    found = reads(monkeypatch)
-    unread = snapshot_for(tmp_path / "store", given)
-    assert (unread.id, found) == (snapshot.id, [])
-    assert build(unread, catalogue_of(), tmp_path / "store") == build(snapshot, catalogue_of(), tmp_path / "store")
-
-
-def test_an_update_from_altered_rows_is_refused(given, tmp_path):
-    """The header says which snapshot it is, the rows are others': no draft, and the store is as it was."""
-    snapshot_of("Rat/b").write(given)
-    shutil.copy(given.with_suffix(".json"), tmp_path / "kept.json")
-    snapshot_of("Rat/other").write(given)
-    shutil.copy(tmp_path / "kept.json", given.with_suffix(".json"))
-    before = published(tmp_path / "store")
-    unread = snapshot_for(tmp_path / "store", given)
-    with pytest.raises(BrokenSnapshotError, match="do not belong together"):
-        build(unread, catalogue_of(), tmp_path / "store")
-    assert published(tmp_path / "store") == before
-    assert not Store.open(tmp_path / "store").has_draft()
 
 
 def test_the_stores_own_file_is_checked(given, tmp_path):
