@@ -83,3 +83,13 @@ def run(folder, *words):
 def test_a_command_imports_what_it_uses(place, words, unused):
     """Each of these readers' commands ends well without having imported what it does not use."""
     assert run(place, *words) & unused == set()
+
+
+def test_publishing_what_did_not_change_imports_no_arrow(tmp_path):
+    """Of a snapshot that was released last, neither build nor release looks at a row."""
+    snapshot = snapshot_of(*KEYS)
+    snapshot.write(tmp_path / "s.parquet")
+    publish(tmp_path / "store", "1.0.0", snapshot, catalogue_of())
+    unused = WEB | DOCUMENTS | ARROW | {"opendata_pkg.drafting", "opendata_pkg.dataset", "opendata_pkg.citation"}
+    assert run(tmp_path, "build", "s.parquet", "--store", "store") & unused == set()
+    assert run(tmp_path, "release", "2.0.0", "--store", "store") & unused == set()
