@@ -17,7 +17,7 @@ from opendata_pkg.text import unescape_line
 from opendata_pkg.vocabulary import FIRST_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opendata_pkg.published import PublishedStore
     from opendata_pkg.state import DatasetEntry, State
@@ -41,14 +41,24 @@ class _Shard:
 
 
 def read_files(
-    store: PublishedStore, state: State, branch: str, *, path: str | None = None, reporter: Reporter = SILENT
+    store: PublishedStore,
+    state: State,
+    branch: str,
+    *,
+    path: str | None = None,
+    choose: Callable[[pa.Table], pa.Table] | None = None,
+    reporter: Reporter = SILENT,
 ) -> pa.Table:
     """The files at or below a branch of a release, in `FILES`; with `path` (relative to it) at least those there.
+
+    `choose` keeps some rows of a part of it, so that what nobody asks for is never held together.
 
     Raises:
         BrokenStoreError: an inventory is not as it was released.
         SourceError: the server refused or did not answer.
     """
+    # Rules that cannot be understood are told before anything is read.
+    tables = [FILES.empty_table() if choose is None else choose(FILES.empty_table())]
     whole = "/".join(part for part in (branch, (path or "").rstrip("/")) if part)
     entries = [
         entry
@@ -61,12 +71,16 @@ def read_files(
         shards += found
     _announce(store, shards, reporter)
     reporter.start("reading inventories", sum(shard.size_bytes for shard in shards), "bytes")
-    tables = []
-    for shard, table in map_unordered(lambda shard: _read_shard(store, shard), shards, jobs=_JOBS):
+
+    def read(shard: _Shard) -> pa.Table:
+        table = _read_shard(store, shard)
+        return table if choose is None else choose(table)
+
+    for shard, table in map_unordered(read, shards, jobs=_JOBS):
         tables.append(table)
         reporter.advance(shard.size_bytes)
     reporter.finish()
-    files = pa.concat_tables([FILES.empty_table(), *tables]).unify_dictionaries()
+    files = pa.concat_tables(tables).unify_dictionaries()
     return files.take(pc.sort_indices(files["path"])) if files.num_rows else files
 
 

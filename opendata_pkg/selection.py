@@ -249,10 +249,19 @@ def select(table: pa.Table, rules: Rules, *, prefix: str, where: str) -> pa.Tabl
         EmptySelectionError: there are none; `where` names what was looked through.
         UsageError: a glob is not in gitignore's syntax.
     """
-    found = match_names(match_sizes(table, rules), rules, prefix=prefix)
+    found = match(table, rules, prefix=prefix)
     if not found.num_rows:
         raise nothing_selected([table], rules, prefix=prefix, where=where)
     return found
+
+
+def match(table: pa.Table, rules: Rules, *, prefix: str) -> pa.Table:
+    """As `select`, but it may be that nothing is left; so parts of a table can be asked one by one.
+
+    Raises:
+        UsageError: a glob is not in gitignore's syntax.
+    """
+    return match_names(match_sizes(table, rules), rules, prefix=prefix)
 
 
 def match_sizes(table: pa.Table, rules: Rules) -> pa.Table:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import read_files
 from opendata_pkg.lookup import find_in_releases, parse_dataset
 from opendata_pkg.published import PublishedStore
-from opendata_pkg.selection import EmptySelectionError, Origin, Selection, select
+from opendata_pkg.selection import Origin, Selection, match, nothing_selected
 from opendata_pkg.target import Target
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pyarrow as pa
 
     from opendata_pkg.progress import Reporter
     from opendata_pkg.selection import Rules
@@ -44,16 +43,14 @@ class StoreTarget(Target):
         return {"files": self.entry.subtree_files, "bytes": self.entry.subtree_bytes}
 
     def _select(self, rules: Rules, reporter: Reporter) -> Selection:
-        try:
-            found = select(self._read(rules.path, reporter), rules, prefix=self.prefix, where=self.where)
-        except EmptySelectionError:
+        choose = partial(match, rules=rules, prefix=self.prefix)
+        dataset = self.store, self.state, self.entry.branch
+        found = read_files(*dataset, path=rules.path, choose=choose, reporter=reporter)
+        if not found.num_rows:
             # To name what is near, all must be looked through.
-            found = select(self._read(None, reporter), rules, prefix=self.prefix, where=self.where)
+            every = read_files(*dataset, reporter=reporter)
+            raise nothing_selected([every], rules, prefix=self.prefix, where=self.where)
         return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
-
-    def _read(self, path: str | None, reporter: Reporter) -> pa.Table:
-        """Its files in `FILES`; at least those at `path`."""
-        return read_files(self.store, self.state, self.entry.branch, path=path, reporter=reporter)
 
 
 def open_dataset(word: str, store: str | Path, *, endpoint_url: str | None, offline: bool) -> StoreTarget:
