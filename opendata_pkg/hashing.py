@@ -6,7 +6,7 @@ import math
 import threading
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.globs import compile_globs
+from opendata_pkg.hash_rows import Digests, HashSelection, within
 from opendata_pkg.listing.digest import DigestConflictError, Digested, digest_object
 from opendata_pkg.listing.read import ConnectionLostError, ObjectReadError
 from opendata_pkg.listing.source import ObjectSource
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.checksums import Checksum, ChecksumCache
+    from opendata_pkg.checksums import ChecksumCache
     from opendata_pkg.model import S3Object
     from opendata_pkg.snapshot_header import SnapshotHeader
 
@@ -141,15 +142,6 @@ class HashPlan:
     estimated_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Selection:
-    """Rows to read in ascending order, with their sizes; rows that the cache knows; how many were over the budget."""
-
-    sizes: dict[int, int | None] = field(default_factory=dict)
-    cached: dict[int, Checksum] = field(default_factory=dict)
-    skipped: int = 0
-
-
 def plan_hash(
     snapshot: Snapshot,
     catalogue: Catalogue,
@@ -163,22 +155,22 @@ def plan_hash(
     """What hashing would read, by branch of the catalogue; nothing is read."""
     selection = _select(snapshot, cache, include=include, exclude=exclude, max_bytes=max_bytes)
     sums: dict[str, list[int]] = {}
-    for row, target in _targets(snapshot, selection):
+    for _, target in _targets(snapshot, selection):
         counts = sums.setdefault(catalogue.owner_of(target.key).path, [0, 0])
         counts[0] += 1
-        counts[1] += selection.sizes[row] or 0
-    size_bytes = sum(size or 0 for size in selection.sizes.values())
+        counts[1] += target.size_bytes or 0
+    size_bytes = selection.size_bytes
     return HashPlan(
-        objects=len(selection.sizes),
+        objects=len(selection.rows),
         size_bytes=size_bytes,
-        unknown_sizes=sum(size is None for size in selection.sizes.values()),
+        unknown_sizes=sum(size < 0 for size in selection.sizes),
         from_cache=len(selection.cached),
         skipped=selection.skipped,
         branches=tuple(
             BranchSum(branch=path or ROOT, objects=objects, size_bytes=size, estimated_s=_estimate(objects, size, jobs))
             for path, (objects, size) in sorted(sums.items())
         ),
-        estimated_s=_estimate(len(selection.sizes), size_bytes, jobs),
+        estimated_s=_estimate(len(selection.rows), size_bytes, jobs),
     )
 
 
@@ -246,12 +238,12 @@ def hash_snapshot(
     if algorithm != ALGORITHM:
         raise UsageError(f"expected {ALGORITHM} as the algorithm, got {algorithm!r}")
     selection = _select(snapshot, cache, include=include, exclude=exclude, max_bytes=max_bytes)
-    found, failed = dict(selection.cached), list[HashFailure]()
-    agreed, untold, lost_in_a_row = Counter[str](), 0, 0
-    if selection.sizes:
+    found, failed, from_cache = selection.cached, list[HashFailure](), len(selection.cached)
+    agreed, untold, lost_in_a_row, hashed_bytes = Counter[str](), 0, 0, 0
+    if selection.rows:
         source = object_source(snapshot.header, profile=profile, jobs=jobs)
         source.reader()
-        total = sum(size or 0 for size in selection.sizes.values())
+        total = selection.size_bytes
         run = _Run(source, reporter, jobs=jobs, total_bytes=total, cross_check=cross_check)
         reporter.start("hashing", total=total, unit="bytes")
         work = map_unordered(run.read, _targets(snapshot, selection), jobs=jobs)
@@ -259,7 +251,8 @@ def hash_snapshot(
             for (row, target), outcome in outcomes:
                 if isinstance(outcome, Digested):
                     cache.put(snapshot.header.base_url or "", target, outcome.checksum)
-                    found[row] = outcome.checksum
+                    found.add(row, outcome.checksum)
+                    hashed_bytes += outcome.checksum.size_bytes
                     agreed.update(outcome.agreed)
                     untold += len(outcome.untold)
                     lost_in_a_row = 0
@@ -269,14 +262,14 @@ def hash_snapshot(
                 if lost_in_a_row >= 2 * jobs:
                     break
         reporter.finish()
-    hashed = len(found) - len(selection.cached)
+    hashed = len(found) - from_cache
     return HashResult(
         snapshot=_with_checksums(snapshot, found),
         hashed=hashed,
-        hashed_bytes=sum(checksum.size_bytes for row, checksum in found.items() if row in selection.sizes),
-        from_cache=len(selection.cached),
+        hashed_bytes=hashed_bytes,
+        from_cache=from_cache,
         skipped=selection.skipped,
-        untried=len(selection.sizes) - hashed - len(failed),
+        untried=len(selection.rows) - hashed - len(failed),
         failed=tuple(sorted(failed, key=lambda failure: failure.key.encode())),
         agreed=dict(sorted(agreed.items())),
         untold=untold,
@@ -314,44 +307,38 @@ class _Run:
 
 def _select(
     snapshot: Snapshot, cache: ChecksumCache, *, include: Sequence[str], exclude: Sequence[str], max_bytes: int | None
-) -> _Selection:
+) -> HashSelection:
     matches = compile_globs(include, exclude)
-    selection = _Selection()
+    selection = HashSelection()
     for row, target in _without_sha256(snapshot):
         if not matches(target.key):
             continue
         if (known := cache.get(snapshot.header.base_url or "", target)) is not None:
-            selection.cached[row] = known
+            selection.cached.add(row, known)
         else:
-            selection.sizes[row] = target.size_bytes
-    if max_bytes is None:
-        return selection
-    fitting = _within(selection.sizes, max_bytes)
-    return _Selection(sizes=fitting, cached=selection.cached, skipped=len(selection.sizes) - len(fitting))
+            selection.rows.append(row)
+            selection.sizes.append(-1 if target.size_bytes is None else target.size_bytes)
+    return selection if max_bytes is None else within(selection, max_bytes)
 
 
-def _within(sizes: dict[int, int | None], max_bytes: int) -> dict[int, int | None]:
-    """The smallest of the rows whose sizes are known, up to a sum of `max_bytes`, in ascending order of rows."""
-    total, rows = 0, list[int]()
-    for size, row in sorted((size, row) for row, size in sizes.items() if size is not None):
-        total += size
-        if total > max_bytes:
-            break
-        rows.append(row)
-    return {row: sizes[row] for row in sorted(rows)}
-
-
-def _targets(snapshot: Snapshot, selection: _Selection) -> Iterator[tuple[int, S3Object]]:
+def _targets(snapshot: Snapshot, selection: HashSelection) -> Iterator[tuple[int, S3Object]]:
+    wanted = iter(selection.rows)
+    following = next(wanted, None)
     for row, target in _without_sha256(snapshot):
-        if row in selection.sizes:
+        if row == following:
             yield row, target
+            following = next(wanted, None)
 
 
 def _without_sha256(snapshot: Snapshot) -> Iterator[tuple[int, S3Object]]:
     """The objects that lack it, with their rows: of a snapshot that has most, few become objects."""
-    is_missing = pc.is_null(snapshot.table["sha256"])
-    missing = Snapshot(snapshot.table.filter(is_missing), snapshot.header)
-    yield from zip(pc.indices_nonzero(is_missing).to_pylist(), missing.objects(), strict=True)
+    start = 0
+    for batch in snapshot.batches():
+        is_missing = pc.is_null(batch["sha256"])
+        missing = Snapshot(batch.filter(is_missing), snapshot.header)
+        rows = pc.add(pc.indices_nonzero(is_missing).cast(pa.int64()), start).to_pylist()
+        yield from zip(rows, missing.objects(), strict=True)
+        start += len(batch)
 
 
 def object_source(header: SnapshotHeader, *, profile: str | None = None, jobs: int = DEFAULT_JOBS) -> ObjectSource:
@@ -381,14 +368,8 @@ def object_source(header: SnapshotHeader, *, profile: str | None = None, jobs: i
     )
 
 
-def _with_checksums(snapshot: Snapshot, found: dict[int, Checksum]) -> Snapshot:
+def _with_checksums(snapshot: Snapshot, found: Digests) -> Snapshot:
     if not found:
         return snapshot
-    rows = sorted(found)
-    is_found = pc.is_in(pa.array(range(len(snapshot)), pa.int64()), pa.array(rows, pa.int64()))
-    values = {
-        "sha256": pa.array([found[row].sha256 for row in rows], pa.string()),
-        "size": pa.array([found[row].size_bytes for row in rows], pa.int64()),
-    }
-    columns = {name: pc.replace_with_mask(snapshot.table[name], is_found, new) for name, new in values.items()}
-    return snapshot.with_columns(columns, (f"the SHA-256 of {len(found)} objects was computed from their bytes",))
+    notes = (*snapshot.header.notes, f"the SHA-256 of {len(found)} objects was computed from their bytes")
+    return Snapshot.collect(found.fill(snapshot.batches()), replace(snapshot.header, notes=notes))

@@ -115,7 +115,7 @@ class Plan:
             # Only a renamed path stands elsewhere than its key.
             table = table.take(pc.sort_indices(paths))
         base = self.snapshot.header.base_url or ""
-        for batch in table.combine_chunks().to_batches(max_chunksize=_BATCH_ROWS):
+        for batch in filter(len, table.to_batches(max_chunksize=_BATCH_ROWS)):
             yield batch.append_column("url", object_urls(base, batch["key"], batch["version_id"]))
 
     def files(self) -> Iterator[PlannedFile]:

@@ -171,11 +171,7 @@ class Snapshot:
 
     def with_columns(self, columns: dict[str, pa.Array], notes: tuple[str, ...] = ()) -> Snapshot:
         """The same objects with other values in the named columns (same order, same length)."""
-        table = self.table
-        for name, values in columns.items():
-            index = SCHEMA.names.index(name)
-            table = table.set_column(index, SCHEMA.field(index), values)
-        return Snapshot(table, replace(self.header, notes=self.header.notes + notes))
+        return Snapshot(with_columns(self.table, columns), replace(self.header, notes=self.header.notes + notes))
 
     def write(self, path: Path) -> SnapshotSummary:
         """Write `path` (ending in `.parquet`) and the header beside it, each atomically, the header last."""
@@ -394,6 +390,14 @@ def _of_length(batches: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def _new_id(header: SnapshotHeader) -> hashlib._Hash:
     return hashlib.sha256(f"opendata snapshot {FORMAT}\n{header.base_url or '-'}\n".encode())
+
+
+def with_columns(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:
+    """Rows of a snapshot with other values in the named columns."""
+    for name, values in columns.items():
+        index = SCHEMA.names.index(name)
+        table = table.set_column(index, SCHEMA.field(index), values)
+    return table
 
 
 def objects_to_table(objects: Iterable[S3Object]) -> pa.Table:

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
 from opendata_pkg.branch import ROOT
 from opendata_pkg.canonical import ID_COLUMNS
 from opendata_pkg.checksums import cache_folder
@@ -112,17 +110,15 @@ def open_bucket(
     target = _snapshot_target(snapshot, source=word, catalogue=known)
     # S3's prefixes end anywhere in a name; what people mean is a folder, or one object.
     folder = prefix if not prefix or prefix.endswith("/") else f"{prefix}/"
-    keys = snapshot.table["key"]
     if folder != prefix:
-        below = pc.starts_with(keys, folder)
-        is_one = snapshot.get(prefix) is not None
-        if is_one and not pc.any(below).as_py():
+        start, stop = snapshot.prefix_range(folder)
+        if start == stop and snapshot.get(prefix) is not None:
             # One object: paths are relative to the folder that it is in.
             parent = prefix.rpartition("/")[0]
             return replace(target, folder=f"{parent}/" if parent else "", path=prefix.rpartition("/")[2])
-        if pc.any(below).as_py():
-            snapshot = Snapshot(snapshot.table.filter(below), snapshot.header)
-            target = replace(target, rows=snapshot)
+        if start < stop:
+            below = Snapshot(snapshot.table.slice(start, stop - start), snapshot.header)
+            target = replace(target, rows=below)
         else:
             # Nothing is a folder of that name: the prefix is meant as S3 has it.
             folder = f"{prefix.rpartition('/')[0]}/" if "/" in prefix else ""

@@ -208,3 +208,26 @@ def test_what_a_scan_says_of_itself_does_not_matter(tmp_path):
     for name, snapshot in (("plain", plain), ("told", told)):
         build(snapshot, catalogue_of(), tmp_path / name)
     assert every_ref(tmp_path / "plain") == every_ref(tmp_path / "told")
+
+
+def test_where_rows_are_does_not_matter(tmp_path, monkeypatch):
+    """A snapshot of more than memory should hold, mapped from a file in pieces, gives the same store, release by release."""
+    files = []
+    for number, snapshot in enumerate(chain()):
+        files.append(tmp_path / f"{number}.parquet")
+        snapshot.write(files[-1])
+
+    def publish_all(store):
+        for number, file in enumerate(files):
+            build(Snapshot.read(file), catalogue_of(CATALOGUE), store, allow_undigested="**")
+            release(f"{number}.0.0", store)
+
+    publish_all(tmp_path / "memory")
+    for name in ("spool.SPOOL_BYTES", "snapshot.SPOOL_BYTES"):
+        monkeypatch.setattr(f"opendata_pkg.{name}", 0)
+    for name in ("snapshot._READ_ROWS", "snapshot._BATCH_ROWS"):
+        monkeypatch.setattr(f"opendata_pkg.{name}", 2)
+    assert Snapshot.read(files[0]).table["key"].num_chunks > 1
+    publish_all(tmp_path / "file")
+    assert published(tmp_path / "file") == published(tmp_path / "memory")
+    assert every_ref(tmp_path / "file") == every_ref(tmp_path / "memory")
