@@ -27,7 +27,8 @@ from build import _ONE_DATASET, build_and_release, one_dataset
 from nginx import find_nginx, serving
 
 from opendata_pkg.model import ObjectKey, S3Object, Sha256
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

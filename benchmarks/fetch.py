@@ -27,7 +27,8 @@ from opendata_pkg.build import build
 from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.model import ObjectKey, S3Object, Sha256
 from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

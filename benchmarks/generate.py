@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from opendata_pkg.snapshot import SCHEMA, Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import SCHEMA, Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

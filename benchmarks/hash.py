@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING
 from opendata_pkg.checksums import ChecksumCache
 from opendata_pkg.hashing import hash_snapshot
 from opendata_pkg.model import ETag, ObjectKey, S3Object, VersionId
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

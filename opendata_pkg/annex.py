@@ -11,14 +11,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from opendata_pkg.arrays import joined
 from opendata_pkg.model import AnnexKey, InputError, Md5, S3Object, Sha256
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    import pyarrow as pa
 
 WEB_UUID = "00000000-0000-0000-0000-000000000001"
 """The UUID of the web special remote, the same in every repository."""
@@ -121,6 +119,11 @@ def digest_keys(batch: pa.RecordBatch) -> pa.Array:
 
     A name has few extensions, whatever is before its first dot: each is looked at once.
     """
+    import pyarrow as pa  # noqa: PLC0415 - takes a while; who gets contents of a clone needs no columns
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    from opendata_pkg.arrays import joined  # noqa: PLC0415
+
     tails = pc.replace_substring_regex(batch["key"], r"(?s)^(?:.*/)?\.*[^./]*", "").dictionary_encode()
     known = pa.array([extension_of("a" + tail) for tail in tails.dictionary.to_pylist()], pa.string())
     sizes = pc.fill_null(joined("-s", batch["size"].cast(pa.string())), "")
@@ -141,10 +144,12 @@ def _url_name(url: str) -> str:
 
 def symlink_targets(paths: pa.Array, keys: pa.Array) -> list[bytes]:
     """`symlink_target` of every key, each for the file at its path."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
     depths = pc.count_substring(paths, "/").to_pylist()
     pairs, ups = _PAIRS, [b"../" * depth for depth in range(max(depths, default=0) + 1)]
     targets = []
-    for depth, key, file in zip(depths, keys.cast(pa.binary()).to_pylist(), _files_of(keys), strict=True):
+    for depth, key, file in zip(depths, keys.cast("binary").to_pylist(), _files_of(keys), strict=True):
         word = int.from_bytes(hashlib.md5(key, usedforsecurity=False).digest()[:3], "little")
         folder = b"%s/%s" % (pairs[word & 0xFFF], pairs[word >> 12])
         targets.append(b"%s.git/annex/objects/%s/%s/%s" % (ups[depth], folder, file, file))
@@ -154,7 +159,7 @@ def symlink_targets(paths: pa.Array, keys: pa.Array) -> list[bytes]:
 def log_stems(keys: pa.Array) -> list[bytes]:
     """`log_stem` of every key."""
     stems = []
-    for key, file in zip(keys.cast(pa.binary()).to_pylist(), _files_of(keys), strict=True):
+    for key, file in zip(keys.cast("binary").to_pylist(), _files_of(keys), strict=True):
         digest = hashlib.md5(key, usedforsecurity=False).hexdigest().encode()
         stems.append(b"%s/%s/%s" % (digest[:3], digest[3:6], file))
     return stems
@@ -162,10 +167,12 @@ def log_stems(keys: pa.Array) -> list[bytes]:
 
 def _files_of(keys: pa.Array) -> list[bytes]:
     """The keys as one path component each: `_KEY_FILE` in an order in which no replacement is replaced again."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
     if pc.any(pc.match_substring_regex(keys, "[&%:/]")).as_py():
         for sign, name in (("&", "&a"), ("%", "&s"), (":", "&c"), ("/", "%")):
             keys = pc.replace_substring(keys, sign, name)
-    files: list[bytes] = keys.cast(pa.binary()).to_pylist()
+    files: list[bytes] = keys.cast("binary").to_pylist()
     return files
 
 

@@ -34,6 +34,12 @@ def bytes_of(texts: pa.Array) -> memoryview:
     return memoryview(data or b"")[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
 
 
+def hold_any(texts: pa.Array, letters: bytes) -> bool:
+    """Whether any text holds one of these bytes, asked of all bytes together: far quicker than each text."""
+    data = bytes(bytes_of(texts)) if len(texts) else b""
+    return len(data.translate(None, letters)) < len(data)
+
+
 def joined(*parts: pa.Array | str) -> pa.Array:
     """Texts put together row by row; null where a part is."""
     return pc.binary_join_element_wise(*parts, "")

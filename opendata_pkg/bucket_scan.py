@@ -13,7 +13,8 @@ from opendata_pkg.listing.heads import list_sha256
 from opendata_pkg.listing.read import S3ObjectReader
 from opendata_pkg.listing.s3 import Versions, list_bucket
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader, each_key_once
+from opendata_pkg.snapshot import Snapshot, each_key_once
+from opendata_pkg.snapshot_header import SnapshotHeader
 
 if TYPE_CHECKING:
     from pathlib import Path

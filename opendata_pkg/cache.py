@@ -220,7 +220,11 @@ class FileCache:
         if sha256 is None and md5 is None:
             return None
         wanted = Wanted(name=place.path, urls=(), size_bytes=None, sha256=sha256, md5=md5)
-        hashes = hash_file(place.name, wanted)
+        try:
+            hashes = hash_file(place.name, wanted)
+        except FileNotFoundError:
+            # Somebody makes room in the cache just now.
+            return None
         if hashes.fault is not None:
             return None
         return self._stamp(place, hashes.sha256, md5 if sha256 is None else None)

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.arrays import one_array
+from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -32,16 +33,6 @@ class Change(StrEnum):
     SAME = "same"
     REGRADED = "regraded"
     CHANGED = "changed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChangeCounts:
-    """How many files of a dataset came, went, have other content, or the same content otherwise known."""
-
-    added: int = 0
-    changed: int = 0
-    removed: int = 0
-    regraded: int = 0
 
 
 def compare(before: S3Object, after: S3Object) -> Change:

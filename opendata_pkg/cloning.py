@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import is_below
-from opendata_pkg.git.checkout import Submodule, check_out, register_submodule, submodules_of
+from opendata_pkg.git.checkout import Submodule, register_submodule, submodules_of
 from opendata_pkg.git.clone import MAIN, Wish, clone_repository
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_identity, what_annex_lacks
 from opendata_pkg.model import InputError, ObjectId, UsageError
@@ -168,7 +168,7 @@ def _work_folder(final: Path) -> Iterator[Path]:
     for stale in final.parent.glob(f"{_escaped(prefix)}*/{_LOCK}"):
         with suppress(OSError), stale.open("r+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(stale.parent, ignore_errors=True)
+            _remove(stale.parent)
     around = Path(tempfile.mkdtemp(dir=final.parent, prefix=prefix))
     try:
         with (around / _LOCK).open("wb") as stream:
@@ -178,12 +178,16 @@ def _work_folder(final: Path) -> Iterator[Path]:
             work.mkdir()
             yield work
     finally:
-        # Threads that were left alone may still write there.
-        for _ in range(_REMOVALS):
-            shutil.rmtree(around, ignore_errors=True)
-            if not around.exists():
-                break
-            time.sleep(0.1)
+        _remove(around)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, in which threads that were left alone, or what a killed process had started, may still write."""
+    for _ in range(_REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        time.sleep(0.1)
 
 
 def _escaped(name: str) -> str:
@@ -311,8 +315,8 @@ class _Maker:
         clone.mkdir(parents=True, exist_ok=True)
         # One bar at a time: that of the datasets, where there are several.
         reporter = self._reporter if self._plan.count() == 1 else _Messages(self._reporter)
-        clone_repository(job.wish, clone, transport=self._transport, neutral=self._neutral, reporter=reporter)
-        check_out(clone, self._plan.files_of(job.entry.branch))
+        files = self._plan.files_of(job.entry.branch)
+        clone_repository(job.wish, clone, files, transport=self._transport, neutral=self._neutral, reporter=reporter)
         children = ((submodule, self._plan.wanted(submodule)) for submodule in submodules_of(clone))
         return [self._child(job, clone, submodule, entry) for submodule, entry in children if entry is not None]
 

@@ -1,15 +1,18 @@
-"""Connections to web servers, straight or through a proxy: made by `http.client`, used by `exchange`."""
+"""Connections to web servers, straight or through a proxy.
+
+`http.client` would make them as well, but whoever wants a few files waits as long for its imports as for the files.
+"""
 
 from __future__ import annotations
 
-import http.client
 import re
+import socket
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from opendata_pkg.exchange import Exchange
+from opendata_pkg.exchange import AnswerError, Exchange
 from opendata_pkg.model import UsageError
 from opendata_pkg.proxies import proxy_for, read_proxies, tls_context
 
@@ -31,10 +34,18 @@ _USUAL = re.compile(
 _VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 _CONNECT_TIMEOUT_S = 20.0
 _PORTS = {"http": 80, "https": 443}
+_OK = 200
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class TunnelError(AnswerError):
+    """A proxy did not let a connection through; `status` is HTTP's."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f"the proxy refused (HTTP {status})")
+
+
+class Address(NamedTuple):
     """Where a URL's server is, and what to ask it for: the path and the query."""
 
     scheme: str
@@ -51,7 +62,7 @@ class Address:
         """
         if usual := _USUAL.fullmatch(url):
             scheme, host, number, target = usual.groups()
-            return cls(scheme=scheme, host=host, port=int(number or _PORTS[scheme]), target=target)
+            return cls(scheme, host, int(number or _PORTS[scheme]), target)
         try:
             parts = urlsplit(url if _PLAIN.fullmatch(url) else quote(url, safe=PLAIN_URL))
             host, port = parts.hostname if parts.scheme in _PORTS else None, parts.port
@@ -70,8 +81,13 @@ class Address:
     @property
     def authority(self) -> str:
         """The host, and the port if it is not the usual one, as URLs and the header `Host` have them."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
+        host = self.bracketed_host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def bracketed_host(self) -> str:
+        """The host, in brackets if it is an IPv6 address."""
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     @property
     def url(self) -> str:
@@ -86,18 +102,18 @@ class Connection:
     place: tuple[str, str, int]
     exchange: Exchange
     proxy: Proxy | None
-    raw: http.client.HTTPConnection
+    stream: socket.socket
 
     def ask(self, address: Address, headers: Mapping[str, str]) -> Head:
         """GET; OSError or AnswerError if there is no answer."""
         if self.proxy is not None and address.scheme == "http":
             # A proxy is asked for the whole URL (RFC 9112, section 3.2.2); through a tunnel, the server is asked.
-            return self.exchange.ask(_request(address.url, address, {**headers, **self.proxy.headers}))
-        return self.exchange.ask(_request(address.target, address, headers))
+            return self.exchange.ask(_request("GET", address.url, address.authority, {**headers, **self.proxy.headers}))
+        return self.exchange.ask(_request("GET", address.target, address.authority, headers))
 
     def close(self) -> None:
         """End it."""
-        self.raw.close()
+        self.stream.close()
 
 
 class Connector:
@@ -118,22 +134,22 @@ class Connector:
         return self._found[place]
 
     def connect(self, address: Address, proxy: Proxy | None) -> Connection:
-        """A connection to the address; OSError or HTTPException if there is none to be had."""
-        host, port = (address.host, address.port) if proxy is None else (proxy.host, proxy.port)
-        raw: http.client.HTTPConnection
-        if address.scheme == "https":
-            raw = http.client.HTTPSConnection(host, port, timeout=_CONNECT_TIMEOUT_S, context=self._context())
-            if proxy is not None:
-                raw.set_tunnel(address.host, address.port, proxy.headers)
-        else:
-            raw = http.client.HTTPConnection(host, port, timeout=_CONNECT_TIMEOUT_S)
+        """A connection to the address; OSError or AnswerError if there is none to be had."""
+        context = self._context() if address.scheme == "https" else None
+        place = (address.host, address.port) if proxy is None else (proxy.host, proxy.port)
+        stream = socket.create_connection(place, _CONNECT_TIMEOUT_S)
         try:
-            raw.connect()
+            # A request is one write, which is not to wait for others.
+            stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if context is not None:
+                if proxy is not None:
+                    _tunnel(stream, address, proxy)
+                stream = context.wrap_socket(stream, server_hostname=address.host)
+            stream.settimeout(self._read_timeout_s)
         except BaseException:
-            raw.close()
+            stream.close()
             raise
-        raw.sock.settimeout(self._read_timeout_s)
-        return Connection(place=address.place, exchange=Exchange(raw.sock), proxy=proxy, raw=raw)
+        return Connection(place=address.place, exchange=Exchange(stream), proxy=proxy, stream=stream)
 
     def _context(self) -> ssl.SSLContext:
         # Reading the system's certificates takes a while, which plain http need not wait for.
@@ -143,10 +159,23 @@ class Connector:
             return self._tls
 
 
-def _request(target: str, address: Address, headers: Mapping[str, str]) -> bytes:
-    """A GET; UsageError if a header's value would be more than that."""
+def _tunnel(stream: socket.socket, address: Address, proxy: Proxy) -> None:
+    """Make a proxy pass on whatever follows to the server (RFC 9110, section 9.3.6)."""
+    target = f"{address.bracketed_host}:{address.port}"
+    exchange = Exchange(stream)
+    head = exchange.ask(_request("CONNECT", target, target, proxy.headers))
+    # "Any 2xx (Successful) response indicates that the sender will switch to tunnel mode immediately after the response
+    # header section": there is no body, and a server waits for its client to begin with TLS.
+    if not _OK <= head.status < _OK + 100:
+        raise TunnelError(head.status)
+    if exchange.has_more:
+        raise AnswerError("the proxy sent more than its answer")
+
+
+def _request(method: str, target: str, host: str, headers: Mapping[str, str]) -> bytes:
+    """A request without a body; UsageError if a header's value would be more than that."""
     for name, value in headers.items():
         if not _VALUE.fullmatch(value):
             raise UsageError(f"expected a value for the header {name}, got {value!r}")
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    return f"GET {target} HTTP/1.1\r\nHost: {address.authority}\r\n{lines}\r\n".encode("latin-1")
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\n{lines}\r\n".encode("latin-1")

@@ -135,7 +135,7 @@ def _read_shard(store: PublishedStore, shard: _Shard) -> pa.Table:
     data = store.read_artefact(shard.entry, shard.name, shard.sha256)
     try:
         table = csv.read_csv(
-            pa.BufferReader(data),
+            pa.BufferReader(_in_arrow(data)),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(
                 column_types=_TYPES | dict.fromkeys(_TEXTS, pa.string()),
@@ -161,6 +161,17 @@ def _read_shard(store: PublishedStore, shard: _Shard) -> pa.Table:
         "base_url": _constant(shard.base_url, len(table)),
     }
     return pa.table([columns[name] for name in FILES.names], FILES)
+
+
+def _in_arrow(data: bytes) -> pa.Buffer:
+    """Bytes in memory of Arrow's own.
+
+    Its threads may let go of them late, when Python is ending already; with Python's bytes they would need Python's
+    lock for that, and the process would be aborted.
+    """
+    buffer = pa.allocate_buffer(len(data))
+    memoryview(buffer).cast("B")[:] = data
+    return buffer
 
 
 def _constant(value: str, length: int) -> pa.DictionaryArray:

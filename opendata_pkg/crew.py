@@ -14,13 +14,14 @@ import pyarrow.compute as pc
 from opendata_pkg.dataset import Child, Past, commit_time, write_files, write_logs
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
-from opendata_pkg.inventory import content_digest
+from opendata_pkg.inventory import content_digests
 from opendata_pkg.plan import count_rows
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader, unchecked_rows
+from opendata_pkg.snapshot import Snapshot, unchecked_rows
+from opendata_pkg.snapshot_header import SnapshotHeader
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers
-from opendata_pkg.written import Commits, ContentDigest, Totals, Written
+from opendata_pkg.written import Commits, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -32,12 +33,16 @@ if TYPE_CHECKING:
     from opendata_pkg.progress import Reporter
     from opendata_pkg.state import State
     from opendata_pkg.store import Store
+    from opendata_pkg.written import ContentDigest, Totals
 
 # Less than this is done before a second process has started.
 _FEW_FILES = 20_000
 # A dataset of more is written by two processes: they then take as long as one of half the size.
 _MANY_FILES = 20_000
 _MAX_WORKERS = 16
+
+Subtree = tuple[int, int, "ContentDigest | None"]
+"""Files at or below a branch, their bytes, and the digest over them; None: that of its own files, which are all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,14 +128,26 @@ def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a
                 released=task.released,
             )
     if wrote_files is not None:
-        _check_written(repository, task.plan, wrote_files[0])
+        _check_written(repository, task, wrote_files[0])
     return Part(files=wrote_files, logs=wrote_logs)
 
 
-def _check_written(repository: Repository, plan: Plan, commit: ObjectId) -> None:
-    """Read back what was written: as many annexed files as the plan has, by git's own count."""
-    listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=repository.path)
-    found = listing.count(b"\0" + SYMLINK) + listing.startswith(SYMLINK)
+def _check_written(repository: Repository, task: Task, commit: ObjectId) -> None:
+    """Read back what was written: as many annexed files as the plan has, by git's own count.
+
+    Where little changed, that many more or less than were released; what is as it was is not read again.
+    """
+    plan, past = task.plan, task.past
+    if past is None or past.difference is None:
+        listing = call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=repository.path)
+        found = listing.count(b"\0" + SYMLINK) + listing.startswith(SYMLINK)
+    else:
+        before = past.written.commits.main
+        listing = call_git("diff-tree", "-r", "-z", "--no-renames", before, commit, cwd=repository.path)
+        # git-diff-tree(1), "Raw output format": ":<old mode> <new mode> <old id> <new id> <status>", with -z a NUL, the
+        # path and another NUL.
+        modes = [entry[1:14].split(b" ") for entry in listing.split(b"\0")[:-1:2]]
+        found = past.written.totals.files + sum((new == SYMLINK) - (old == SYMLINK) for old, new in modes)
     if found != len(plan):
         raise BrokenRepositoryError(
             f"wrote {len(plan)} files of {plan.branch.name}, but git reads {found} in {repository.path}: "
@@ -196,11 +213,12 @@ def write_datasets(
         try:
             with Workers(jobs, inherit=[lock]) if jobs > 1 else nullcontext(_Alone()) as crew:
                 # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
-                subtrees = {plan.branch.path: aside.submit(_subtree, plan, plans, before) for plan in chosen}
+                subtrees = aside.submit(_subtrees, chosen, plans, before)
                 drafts = _Drafts(store, plans, chosen, before, crew, reporter)
                 drafts.write()
             reporter.finish()
-            return {plan.branch.path: drafts.entry(plan, subtrees[plan.branch.path].result()) for plan in chosen}
+            found = subtrees.result()
+            return {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
         finally:
             aside.shutdown(cancel_futures=True)
 
@@ -210,17 +228,33 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _subtree(plan: Plan, plans: Plans, before: Before | None) -> tuple[int, int, ContentDigest]:
-    """How many files are at or below a branch, their bytes, and the digest over them."""
+def _subtrees(chosen: Sequence[Plan], plans: Plans, before: Before | None) -> dict[str, Subtree]:
+    """How many files are at or below each branch, their bytes, and the digest over them, by branch path."""
+    found = {plan.branch.path: _known_subtree(plan, plans, before) for plan in chosen}
+    other = [plan for plan in chosen if found[plan.branch.path] is None]
+    digests = content_digests(plans.snapshot.table, [(plan.branch.prefix, plan.subtree) for plan in other])
+    for plan, digest in zip(other, digests, strict=True):
+        found[plan.branch.path] = *_sums(plan), digest
+    return {path: subtree for path, subtree in found.items() if subtree is not None}
+
+
+def _sums(plan: Plan) -> tuple[int, int]:
+    return count_rows(plan.subtree), int(pc.sum(plan.subtree_table["size"]).as_py() or 0)
+
+
+def _known_subtree(plan: Plan, plans: Plans, before: Before | None) -> Subtree | None:
+    """What need not be computed: of a branch with nothing below it, or at and below which nothing has changed."""
+    if plan.own == plan.subtree:
+        return *_sums(plan), None
+    if before is None or (old := before.entry_of(plan)) is None:
+        return None
     below = [plans.by_branch[x.path] for x in plans.catalogue.walk(plan.branch.path) if x.path in plans.by_branch]
-    if before is not None and (old := before.entry_of(plan)) is not None:
-        was = [entry for x in below if before.has_same_files(x) and (entry := before.entry_of(x)) is not None]
-        # The same datasets, at the same places: none has come from elsewhere, and none is missing.
-        at_home = all(entry.branch == x.branch.path for entry, x in zip(was, below, strict=False))
-        if len(was) == len(below) and at_home and old.subtree_files == count_rows(plan.subtree):
-            return old.subtree_files, old.subtree_bytes, old.subtree_digest
-    table = plan.subtree_table
-    return table.num_rows, int(pc.sum(table["size"]).as_py() or 0), content_digest(table, plan.branch.prefix)
+    was = [entry for x in below if before.has_same_files(x) and (entry := before.entry_of(x)) is not None]
+    # The same datasets, at the same places: none has come from elsewhere, and none is missing.
+    at_home = all(entry.branch == x.branch.path for entry, x in zip(was, below, strict=False))
+    if len(was) == len(below) and at_home and old.subtree_files == count_rows(plan.subtree):
+        return old.subtree_files, old.subtree_bytes, old.subtree_digest
+    return None
 
 
 class _Drafts:
@@ -265,12 +299,13 @@ class _Drafts:
             self._done(plan, old.written)
             return
         repository = self._store.repository(plan.branch.name)
-        past = None if old is None else Past(commits=old.written.commits, difference=self._little(plan, old))
+        past = None if old is None else self._past(plan, old)
+        before = None if old is None else old.written.commits
         if past is not None or repository.exists():
-            repository.check_heads((None, None) if past is None else (past.commits.main, past.commits.annex))
+            repository.check_heads((None, None) if before is None else (before.main, before.annex))
         repository.create()
         epoch = int(self._plans.catalogue.epoch.timestamp())
-        self._times[plan.branch.path] = commit_time(plan, children, None if past is None else past.commits, epoch)
+        self._times[plan.branch.path] = commit_time(plan, children, before, epoch)
         task = Task(
             plan=plan,
             children=children,
@@ -284,6 +319,14 @@ class _Drafts:
         halves = isinstance(self._crew, Workers) and len(plan) > _MANY_FILES
         self._ready += [(task, part) for part in (((True, False), (False, True)) if halves else ((True, True),))]
         self._parts[plan.branch.path] = []
+
+    def _past(self, plan: Plan, old: DatasetEntry) -> Past:
+        return Past(
+            written=old.written,
+            difference=self._little(plan, old),
+            artefacts=self._store.path / old.artefacts,
+            descriptor=old.descriptor,
+        )
 
     def _old(self, plan: Plan) -> DatasetEntry | None:
         return None if self._before is None else self._before.entry_of(plan)
@@ -333,7 +376,7 @@ class _Drafts:
         old = self._old(plan)
         if old is not None and (main, annex) == (old.written.commits.main, old.written.commits.annex):
             commits = old.written.commits
-        self._store.repository(plan.branch.name).update_refs({DRAFT_MAIN: main, DRAFT_ANNEX: annex})
+        self._store.repository(plan.branch.name).set_refs({DRAFT_MAIN: main, DRAFT_ANNEX: annex})
         self._done(plan, Written(commits=commits, totals=totals, digest=digest, borrowed=borrowed))
 
     def _done(self, plan: Plan, written: Written) -> None:
@@ -349,7 +392,7 @@ class _Drafts:
             if not self._left[parent]:
                 self._begin(self._chosen[parent])
 
-    def entry(self, plan: Plan, subtree: tuple[int, int, ContentDigest]) -> DatasetEntry:
+    def entry(self, plan: Plan, subtree: Subtree) -> DatasetEntry:
         """A dataset as the draft's index has it."""
         branch, old = plan.branch, self._old(plan)
         changed = branch.path in self._changed
@@ -363,7 +406,7 @@ class _Drafts:
             written=self._written[branch.path],
             subtree_files=files,
             subtree_bytes=size_bytes,
-            subtree_digest=digest,
+            subtree_digest=digest or self._written[branch.path].digest,
             changed=changed,
             artefacts=f"draft/{branch.name}/" if kept is None else kept.artefacts,
             descriptor=None if kept is None else kept.descriptor,

@@ -21,6 +21,7 @@ from opendata_pkg.git import deflate
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.trees import Edit, edit_tree
 from opendata_pkg.inventory import InventoryWriter, Shard, content_digest, totals_of
+from opendata_pkg.kept_shards import KeptShards
 from opendata_pkg.logs import LogsMaker, OldLog, write_log_tree
 from opendata_pkg.paths import fold
 from opendata_pkg.plan import annex_keys
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from opendata_pkg.git.repository import ObjectReader, Repository
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan
-    from opendata_pkg.written import Commits, ContentDigest, Totals
+    from opendata_pkg.written import Commits, ContentDigest, Totals, Written
 
 MAIN_MESSAGE = "State of the branch in its bucket"
 ANNEX_MESSAGE = "update"
@@ -60,10 +61,13 @@ class Past:
     """A dataset in the last release.
 
     `difference` is what is new or gone since, where nothing else decides paths and logs; None: all is to be looked at.
+    `artefacts` is the folder of what was released of it, `descriptor` the SHA-256 of its `datapackage.json`.
     """
 
-    commits: Commits
+    written: Written
     difference: Difference | None
+    artefacts: Path
+    descriptor: str | None
 
 
 def write_files(
@@ -88,23 +92,23 @@ def write_files(
         staging: a folder for what the release will publish: inventory, registry, descriptor; yet to be synced.
     """
     files = _FilesWriter(writer, staging)
-    files.write(plan, None if past is None else past.difference)
+    files.write(plan, past)
     totals, digest = totals_of(plan.table), content_digest(plan.table, plan.branch.prefix)
     _add_metadata(files, plan, children, totals, digest, staging)
     if past is None or reader is None:
         return _commit(writer, write_tree(writer, sorted(files.entries)), None, time, MAIN_MESSAGE), totals, digest
-    old = reader.tree_of(past.commits.main)
+    old = reader.tree_of(past.written.commits.main)
     if past.difference is None:
         tree = write_tree(writer, sorted(files.entries))
     else:
         # What was ours and is set no more: the shards and settings, and texts for which there is no reason now.
         stale = [Edit(name.encode(), FILE, None) for name in _OUR_TEXTS]
-        gone = plan.naming.paths_of(past.difference.gone["key"].combine_chunks()).cast(pa.binary()).to_pylist()
-        edits = [*stale, *(Edit(path, SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
+        gone = _paths_of(plan, past.difference.gone)
+        edits = [*stale, *(Edit(path.encode(), SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
         tree = edit_tree(reader.read, writer, old, edits, anew=_OUR_FOLDERS)
     if tree == old:
-        return past.commits.main, totals, digest
-    return _commit(writer, tree, past.commits.main, time, MAIN_MESSAGE), totals, digest
+        return past.written.commits.main, totals, digest
+    return _commit(writer, tree, past.written.commits.main, time, MAIN_MESSAGE), totals, digest
 
 
 def write_logs(
@@ -127,14 +131,16 @@ def write_logs(
     if past is None or reader is None:
         tree = write_log_tree(writer, logs.make(plan.batches(), {}))
         return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
-    old = reader.tree_of(past.commits.annex)
+    old = reader.tree_of(past.written.commits.annex)
     if past.difference is None:
-        tree = write_log_tree(writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.commits.annex))))
+        tree = write_log_tree(
+            writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.written.commits.annex)))
+        )
     else:
         tree = logs.edit(reader.read, old, past.difference)
     if tree == old:
-        return past.commits.annex, logs.borrowed
-    return _commit(writer, tree, past.commits.annex, time, ANNEX_MESSAGE), logs.borrowed
+        return past.written.commits.annex, logs.borrowed
+    return _commit(writer, tree, past.written.commits.annex, time, ANNEX_MESSAGE), logs.borrowed
 
 
 def commit_time(plan: Plan, children: Sequence[Child], before: Commits | None, epoch: int) -> int:
@@ -159,9 +165,14 @@ class _FilesWriter:
         self.entries: list[TreeEntry] = []
         self.shards: list[descriptor.ShardInfo] = []
         self._writer, self._staging = writer, staging
+        self._kept: KeptShards | None = None
 
-    def write(self, plan: Plan, difference: Difference | None) -> None:
+    def write(self, plan: Plan, past: Past | None) -> None:
         """Write links for all files, or for those that are new; inventory and registry are of all."""
+        difference = None if past is None else past.difference
+        if past is not None and difference is not None:
+            touched = [path for rows in (difference.gone, difference.new) for path in _paths_of(plan, rows)]
+            self._kept = KeptShards(past.artefacts, past.descriptor, touched)
         inventory = InventoryWriter()
         with replacing(self._staging / "registry.txt", sync=False) as registry:
             for batch in plan.batches():
@@ -185,9 +196,20 @@ class _FilesWriter:
 
     def _add_shards(self, shards: Iterable[Shard]) -> None:
         for shard in shards:
-            self.shards.append(descriptor.shard_info(shard.name, shard.data, shard.first_path))
-            self.add_text(f"{descriptor.SHARD_FOLDER}{shard.name}", shard.data)
-            write_bytes(self._staging / "files" / shard.name, shard.data, sync=False)
+            target = self._staging / "files" / shard.name
+            found = None if self._kept is None else self._kept.link(shard, target)
+            if found is None:
+                data = shard.data()
+                write_bytes(target, data, sync=False)
+                found = descriptor.shard_info(shard.name, data, shard.first_path), data
+            self.shards.append(found[0])
+            self.add_text(f"{descriptor.SHARD_FOLDER}{shard.name}", found[1])
+
+
+def _paths_of(plan: Plan, rows: pa.Table) -> list[str]:
+    """The paths of some rows, now or before, in key order."""
+    found: list[str] = plan.naming.paths_of(rows["key"].combine_chunks()).to_pylist()
+    return found
 
 
 def _pack_link(target: bytes) -> bytes:

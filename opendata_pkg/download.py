@@ -293,9 +293,12 @@ class _Part:
 
     def receive(self, response: Response) -> None:
         """Write and hash a body, in two threads if it is long."""
-        left = None if response.total_bytes is None else response.total_bytes - response.start
-        if left is not None and left < _OVERLAP_BYTES:
-            buffer = memoryview(bytearray(min(left or 1, BLOCK_BYTES)))
+        total = response.total_bytes
+        expected = self.wanted.size_bytes if total is None else total
+        if expected is not None and expected - response.start < _OVERLAP_BYTES:
+            # Of what is not announced, more may come than is expected.
+            length = BLOCK_BYTES if total is None else max(1, total - response.start)
+            buffer = memoryview(bytearray(min(length, BLOCK_BYTES)))
             while count := response.readinto(buffer):
                 self._write(buffer[:count])
                 self.hashes.update(buffer[:count])

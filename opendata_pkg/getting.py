@@ -9,15 +9,14 @@ import ipaddress
 import os
 import shlex
 import socket
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from opendata_pkg.annex import KeyFacts, key_file, read_key
+from opendata_pkg.annex import KeyFacts, read_key
 from opendata_pkg.download import NoUrlError, download, each_apart
-from opendata_pkg.git.annexed import config_value
 from opendata_pkg.git.content import AnnexClone, AnnexedFile, relative_to_top
 from opendata_pkg.model import MismatchError, OpenDataError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
@@ -26,7 +25,7 @@ from opendata_pkg.transport import Transport
 from opendata_pkg.wanted import Failure, Got, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from opendata_pkg.model import AnnexKey
 
@@ -139,6 +138,14 @@ def _find_works(paths: Iterable[Path], only: Collection[Path] | None, reporter: 
     return sorted(works, key=lambda work: work.clone.top)
 
 
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """Content that is not here: the files that have it, and what its key says of it."""
+
+    files: list[AnnexedFile]
+    facts: KeyFacts
+
+
 class _Work:
     """The files of one dataset whose contents are wanted, by key."""
 
@@ -146,26 +153,28 @@ class _Work:
         self.clone = clone
         self.got: dict[AnnexKey, Got] = {}
         self.failures: dict[str, OpenDataError] = {}
-        self._missing: dict[AnnexKey, list[AnnexedFile]] = {}
+        self._missing: dict[AnnexKey, _Missing] = {}
         self._present: set[AnnexKey] = set()
         self.here = 0
         for file in files:
-            if file.key not in self._missing and clone.object_of(file.key).exists():
+            if (missing := self._missing.get(file.key)) is not None:
+                missing.files.append(file)
+            elif file.key in self._present or os.path.exists(clone.object_of(file.key)):  # noqa: PTH110 - many files
                 self._present.add(file.key)
                 self.here += 1
             else:
-                self._missing.setdefault(file.key, []).append(file)
+                self._missing[file.key] = _Missing([file], read_key(file.key))
         self.urls = clone.urls_of(self._missing)
 
     @property
     def size_bytes(self) -> int:
         """The sum of the sizes that keys tell of what is missing."""
-        return sum(read_key(key).size_bytes or 0 for key in self._missing)
+        return sum(missing.facts.size_bytes or 0 for missing in self._missing.values())
 
     @property
     def got_files(self) -> int:
         """How many files have got their content."""
-        return sum(len(self._missing[key]) for key in self.got)
+        return sum(len(self._missing[key].files) for key in self.got)
 
     def bring(self, transport: Transport, jobs: int, reporter: Reporter) -> None:
         """Download what is missing, and tell git-annex of all that came, also when interrupted."""
@@ -182,7 +191,7 @@ class _Work:
             if self.got:
                 self.clone.record(self.got)
         mark.unlink()
-        self.clone.fill(file for key in self.got for file in self._missing[key] if file.is_unlocked)
+        self.clone.fill(file for key in self.got for file in self._missing[key].files if file.is_unlocked)
 
     def _download(self, transport: Transport, jobs: int, reporter: Reporter) -> None:
         mask = os.umask(0o077)
@@ -194,36 +203,32 @@ class _Work:
         outcomes = each_apart(bring, self._missing, wanted_of=self._wanted, jobs=jobs, reporter=reporter)
         for key, outcome in outcomes:
             if isinstance(outcome, Failure):
-                self.failures |= {str(self.clone.top / file.path): outcome.error for file in self._missing[key]}
+                self.failures |= {str(self.clone.top / file.path): outcome.error for file in self._missing[key].files}
             else:
                 self.got[key] = outcome
 
     def _wanted(self, key: AnnexKey) -> Wanted:
-        facts = read_key(key)
+        missing = self._missing[key]
         return Wanted(
-            name=self._missing[key][0].path,
+            name=missing.files[0].path,
             urls=self.urls[key],
-            size_bytes=facts.size_bytes,
-            sha256=facts.sha256,
-            md5=facts.md5,
+            size_bytes=missing.facts.size_bytes,
+            sha256=missing.facts.sha256,
+            md5=missing.facts.md5,
         )
 
     def _bring_one(self, key: AnnexKey, transport: Transport, mask: int, on_bytes: Callable[[int], None]) -> Got:
-        wanted = self._wanted(key)
-        self._check_key(key, read_key(key))
+        self._check_key(key, self._missing[key].facts)
         target = self.clone.object_of(key)
-        folder = target.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(0o777 & ~mask)
-        try:
-            part = self.clone.annex / "tmp" / key_file(key)
-            return download(wanted, target, transport=transport, part=part, mode=_READ_ONLY & ~mask, on_bytes=on_bytes)
-        finally:
-            # As git-annex has it: nothing in it can be removed by mistake. An empty folder says that nothing came.
-            with suppress(OSError):
-                folder.rmdir()
-            with suppress(FileNotFoundError):
-                folder.chmod(0o555 & ~mask)
+        with _writable_folder(os.path.dirname(target), mask):  # noqa: PTH120 - called for each of many files
+            return download(
+                self._wanted(key),
+                target,
+                transport=transport,
+                part=self.clone.part_of(key),
+                mode=_READ_ONLY & ~mask,
+                on_bytes=on_bytes,
+            )
 
     def _check_key(self, key: AnnexKey, facts: KeyFacts) -> None:
         if not self.urls[key]:
@@ -234,9 +239,39 @@ class _Work:
             raise UnknownBackendError(f"{key} has no secure digest, and annex.securehashesonly is set: nothing was got")
 
 
+@contextmanager
+def _writable_folder(name: str, mask: int) -> Iterator[None]:
+    """Make the folder of a content, or let one that is there be written to until the block ends.
+
+    Afterwards it is as git-annex has it: nothing in it can be removed by mistake. If nothing came into it, it is gone.
+    """
+    _make_folder(name)
+    os.chmod(name, 0o777 & ~mask)  # noqa: PTH101 - called for each of many files, as all here
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.rmdir(name)  # noqa: PTH106
+        raise
+    finally:
+        with suppress(FileNotFoundError):
+            os.chmod(name, 0o555 & ~mask)  # noqa: PTH101
+
+
+def _make_folder(name: str) -> None:
+    """Make a folder and those above it, the innermost first, where they are not there."""
+    with suppress(FileExistsError):
+        try:
+            os.mkdir(name)  # noqa: PTH102
+        except FileNotFoundError:
+            _make_folder(os.path.dirname(name))  # noqa: PTH120
+            os.mkdir(name)  # noqa: PTH102
+
+
 def _explain_refusals(works: Sequence[_Work], reporter: Reporter) -> None:
     """Say what stock tools need here: git-annex asks no private address, nor a proxy on one, unless it is told to."""
-    urls = {url.split("?", 1)[0]: work for work in works for key in work.got for url in work.urls[key]}
+    # Up to the third slash: nothing more of thousands of them is looked at.
+    urls = {"/".join(url.split("/", 3)[:3]): work for work in works for key in work.got for url in work.urls[key]}
     servers = {
         (parts.scheme, parts.hostname or "", parts.port): work
         for url, work in urls.items()
@@ -246,7 +281,7 @@ def _explain_refusals(works: Sequence[_Work], reporter: Reporter) -> None:
     for (scheme, host, port), work in servers.items():
         proxy = proxy_for(scheme, host, port or _PORTS[scheme], proxies)
         addresses = _private_addresses(host if proxy is None else proxy.host)
-        allowed = (config_value(work.clone.top, _ALLOWED) or "").split()
+        allowed = (work.clone.setting(_ALLOWED) or "").split()
         if addresses and "all" not in allowed and not addresses <= set(allowed):
             named = shlex.quote(" ".join(sorted(addresses | set(allowed))))
             reporter.message(

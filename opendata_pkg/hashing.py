@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.checksums import ChecksumCache
     from opendata_pkg.model import S3Object
-    from opendata_pkg.snapshot import SnapshotHeader
+    from opendata_pkg.snapshot_header import SnapshotHeader
 
 DEFAULT_JOBS = 16
 ALGORITHM = "sha256"

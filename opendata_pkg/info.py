@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.descriptor import branch_properties
-from opendata_pkg.snapshot import format_time
+from opendata_pkg.snapshot_header import format_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.arrays import bytes_of, joined, replace_where
+from opendata_pkg.arrays import bytes_of, hold_any, joined, replace_where
 from opendata_pkg.model import Grade
-from opendata_pkg.text import UNSAFE, escape_line
+from opendata_pkg.plan import rows_of
+from opendata_pkg.text import UNSAFE, UNSAFE_BYTES, escape_line
 from opendata_pkg.written import ContentDigest, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from opendata_pkg.plan import Ranges
 
 COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_modified", "grade")
 """Columns of an inventory; schemas/files.tableschema.json describes each."""
@@ -25,18 +28,32 @@ COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_
 # file more or less changes one shard (or splits or joins two) and all others keep their bytes and names.
 _MEAN_ROWS = 1024
 _FIRST_SHARD = "0" * 16
-_HEAD = ",".join(COLUMNS) + "\n"
+_HEAD = (",".join(COLUMNS) + "\n").encode()
 _BATCH_ROWS = 65_536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Shard:
-    """A run of an inventory's rows as one CSV file. `name` is its file name, `first_path` that of its first row."""
+    """A run of an inventory's rows, which are one CSV file, yet to be made.
+
+    `name` is its file name, `first_path` the path of its first row. It holds all paths from `start` on (empty: from the
+    first there can be) that are before `stop`, where the next shard begins (None: it is the last).
+    """
 
     name: str
-    data: bytes
-    rows: int
     first_path: str
+    start: str
+    stop: str | None
+    pieces: tuple[pa.RecordBatch, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows it has."""
+        return sum(map(len, self.pieces))
+
+    def data(self) -> bytes:
+        """The file's bytes."""
+        return b"".join([_HEAD, *(bytes_of(inventory_lines(piece)) for piece in self.pieces)])
 
 
 class InventoryWriter:
@@ -44,36 +61,39 @@ class InventoryWriter:
 
     def __init__(self) -> None:
         """Begin the first shard."""
-        self._begin(_FIRST_SHARD)
-
-    def _begin(self, name: str) -> None:
-        self._name, self._lines = name, [_HEAD]
-        self._first_path = ""
+        self._start = ""
+        self._pieces: list[pa.RecordBatch] = []
 
     def add(self, batch: pa.RecordBatch) -> Iterator[Shard]:
         """Take a batch of `Plan.batches`; gives the shards that it closes."""
-        lines = inventory_lines(batch)
-        paths = batch["path"]
+        paths = batch["path"].cast(pa.binary()).to_pylist()
         begun = 0
-        for row, path in enumerate(paths.cast(pa.binary()).to_pylist()):
-            if zlib.crc32(path) % _MEAN_ROWS == 0:
-                self._take(paths, lines, begun, row)
-                yield from self.finish()
-                self._begin(hashlib.sha256(path).hexdigest()[:16])
-                begun = row
-        self._take(paths, lines, begun, len(paths))
-
-    def _take(self, paths: pa.Array, lines: pa.Array, start: int, stop: int) -> None:
-        if start < stop:
-            self._first_path = self._first_path or paths[start].as_py()
-            self._lines += lines[start:stop].to_pylist()
+        for row in [row for row, path in enumerate(paths) if not zlib.crc32(path) % _MEAN_ROWS]:
+            self._take(batch.slice(begun, row - begun))
+            stop = paths[row].decode()
+            yield from self._close(stop)
+            self._start, begun = stop, row
+        self._take(batch.slice(begun))
 
     def finish(self) -> Iterator[Shard]:
         """The last shard, if any file is in it."""
-        rows = len(self._lines) - 1
-        if rows:
-            data = "".join(self._lines).encode()
-            yield Shard(name=f"{self._name}.csv", data=data, rows=rows, first_path=self._first_path)
+        yield from self._close(None)
+
+    def _take(self, rows: pa.RecordBatch) -> None:
+        if len(rows):
+            self._pieces.append(rows)
+
+    def _close(self, stop: str | None) -> Iterator[Shard]:
+        if self._pieces:
+            name = hashlib.sha256(self._start.encode()).hexdigest()[:16] if self._start else _FIRST_SHARD
+            yield Shard(
+                name=f"{name}.csv",
+                first_path=self._pieces[0]["path"][0].as_py(),
+                start=self._start,
+                stop=stop,
+                pieces=tuple(self._pieces),
+            )
+            self._pieces = []
 
 
 def inventory_lines(batch: pa.RecordBatch) -> pa.Array:
@@ -81,7 +101,8 @@ def inventory_lines(batch: pa.RecordBatch) -> pa.Array:
     times = batch["last_modified"].cast(pa.int64()).cast(pa.timestamp("us")).cast(pa.string())
     times = joined(pc.replace_substring_regex(pc.replace_substring(times, " ", "T"), r"\.0+$", ""), "Z")
     keys = batch["key"]
-    keys = replace_where(keys, pc.match_substring_regex(keys, UNSAFE), escape_line)
+    if hold_any(keys, UNSAFE_BYTES):
+        keys = replace_where(keys, pc.match_substring_regex(keys, UNSAFE), escape_line)
     columns = [
         _quoted(batch["path"]),
         _quoted(keys),
@@ -97,6 +118,8 @@ def inventory_lines(batch: pa.RecordBatch) -> pa.Array:
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
+    if not hold_any(texts, b'",\r\n'):
+        return texts
     # RFC 4180: "Fields containing line breaks (CRLF), double quotes, and commas should be enclosed in double-quotes",
     # a double quote in them doubled.
     odd = pc.match_substring_regex(texts, '[",\r\n]')
@@ -132,7 +155,7 @@ def content_digest(table: pa.Table, prefix: str) -> ContentDigest:
     """
     digest = hashlib.sha256()
     incomplete = 0
-    if pc.any(pc.match_substring_regex(table["key"], UNSAFE)).as_py():
+    if any(hold_any(chunk, UNSAFE_BYTES) for chunk in table["key"].chunks):
         # Escaping moves a key in the order (a newline becomes `%0A`), so all lines are sorted again.
         paths = [escape_line(key[len(prefix) :]) for key in table["key"].to_pylist()]
         order = sorted(range(len(paths)), key=[path.encode() for path in paths].__getitem__)
@@ -140,15 +163,47 @@ def content_digest(table: pa.Table, prefix: str) -> ContentDigest:
         table = table.set_column(0, "key", pa.array([paths[index] for index in order], pa.string()))
         prefix = ""
     for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
-        if batch.num_rows == 0:
-            continue
-        paths_column = pc.utf8_slice_codeunits(batch["key"], start=len(prefix))
-        known = pc.coalesce(
-            pc.binary_join_element_wise("sha256", batch["sha256"], ":"),
-            pc.binary_join_element_wise("md5", batch["md5"], ":"),
-        )
-        sizes = batch["size"].cast(pa.string())
-        incomplete += pc.sum(pc.or_(pc.is_null(known), pc.is_null(sizes))).as_py() or 0
-        lines = pc.binary_join_element_wise(paths_column, pc.fill_null(sizes, "-"), pc.fill_null(known, "-"), "\t")
-        digest.update(bytes_of(joined(lines, "\n")))
-    return ContentDigest(sha256=digest.hexdigest(), incomplete=int(incomplete))
+        lines, odd = _digest_lines(batch)
+        incomplete += odd.true_count
+        digest.update(_after(prefix, lines))
+    return ContentDigest(sha256=digest.hexdigest(), incomplete=incomplete)
+
+
+def content_digests(table: pa.Table, parts: Sequence[tuple[str, Ranges]]) -> list[ContentDigest]:
+    """`content_digest` of several parts of a table, by prefix and rows, of which one may be in another.
+
+    All lines are made once: with a branch above it, a line only begins earlier in the key.
+    """
+    if any(hold_any(chunk, UNSAFE_BYTES) for chunk in table["key"].chunks):
+        return [content_digest(rows_of(table, ranges), prefix) for prefix, ranges in parts]
+    digests, incomplete = [hashlib.sha256() for _ in parts], [0] * len(parts)
+    begun = 0
+    for batch in table.to_batches(max_chunksize=_BATCH_ROWS):
+        lines, odd = _digest_lines(batch)
+        for number, (prefix, ranges) in enumerate(parts):
+            for start, stop in ranges:
+                first, length = max(start - begun, 0), min(stop - begun, len(batch)) - max(start - begun, 0)
+                if length > 0:
+                    incomplete[number] += odd.slice(first, length).true_count
+                    digests[number].update(_after(prefix, lines.slice(first, length)))
+        begun += len(batch)
+    return [
+        ContentDigest(sha256=digest.hexdigest(), incomplete=count)
+        for digest, count in zip(digests, incomplete, strict=True)
+    ]
+
+
+def _digest_lines(batch: pa.RecordBatch) -> tuple[pa.Array, pa.Array]:
+    """The lines of rows as a content digest takes them, of whole keys; and which of them hold a `-`."""
+    known = joined("sha256:", batch["sha256"], "\n")
+    if known.null_count:
+        known = pc.coalesce(known, joined("md5:", batch["md5"], "\n"))
+    sizes = batch["size"].cast(pa.string())
+    odd = pc.or_(pc.is_null(known), pc.is_null(sizes))
+    keys = batch["key"]
+    return pc.binary_join_element_wise(keys, pc.fill_null(sizes, "-"), pc.fill_null(known, "-\n"), "\t"), odd
+
+
+def _after(prefix: str, lines: pa.Array) -> memoryview:
+    """The bytes of lines that all begin with a prefix, without it."""
+    return bytes_of(pc.utf8_slice_codeunits(lines, start=len(prefix)) if prefix else lines)

@@ -135,7 +135,7 @@ class LogsMaker:
             for kind, blob in ((_LOCATION, log.location), (_WEB, log.web))
         ]
         # Of the keys touched and no others: all that is on the way to them has been read.
-        return edit_trees(trees, self._writer, edits)
+        return edit_trees(trees, self._writer, edits, pack=_pack_leaf)
 
     def _location(self, log: bytes) -> bytes:
         """The id of a location log; most are the same."""
@@ -174,6 +174,9 @@ class LogsMaker:
 
     def _object_key(self, url: str) -> ObjectKey | None:
         """The key that an unversioned URL below this snapshot's address names."""
+        # Only a version stands behind a `?`.
+        if "?" in url:
+            return None
         try:
             key, version_id = parse_object_url(self._base, url)
         except NotAnObjectUrlError:
@@ -212,10 +215,11 @@ def write_log_tree(writer: ObjectWriter, logs: Iterable[Log]) -> bytes:
 
 
 def _pack_leaf(body: bytes) -> bytes:
-    """A folder of one key, packed: both its entries begin alike."""
+    """A folder of one key, packed: both its entries begin alike. Of another folder, most bytes are ids."""
     first = body.find(b"\0") + 21
     shared = first - 21
-    return repeat(body, first, shared, first) if body[first : first + shared] == body[:shared] else store(body)
+    alike = body[:shared].endswith(_LOCATION) and body[first : first + shared] == body[:shared]
+    return repeat(body, first, shared, first) if alike else store(body)
 
 
 def _sharing(table: pa.Table, difference: Difference) -> pa.Table:

@@ -20,8 +20,12 @@ _TOGETHER_S = 0.005
 # whether one more has made it quicker.
 _WINDOW_S = 0.01
 _TRIAL_S = 0.03
+# A signal that comes just before the main thread begins to wait does not wake it: Ctrl-C is noticed after so long.
+_LONGEST_S = 0.5
 # Threads that use less than this of a processor are waiting for something else than each other.
 _BUSY = 0.6
+# What they are to come to, as far as that can be told.
+_ENOUGH = 0.8
 # By how much one more must make it quicker, as a part of what each one did before it.
 _GAIN = 0.3
 # When to try once more after it did not; each time twice as long.
@@ -87,9 +91,9 @@ class Pace:
             return 0
         use, count = (used_s - self._used_s) / window_s, done - self._done
         if use < _BUSY or count < 2 * self.threads:
-            # Of work that takes longer than the window, nothing is known yet.
-            wanted = 2 * self.threads if count < 2 * self.threads else math.ceil(self.threads / max(use, 0.5))
-            self._rate_before, change = None, min(wanted, self._jobs) - self.threads
+            # Twice as many at most. Of work that takes longer than the window, nothing is known yet.
+            share = 1 if count < 2 * self.threads else min(1.0, _ENOUGH / max(use, _ENOUGH / 2) - 1)
+            self._rate_before, change = None, min(math.ceil(self.threads * (1 + share)), self._jobs) - self.threads
         elif self._is_settled and window_s < _TRIAL_S:
             return 0
         else:
@@ -185,7 +189,7 @@ class _Crew(Generic[_Item, _Result]):
                 self._ready.wait(_TOGETHER_S)
             if not self._waiting and self._threads:
                 self._is_awaited = True
-                self._ready.wait(None if self._pace.is_full or self._is_drained else _WINDOW_S)
+                self._ready.wait(_LONGEST_S if self._pace.is_full or self._is_drained else _WINDOW_S)
                 self._is_awaited = False
             taken, self._waiting = self._waiting, []
             self._room.notify_all()

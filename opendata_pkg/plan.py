@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from opendata_pkg.catalogue import Branch, Catalogue
-    from opendata_pkg.snapshot import SnapshotHeader
+    from opendata_pkg.snapshot_header import SnapshotHeader
 
 FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as consoles make for a new folder"
 
@@ -83,7 +83,9 @@ class Plan:
         """For other processes: the plan with its own rows only, which is all that is written of it."""
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.table.schema) as stream:
-            stream.write_table(self.table)
+            # Not the table as it is: an empty piece of it would take along all numbers of the snapshot.
+            for batch in filter(len, self.table.to_batches()):
+                stream.write_batch(batch)
         return _restored, (self.branch, self.children, self.snapshot.header, sink.getvalue(), self.naming)
 
     @cached_property

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
-from opendata_pkg.globs import compile_globs
 from opendata_pkg.model import InputError, NotFoundError
 
 if TYPE_CHECKING:
@@ -14,8 +11,10 @@ if TYPE_CHECKING:
 
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.plan import Plan
-    from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.snapshot_header import SnapshotHeader
     from opendata_pkg.state import State
+    from opendata_pkg.unread import UnreadSnapshot
 
 
 class UndigestedError(InputError):
@@ -34,7 +33,7 @@ class BrokenPromiseError(InputError):
     """The new state would break what earlier releases promised to those who cite and clone them."""
 
 
-def check_snapshot(snapshot: Snapshot) -> None:
+def check_snapshot(snapshot: Snapshot | UnreadSnapshot) -> None:
     """Whether there is anything to build, and a place where readers will find it."""
     if len(snapshot) == 0:
         raise NotFoundError("the snapshot holds no objects: there is nothing to build; scan another source")
@@ -45,7 +44,7 @@ def check_snapshot(snapshot: Snapshot) -> None:
         )
 
 
-def check_scope(before: SnapshotHeader, snapshot: Snapshot) -> None:
+def check_scope(before: SnapshotHeader, snapshot: Snapshot | UnreadSnapshot) -> None:
     """Whether a snapshot covers all that the last release was built from."""
     old = before.prefixes
     new = snapshot.header.prefixes
@@ -88,6 +87,11 @@ def check_datasets(latest: State, catalogue: Catalogue) -> None:
 
 def check_digests(plans: Iterable[Plan], allowed: str | None) -> None:
     """Whether every file has a digest, except those whose keys the glob `allowed` matches."""
+    # What else is promised can be checked without Arrow.
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    from opendata_pkg.globs import compile_globs  # noqa: PLC0415
+
     may_go_without = compile_globs([] if allowed is None else [allowed], [])
     count = size_bytes = 0
     example = ""

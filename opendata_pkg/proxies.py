@@ -8,16 +8,15 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]
 
 from opendata_pkg.model import InputError, UsageError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Mapping
 
 
@@ -49,6 +48,11 @@ class Proxy:
 
 def read_proxies() -> dict[str, str]:
     """`http`, `https`, `all` → the proxy's URL, and `no` → the hosts without one: `HTTPS_PROXY` and so on, any case."""
+    if not any(name.lower().endswith("_proxy") for name in os.environ):
+        return {}
+    # Takes a while to import, and most have no proxy.
+    from urllib.request import getproxies_environment  # noqa: PLC0415
+
     return getproxies_environment()
 
 
@@ -71,6 +75,8 @@ def tls_context() -> ssl.SSLContext:
     Raises:
         CertificateError: the named certificates cannot be read.
     """
+    import ssl  # noqa: PLC0415 - takes a while; whoever asks for it is about to wait for a server
+
     named = {name: os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)}
     context = ssl.create_default_context()
     for name, place in named.items():
@@ -92,6 +98,8 @@ def tls_context() -> ssl.SSLContext:
 
 
 def _system_has_certificates() -> bool:
+    import ssl  # noqa: PLC0415 - as above
+
     paths = ssl.get_default_verify_paths()
     return bool(paths.cafile) or (bool(paths.capath) and any(Path(paths.capath).iterdir()))
 
@@ -120,6 +128,8 @@ def _is_exempt(host: str, port: int, proxies: Mapping[str, str]) -> bool:
     named = proxies.get("no")
     if not named:
         return False
+    from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined] # noqa: PLC0415 - as above
+
     bypassed: bool = proxy_bypass_environment(f"{host}:{port}", dict(proxies))
     if bypassed:
         return True

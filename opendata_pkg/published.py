@@ -36,6 +36,7 @@ class PublishedStore:
         """Take the place as it is; `open` checks it."""
         self.place = place
         self._states: dict[str, State] = {}
+        self._catalogues: dict[str, Catalogue] = {}
 
     @classmethod
     def open(cls, where: str | Path, *, endpoint_url: str | None = None, offline: bool = False) -> PublishedStore:
@@ -119,7 +120,10 @@ class PublishedStore:
             BrokenStoreError: it is not the one that was built from.
         """
         path = f"catalogues/{sha256}.yaml"
-        return Catalogue.parse(self._bound(path, sha256), f"{self.where}/{path}")
+        data = self._bound(path, sha256)
+        if sha256 not in self._catalogues:
+            self._catalogues[sha256] = Catalogue.parse(data, f"{self.where}/{path}")
+        return self._catalogues[sha256]
 
     def read_descriptor(self, entry: DatasetEntry) -> dict[str, Any]:
         """The released `datapackage.json` of a dataset."""

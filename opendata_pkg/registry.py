@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import string
 from typing import TYPE_CHECKING
 
-from opendata_pkg.arrays import joined
+from opendata_pkg.arrays import hold_any, joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# What `shlex.quote` quotes.
+_QUOTED_BYTES = bytes(set(range(256)) - set((string.ascii_letters + string.digits + "_@%+=:,./-").encode()))
 
 
 def registry_line(path: str, digest: str | None, url: str | None) -> str | None:
@@ -35,6 +40,8 @@ def registry_lines(batch: pa.RecordBatch) -> pa.Array:
 def _quoted(texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
+    if not hold_any(texts, _QUOTED_BYTES):
+        return texts
     # shlex.quote: "use single quotes, and put single quotes into double quotes".
     odd = pc.match_substring_regex(texts, r"[^A-Za-z0-9_@%+=:,./-]")
     return pc.if_else(odd, joined("'", pc.replace_substring(texts, "'", "'\"'\"'"), "'"), texts)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from opendata_pkg.citation import of_tree, to_cff
-from opendata_pkg.descriptor import released_descriptor
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import sync_all, write_text
 from opendata_pkg.git.objects import tag_body
@@ -18,7 +16,7 @@ from opendata_pkg.git.upkeep import put_packs_together, refresh_server_info
 from opendata_pkg.model import Grade, InputError, ObjectId
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import INDEX
-from opendata_pkg.snapshot import format_time
+from opendata_pkg.snapshot_header import format_time
 from opendata_pkg.state import DatasetEntry, State, with_version
 from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, MAIN, REPORT, Store, VersionError, parse_version
 
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.git.repository import Repository
     from opendata_pkg.written import Commits
 
@@ -101,8 +98,7 @@ def release(
         # From here on only this version can be released, until it is: nothing below depends on anything else.
         store.write_draft(replace(draft, version=version))
         state = with_version(draft, version)
-        catalogue = store.read_catalogue(state.catalogue)
-        state = _write_artefacts(store, state, catalogue, version)
+        state = _write_artefacts(store, state, version)
         _advance_refs(store, state, latest, version, reporter)
         store.publish(state, date=_date(state.datasets[""]))
         store.drop_draft()
@@ -142,15 +138,31 @@ def _date(entry: DatasetEntry) -> str:
     return format_time(datetime.fromtimestamp(entry.written.commits.time, UTC))
 
 
-def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: str) -> State:
+def _write_artefacts(store: Store, state: State, version: str) -> State:
     """Everything of `releases/<version>/`, its index last; returns what that says. Safe to do again if interrupted."""
     folder = store.path / "releases" / version
     folder.mkdir(parents=True, exist_ok=True)
-    datasets = dict(state.datasets)
+    changed = {path: entry for path, entry in state.datasets.items() if entry.changed}
+    state = replace(state, datasets={**state.datasets, **_publish_folders(store, changed, state.catalogue, version)})
+    _move(store.draft_folder / REPORT, folder / REPORT)
+    write_text(folder / INDEX, dump_json(state.to_dict()))
+    return state
+
+
+def _publish_folders(
+    store: Store, changed: Mapping[str, DatasetEntry], catalogue_sha256: str, version: str
+) -> dict[str, DatasetEntry]:
+    """Put the folders of the changed datasets in their places, for this version; returns their entries."""
+    if not changed:
+        return {}
+    # Where nothing changed, neither is needed: they bring Arrow, which takes as long as all else.
+    from opendata_pkg.citation import of_tree, to_cff  # noqa: PLC0415
+    from opendata_pkg.descriptor import released_descriptor  # noqa: PLC0415
+
+    catalogue = store.read_catalogue(catalogue_sha256)
+    datasets: dict[str, DatasetEntry] = {}
     written: list[Path] = []
-    for path, entry in state.datasets.items():
-        if not entry.changed:
-            continue
+    for path, entry in changed.items():
         target = store.path / entry.artefacts
         _move(store.draft_folder / entry.name, target)
         document = json.loads((target / "datapackage.json").read_bytes())
@@ -164,10 +176,7 @@ def _write_artefacts(store: Store, state: State, catalogue: Catalogue, version: 
         write_text(target / "CITATION.cff", to_cff(cited), sync=False)
         written += [target / "datapackage.json", target / "CITATION.cff"]
     sync_all(written)
-    _move(store.draft_folder / REPORT, folder / REPORT)
-    state = replace(state, datasets=datasets)
-    write_text(folder / INDEX, dump_json(state.to_dict()))
-    return state
+    return datasets
 
 
 def _move(source: Path, target: Path) -> None:

@@ -7,10 +7,7 @@ import io
 from collections import Counter
 from typing import TYPE_CHECKING, BinaryIO
 
-import pyarrow.compute as pc
-
 from opendata_pkg.paths import relative_key
-from opendata_pkg.portable import maybe_troubled, name_troubles
 from opendata_pkg.text import escape_line
 
 if TYPE_CHECKING:
@@ -35,6 +32,11 @@ def write_report(stream: BinaryIO, plans: Plans, chosen: Sequence[Plan]) -> tupl
 
     Returns how many files are renamed, and how many names may cause trouble.
     """
+    # To count what a report says needs neither.
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    from opendata_pkg.portable import maybe_troubled, name_troubles  # noqa: PLC0415
+
     renamed = troubles = 0
     text = io.TextIOWrapper(stream, encoding="utf-8", newline="")
     rows = csv.writer(text, lineterminator="\n")

@@ -18,15 +18,8 @@ from opendata_pkg.listing.s3_inventory import read_inventory
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file, key_stands_twice, read_listing
 from opendata_pkg.model import NotFoundError, SourceError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import (
-    SCHEMA,
-    DuplicateKeyError,
-    Snapshot,
-    SnapshotHeader,
-    each_key_once,
-    header_path,
-    write_snapshot,
-)
+from opendata_pkg.snapshot import SCHEMA, DuplicateKeyError, Snapshot, each_key_once, write_snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.sorting import SortedRows
 from opendata_pkg.urls import base_url as make_base_url
 from opendata_pkg.urls import check_http_url

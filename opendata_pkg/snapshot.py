@@ -6,20 +6,21 @@ On disk it is `NAME.parquet` (one row an object, columns as in `SCHEMA`) and `NA
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from opendata_pkg.canonical import ID_COLUMNS, canonical_rows
-from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
+from opendata_pkg.documents import FORMAT, dump_json, validate
 from opendata_pkg.files import replacing, write_text
-from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
+from opendata_pkg.model import ETag, InputError, Md5, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.parallel import ahead
+from opendata_pkg.snapshot_header import SnapshotHeader, header_path, read_header
 from opendata_pkg.sorting import SortedRows
 from opendata_pkg.spool import SPOOL_BYTES, spooled
 
@@ -58,65 +59,6 @@ class DuplicateKeyError(InputError):
 
 class BrokenSnapshotError(InputError):
     """A snapshot's files do not belong together, or were cut short."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotHeader:
-    """What is known of a snapshot as a whole; the JSON file beside the rows.
-
-    `base_url` is where readers fetch: the URL of an object is `base_url` + its percent-encoded key; None for a folder
-    without a public address. `prefixes` are the parts of the source that were listed, empty for all of it.
-    """
-
-    source: str
-    method: str
-    base_url: str | None
-    bucket: str | None = None
-    region: str | None = None
-    endpoint_url: str | None = None
-    prefixes: tuple[str, ...] = ()
-    as_of: datetime | None = None
-    started: datetime | None = None
-    finished: datetime | None = None
-    older_versions: int = 0
-    delete_markers: int = 0
-    unaddressable: int = 0
-    etags_are_md5: bool = False
-    etags_checked: int = 0
-    notes: tuple[str, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """The header's own fields as JSON values; `Snapshot.write` adds id, counts and format."""
-        document: dict[str, Any] = {}
-        for name, value in asdict(self).items():
-            if isinstance(value, datetime):
-                document[name] = format_time(value)
-            else:
-                document[name] = list(value) if isinstance(value, tuple) else value
-        return document
-
-    @classmethod
-    def from_dict(cls, document: dict[str, Any]) -> SnapshotHeader:
-        """The inverse of `to_dict`; other keys are left alone."""
-        values = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
-        for name in ("as_of", "started", "finished"):
-            values[name] = parse_time(values[name]) if values.get(name) else None
-        for name in ("prefixes", "notes"):
-            values[name] = tuple(values.get(name, ()))
-        return cls(**values)
-
-
-def format_time(time: datetime) -> str:
-    """ISO 8601 in UTC with a `Z`, microseconds only where there are some."""
-    return time.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-def parse_time(text: str) -> datetime:
-    """A time with a zone, in UTC; ValueError for one without, since nobody could say when that was."""
-    time = datetime.fromisoformat(text)
-    if time.tzinfo is None:
-        raise ValueError(f"expected a time with its zone, such as {text}Z, got {text!r}")
-    return time.astimezone(UTC)
 
 
 @dataclass(frozen=True)
@@ -255,7 +197,10 @@ class Snapshot:
             BrokenSnapshotError: the rows are cut short, altered, or of another snapshot.
         """
         stored = StoredSnapshot.open(path)
-        return cls.collect(stored.batches(), stored.header)
+        snapshot = cls.collect(stored.batches(), stored.header)
+        # It has just been computed of these rows.
+        snapshot.__dict__["id"] = stored.id
+        return snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +315,18 @@ def write_snapshot(batches: Iterable[pa.Table], header: SnapshotHeader, path: Pa
     return summary
 
 
+def is_as_written(stream: BinaryIO) -> bool:
+    """Whether a Parquet file that holds a snapshot's rows has them in the shape that `write_snapshot` gives them."""
+    found = pq.ParquetFile(stream).metadata
+    groups = [found.row_group(number) for number in range(found.num_row_groups)]
+    return bool(
+        found.schema.to_arrow_schema().equals(SCHEMA)
+        and all(group.num_rows == _BATCH_ROWS for group in groups[:-1])
+        and all(group.num_rows <= _BATCH_ROWS for group in groups[-1:])
+        and all(group.column(0).compression == "ZSTD" for group in groups)
+    )
+
+
 def each_key_once(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Rows in order, as they come.
 
@@ -433,29 +390,6 @@ def _of_length(batches: Iterable[pa.Table], rows: int) -> Iterator[pa.Table]:
 
 def _new_id(header: SnapshotHeader) -> hashlib._Hash:
     return hashlib.sha256(f"opendata snapshot {FORMAT}\n{header.base_url or '-'}\n".encode())
-
-
-def read_header(path: Path) -> dict[str, Any]:
-    """The header of the snapshot at `path`, the rows unread.
-
-    Raises:
-        NotFoundError: there is no such file, or its header is missing.
-    """
-    header_file = header_path(path)
-    for file in (path, header_file):
-        if not file.is_file():
-            raise NotFoundError(
-                f"no snapshot at {path}: {file} is missing; make it with: opendata scan SOURCE --out {path}"
-            )
-    document: dict[str, Any] = read_json(header_file, "snapshot-header")
-    return document
-
-
-def header_path(path: Path) -> Path:
-    """Where the header of the snapshot at `path` is."""
-    if path.suffix != ".parquet":
-        raise InputError(f"expected a snapshot's name to end in .parquet, got {path}")
-    return path.with_suffix(".json")
 
 
 def with_columns(table: pa.Table, columns: dict[str, pa.Array]) -> pa.Table:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.snapshot import SnapshotHeader
+    from opendata_pkg.snapshot_header import SnapshotHeader
 
 # What sorts behind all keys that begin with `name/`, and before those that begin with `name` and any other character.
 _BEHIND_SLASH = chr(ord("/") + 1)

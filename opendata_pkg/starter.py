@@ -17,7 +17,7 @@ from opendata_pkg.documents import FORMAT
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.plan import is_marker
 from opendata_pkg.proposal import Folder, propose
-from opendata_pkg.snapshot import format_time
+from opendata_pkg.snapshot_header import format_time
 
 if TYPE_CHECKING:
     import pyarrow as pa

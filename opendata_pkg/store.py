@@ -20,13 +20,15 @@ from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
 from opendata_pkg.places import NoStoreError, StoreFolder
 from opendata_pkg.published import INDEX, NotAStoreError, PublishedStore
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader, header_path
+from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.unread import UnreadSnapshot
 
 REPORT = "report.csv"
 DRAFT_MAIN, DRAFT_ANNEX = "refs/opendata/draft/main", "refs/opendata/draft/git-annex"
@@ -192,7 +194,7 @@ class Store(PublishedStore):
         """Where a snapshot of a release is kept."""
         return self.path / "snapshots" / f"{snapshot_id}.parquet"
 
-    def keep_inputs(self, snapshot: Snapshot, catalogue: Catalogue) -> None:
+    def keep_inputs(self, snapshot: Snapshot | UnreadSnapshot, catalogue: Catalogue) -> None:
         """Keep what a build was made from, under names by content: the truth that anyone can build again.
 
         What a build that was killed has left half-written is removed: the caller holds the lock.
@@ -214,6 +216,9 @@ class Store(PublishedStore):
 
     def read_snapshot(self, snapshot_id: str) -> Snapshot:
         """A snapshot of a release."""
+        # A release reads none, and need not wait for Arrow.
+        from opendata_pkg.snapshot import Snapshot  # noqa: PLC0415
+
         return Snapshot.read(self.snapshot_path(snapshot_id))
 
 

@@ -7,6 +7,8 @@ import re
 # "control bytes, `%` and DEL percent-encoded" (docs/explanation/identity.md): a line then holds exactly one key, and
 # the key can be read back. `%` itself is encoded, or the encoding could not be undone.
 UNSAFE = r"[\x00-\x1f%\x7f]"
+UNSAFE_BYTES = bytes([*range(0x20), 0x25, 0x7F])
+"""The same: UTF-8 has these bytes for these characters only."""
 _UNSAFE = re.compile(UNSAFE)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _STEP = 1000

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import pyarrow.compute as pc
-
-from opendata_pkg.globs import compile_globs
 from opendata_pkg.model import Grade
-from opendata_pkg.plan import kept_keys
 from opendata_pkg.report import count_report
 from opendata_pkg.store import REPORT, Store
+from opendata_pkg.unread import UnreadSnapshot
 
 if TYPE_CHECKING:
     from opendata_pkg.catalogue import Catalogue
@@ -30,7 +27,7 @@ class Unchanged:
 
 
 def draft_as_released(
-    store: Store, latest: State, snapshot: Snapshot, catalogue: Catalogue, allow_undigested: str | None
+    store: Store, latest: State, snapshot: Snapshot | UnreadSnapshot, catalogue: Catalogue, allow_undigested: str | None
 ) -> Unchanged | None:
     """What a build of the last release's snapshot and catalogue makes, which is what it was.
 
@@ -60,10 +57,17 @@ def _has_undigested(latest: State) -> bool:
     return any(counts[Grade.VERSIONED] or counts[Grade.MUTABLE] for counts in grades)
 
 
-def _all_allowed(snapshot: Snapshot, catalogue: Catalogue, glob: str | None) -> bool:
+def _all_allowed(snapshot: Snapshot | UnreadSnapshot, catalogue: Catalogue, glob: str | None) -> bool:
     """`promises.check_digests`, which names the files, without knowing whose they are."""
     if glob is None:
         return False
-    table = snapshot.table.select(["key", "size", "sha256", "md5"])
+    # Most releases have no such files, and then this needs no Arrow.
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    from opendata_pkg.globs import compile_globs  # noqa: PLC0415
+    from opendata_pkg.plan import kept_keys  # noqa: PLC0415
+
+    whole = snapshot.read() if isinstance(snapshot, UnreadSnapshot) else snapshot
+    table = whole.table.select(["key", "size", "sha256", "md5"])
     without = table.filter(pc.and_(pc.is_null(table["sha256"]), pc.is_null(table["md5"])))
     return all(map(compile_globs([glob], []), kept_keys([without], catalogue).to_pylist()))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes, urlsplit
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from opendata_pkg.arrays import joined, replace_where
 from opendata_pkg.model import InputError, ObjectKey, UsageError, VersionId, is_real_version
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # AWS partitions whose host names do not end in amazonaws.com.
 _SUFFIXES = {"cn": "amazonaws.com.cn", "eusc": "amazonaws.eu"}
@@ -22,6 +22,8 @@ _REGION = re.compile(r"[a-z0-9-]+")
 _PLAIN = re.compile(r"[A-Za-z0-9._~/-]*")
 _RESERVED = re.compile(r"[^A-Za-z0-9._~/-]")
 _UNRESERVED = re.compile(r"[A-Za-z0-9._~-]+")
+# All that a key's URL may not hold unencoded.
+_ODD_BYTES = bytes(byte for byte in range(256) if not _PLAIN.fullmatch(chr(byte)))
 _DOTS = re.compile(r"(?<![^/])\.\.?(?![^/])")
 _ENCODED_PATH = re.compile(r"(?:[A-Za-z0-9._~/-]|%[0-9A-Fa-f]{2})*")
 _AWS_BASE = re.compile(
@@ -102,17 +104,28 @@ def object_url(base: str, key: ObjectKey, version_id: VersionId | None) -> str:
 
 def object_urls(base: str, keys: pa.Array, version_ids: pa.Array) -> pa.Array:
     """`object_url` of every key with its version, in bulk where nothing but blanks is to be encoded."""
-    # Two letters after the last slash are enough of a key to see whether a component is `.` or `..`.
-    odd = pc.match_substring_regex(keys, r"[^ A-Za-z0-9._~/-]|(?:^|/)\.\.?(?:/|$)")
-    paths = replace_where(keys, odd, lambda key: object_url("", ObjectKey(key), None))
-    paths = pc.if_else(odd, paths, pc.replace_substring(paths, " ", "%20"))
+    # A release is published without any, and need not wait for Arrow.
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    from opendata_pkg.arrays import hold_any, joined, replace_where  # noqa: PLC0415
+
+    paths = keys
+    if hold_any(keys, _ODD_BYTES) or pc.any(pc.or_(pc.starts_with(keys, "."), pc.match_substring(keys, "/."))).as_py():
+        # Two letters after the last slash are enough of a key to see whether a component is `.` or `..`.
+        odd = pc.match_substring_regex(keys, r"[^ A-Za-z0-9._~/-]|(?:^|/)\.\.?(?:/|$)")
+        paths = replace_where(keys, odd, lambda key: object_url("", ObjectKey(key), None))
+        paths = pc.if_else(odd, paths, pc.replace_substring(paths, " ", "%20"))
     real = pc.fill_null(pc.not_equal(version_ids, "null"), fill_value=False)
+    if not real.true_count:
+        return joined(base, paths)
     versions = pc.fill_null(version_ids, "")
-    versions = replace_where(
-        versions, pc.match_substring_regex(versions, r"[^A-Za-z0-9._~-]"), lambda text: quote(text, safe="")
-    )
-    queries = pc.if_else(real, joined(f"?{_VERSION_QUERY}", versions), "")
-    return joined(base, paths, queries)
+    if hold_any(versions, _ODD_BYTES + b"/"):
+        versions = replace_where(
+            versions, pc.match_substring_regex(versions, r"[^A-Za-z0-9._~-]"), lambda text: quote(text, safe="")
+        )
+    if real.true_count == len(real):
+        return joined(base, paths, f"?{_VERSION_QUERY}", versions)
+    return joined(base, paths, pc.if_else(real, joined(f"?{_VERSION_QUERY}", versions), ""))
 
 
 def parse_object_url(base: str, url: str) -> tuple[ObjectKey, VersionId | None]:

@@ -24,7 +24,7 @@ from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import INDEX
 from opendata_pkg.registry import registry_line
-from opendata_pkg.snapshot import format_time
+from opendata_pkg.snapshot_header import format_time
 from opendata_pkg.store import ANNEX, MAIN, REPORT, Store
 from opendata_pkg.text import unescape_line
 from opendata_pkg.urls import object_url

@@ -50,3 +50,13 @@ class Written:
     totals: Totals
     digest: ContentDigest
     borrowed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeCounts:
+    """How many files of a dataset came, went, have other content, or the same content otherwise known."""
+
+    added: int = 0
+    changed: int = 0
+    removed: int = 0
+    regraded: int = 0

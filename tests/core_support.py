@@ -14,7 +14,8 @@ from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.cli.main import app
 from opendata_pkg.model import Md5, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
 from opendata_pkg.store import Store
 
 BASE = "http://127.0.0.1:9/bucket/"

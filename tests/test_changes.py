@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from opendata_pkg.changes import Change, ChangeCounts, compare, compare_rows, count_changes, difference, differences
+from opendata_pkg.changes import Change, compare, compare_rows, count_changes, difference, differences
 from opendata_pkg.snapshot import objects_to_table
+from opendata_pkg.written import ChangeCounts
 from tests.core_support import entry_of
 
 SAME, REGRADED, CHANGED = Change.SAME, Change.REGRADED, Change.CHANGED

@@ -157,6 +157,25 @@ def test_sparse(where, tmp_path):
     assert status_of(made.folder) == ""
 
 
+def test_a_sparse_index_is_gits_own(store, tmp_path):
+    """Our index of a sparse clone says of every file what git makes of the patterns."""
+    made = make_clone(RAT, store, tmp_path / "sparse", include=("*1.swc",), sparse=True)
+    ours = git(made.folder, "ls-files", "-t", "-s")
+    assert ours.count(b"S 120000") == 11
+    git(made.folder, "read-tree", "-m", "-u", "HEAD")
+    assert git(made.folder, "ls-files", "-t", "-s") == ours
+
+
+def test_sparse_with_settings_of_ones_own(store, tmp_path, home):
+    """Whatever a person wants of their indexes, a sparse clone is clean, and the one of the checkout is gone."""
+    settings = "[core]\nsplitIndex = true\nuntrackedCache = true\nautocrlf = input\n[index]\nversion = 4\n"
+    (home / "gitconfig").write_text(settings)
+    made = make_clone(RAT, store, tmp_path / "sparse", include=("*1.swc",), sparse=True)
+    assert "opendata-index" not in left_behind(made.folder / ".git")
+    assert present(made.folder) == {"cell 1.swc", "cell 11.swc", "raw/twin of cell 1.swc"}
+    assert status_of(made.folder) == ""
+
+
 def test_sparse_in_subdatasets(store, tmp_path):
     """Each dataset of a sparse clone has what is selected of it; one that is only on the way has its texts."""
     made = make_clone(".", store, tmp_path / "sparse", path="Rat/Cortex/new.swc", recursive=True, sparse=True)
@@ -307,6 +326,36 @@ def packs_of(store, name):
     return sorted(folder.glob("*.pack"), key=lambda path: -path.stat().st_size)
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_every_pack_is_checked(number, store, tmp_path, static_server):
+    """One altered byte in any of the packs, that of the files or that of their logs, is noticed."""
+    copy = shutil.copytree(store, tmp_path / "copy")
+    damage(packs_of(copy, "rat")[number])
+    (tmp_path / "work").mkdir()
+    with pytest.raises(DamagedPackError):
+        make_clone(RAT, static_server(copy), tmp_path / "work" / "clone", include=("*.swc",), sparse=True)
+    assert left_behind(tmp_path / "work") == []
+
+
+def test_what_is_missing_stops_a_checkout(store, tmp_path):
+    """A file whose bytes are gone from the store is told of; nobody gets a clone without it."""
+    copy = shutil.copytree(store, tmp_path / "copy")
+    repository = repository_of(copy, "rat")
+    git(repository, "config", "gc.auto", "0")
+    git(repository, "repack", "-adk", "--quiet")
+    for pack in packs_of(copy, "rat"):
+        data = pack.read_bytes()
+        for other in pack.parent.glob(f"{pack.stem}.*"):
+            other.unlink()
+        git(repository, "unpack-objects", "-q", data=data)
+    link = git_text(repository, "rev-parse", f"{dataset(store, RAT).written.commits.main}:cell 1.swc")
+    (repository / "objects" / link[:2] / link[2:]).unlink()
+    (tmp_path / "work").mkdir()
+    with pytest.raises(BrokenRepositoryError, match="lacks objects that its release needs"):
+        make_clone(RAT, copy, tmp_path / "work" / "clone")
+    assert left_behind(tmp_path / "work") == []
+
+
 @pytest.mark.parametrize(
     ("harm", "error"),
     [
@@ -366,14 +415,15 @@ import sys
 from pathlib import Path
 from pathlib import Path
 from opendata_pkg import cloning
+from opendata_pkg.git import clone
 from opendata_pkg.target import open_target
 
-def slow(clone, files=None):
+def slow(*arguments, **options):
     print("here", flush=True)
     import time
     time.sleep(60)
 
-cloning.check_out = slow
+clone.check_out = slow
 cloning.clone(open_target("Rat", store=sys.argv[1]), Path(sys.argv[2]))
 """
 

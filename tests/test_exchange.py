@@ -1,6 +1,7 @@
 """One request and its answer: whatever way the bytes arrive, and whatever a server gets wrong."""
 
 import re
+from contextlib import suppress
 from itertools import pairwise
 from urllib.parse import urlsplit
 
@@ -242,6 +243,21 @@ def test_nothing_comes():
 def test_bytes_before_a_break_are_handed_over():
     """A body that ends too early is read as far as it came; 0 then, and the connection is not used again."""
     assert answered(plain(BODY)[:-7])[1:] == (BODY[:-7], False)
+
+
+@given(
+    data=st.one_of(
+        st.binary(max_size=200),
+        st.tuples(st.sampled_from(sorted(WHOLE.values())), st.integers(0, 2_000), st.binary(max_size=9)).map(
+            lambda change: change[0][: change[1]] + change[2] + change[0][change[1] + len(change[2]) :]
+        ),
+    ),
+    places=st.lists(st.integers(0, 2_000), max_size=5),
+)
+def test_whatever_a_server_sends(data, places):
+    """It is an answer or is refused: nothing else is ever raised, and the reading ends."""
+    with suppress(AnswerError, ConnectionResetError):
+        answered(*cut(data, places))
 
 
 @given(

@@ -222,6 +222,32 @@ def test_untold(rat):
     assert not (rat / ".git/annex/opendata-get").exists()
 
 
+def test_told_of_meanwhile(rat):
+    """What git-annex writes to its branch while contents come is kept beside what is told of them."""
+    key = AnnexClone(rat).listing(["cell 3.swc"]).files[0].key
+    other = "11111111-2222-3333-4444-555555555555"
+
+    class Meddler(Listener):
+        """Tells of another copy as soon as there are bytes."""
+
+        def advance(self, *_):
+            if not self.messages:
+                self.message("told")
+                annex(rat, "setpresentkey", key, other, "1")
+                annex(rat, "merge", "--quiet")
+
+    get(["cell 3.swc"], cwd=rat, reporter=Meddler())
+    (known,) = map(json.loads, annex(rat, "whereis", "--json", "cell 3.swc").splitlines())
+    assert {place["uuid"] for place in known["whereis"]} >= {other, git_text(rat, "config", "annex.uuid")}
+
+
+def test_a_folder_for_content_that_leads_nowhere(rat):
+    """A link to a disk that is not there is an error, not an endless search."""
+    (rat / ".git/annex/objects").symlink_to("/nowhere/objects")
+    with pytest.raises(OSError, match="No such file or directory"):
+        get(["cell 3.swc"], cwd=rat)
+
+
 def test_left_uncommitted(rat):
     """Who does not want git-annex to commit by itself gets what git-annex's own command does."""
     git(rat, "config", "annex.alwayscommit", "false")

@@ -36,7 +36,8 @@ from opendata_pkg.listing.read import ObjectReadError
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, SourceError, UsageError
 from opendata_pkg.progress import Reporter
 from opendata_pkg.scan import scan
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
 from tests.listing.scripted import Answer, ScriptedServer, error
 
 OBJECTS = {"a.swc": b"1 1 0", "x/b.swc": b"2" * 100, "x/y/c.txt": b"3" * 3_000_000, "x/y/z/d +é.txt": b""}

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg import build as building
-from opendata_pkg import crew
+from opendata_pkg import crew, inventory
 from opendata_pkg.build import build
 from opendata_pkg.cli.build import build_document
 from opendata_pkg.git.pack import ids_in
@@ -83,8 +83,10 @@ def test_any_history_gives_what_building_all_gives(tmp_path_factory, changes):
     """Objects that come, go, return, change, are copied, lose or get digests: the same refs and texts, sound to git."""
     folder = tmp_path_factory.mktemp("history")
     snapshots = list(history_of(changes))
-    refs = write_all(folder / "store", snapshots)
     with pytest.MonkeyPatch.context() as patch:
+        # So that even these few files stand in several shards.
+        patch.setattr(inventory, "_MEAN_ROWS", 3)
+        refs = write_all(folder / "store", snapshots)
         patch.setattr(crew._Drafts, "_little", lambda *_: None)
         assert write_all(folder / "all", snapshots) == refs
     ours, theirs = published(folder / "store"), published(folder / "all")
@@ -109,6 +111,50 @@ def test_a_small_change_writes_few_objects(tmp_path):
 def indexes_of(store):
     """The indexes of the packs of the dataset of rats."""
     return (repository_of(store, "rat") / "objects" / "pack").glob("*.idx")
+
+
+@pytest.fixture
+def shards(tmp_path, monkeypatch):
+    """A store of hundreds of files in shards of ten; the path of each shard that a release 2.0.0 has as 1.0.0 had it.
+
+    Its argument is what happens in between to the folder of the shards.
+    """
+    monkeypatch.setattr(inventory, "_MEAN_ROWS", 10)
+    keys = [f"Rat/{number:03}" for number in range(300)]
+
+    def kept(meanwhile):
+        publish(tmp_path, "1.0.0", snapshot_of(*keys))
+        first, second = (tmp_path / "releases" / version / "rat" / "files" for version in ("1.0.0", "2.0.0"))
+        meanwhile(first)
+        publish(tmp_path, "2.0.0", snapshot_of(*keys[:150], *keys[151:], "Rat/150a"))
+        assert len(list(second.iterdir())) > 20
+        return [path for path in second.iterdir() if (first / path.name).exists() and path.samefile(first / path.name)]
+
+    return kept
+
+
+def test_shards_without_a_change_are_the_same_file(shards):
+    """All but the one or two that a change is in are those of the release before, and take no room again."""
+    assert len(shards(lambda _: None)) > 20
+
+
+def test_a_damaged_shard_is_not_taken_over(shards, tmp_path):
+    """What was altered or lost in the last release is made anew from the snapshot: the next release is whole."""
+
+    def spoil(folder):
+        altered, lost = sorted(folder.iterdir())[:2]
+        altered.write_bytes(altered.read_bytes().replace(b"Rat/", b"Cat/"))
+        lost.unlink()
+
+    kept = shards(spoil)
+    spoilt = sorted((tmp_path / "releases" / "2.0.0" / "rat" / "files").iterdir())[:2]
+    assert not any(path in kept for path in spoilt)
+    assert all(b"Cat/" not in path.read_bytes() for path in spoilt)
+
+
+def test_shards_of_a_release_with_another_descriptor_are_not_taken_over(shards):
+    """A descriptor that is not the one released says nothing of what the shards were."""
+    assert shards(lambda folder: (folder.parent / "datapackage.json").write_bytes(b"{}")) == []
 
 
 def test_what_did_not_change_is_not_opened(tmp_path):

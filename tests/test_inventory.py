@@ -48,7 +48,7 @@ def shards_of(plan):
     shards += writer.finish()
     assert sum(shard.rows for shard in shards) == len(plan)
     assert len({shard.name for shard in shards}) == len(shards)
-    return {shard.name: shard.data for shard in shards}
+    return {shard.name: shard.data() for shard in shards}
 
 
 def naive_digest(objects):

@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from opendata_pkg.joining import DigestsDisagreeError, join_digests
 from opendata_pkg.listing.digest_files import BadDigestFileError
 from opendata_pkg.model import ETag, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
-from opendata_pkg.snapshot import Snapshot, SnapshotHeader
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import SnapshotHeader
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=10)
 

@@ -18,7 +18,8 @@ from opendata_pkg.listing.versions import NoHistoryError
 from opendata_pkg.model import InputError, NotFoundError, SourceError, UsageError
 from opendata_pkg.progress import Reporter
 from opendata_pkg.scan import scan
-from opendata_pkg.snapshot import Snapshot, format_time
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_header import format_time
 
 REAL_KEYS = Path(__file__).parent / "data" / "openbluebrain-keys.tsv"
 HOSTILE = ["a/b", "a", "a-", "a0", "a+b", "a b", "a%20b", "é/日本", "tab\there", "q?x#y&z=1", "<&>'\"", "..a/.b"]

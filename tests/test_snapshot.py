@@ -15,16 +15,8 @@ from hypothesis import strategies as st
 
 from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
-from opendata_pkg.snapshot import (
-    BrokenSnapshotError,
-    DuplicateKeyError,
-    Snapshot,
-    SnapshotHeader,
-    format_time,
-    header_path,
-    objects_to_table,
-    parse_time,
-)
+from opendata_pkg.snapshot import BrokenSnapshotError, DuplicateKeyError, Snapshot, objects_to_table
+from opendata_pkg.snapshot_header import SnapshotHeader, format_time, header_path, parse_time
 from opendata_pkg.text import escape_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -43,6 +43,7 @@ def place(tmp_path_factory):
             ["fetch", ".", "--store", "store"],
             ["pin", ".", "--store", "store"],
             ["sync"],
+            ["clone", "Rat", "got", "--store", "store", "--get"],
         ):
             run(folder, *words)
     return folder
@@ -62,7 +63,10 @@ def run(folder, *words):
     [
         (["--version"], WEB | DOCUMENTS | ARROW | {"rich", "yaml", "pydantic", "opendata_pkg.cli.fetch"}),
         (["--help"], WEB | DOCUMENTS | ARROW | {"rich", "yaml", "http.client"}),
-        (["fetch", "s.parquet"], WEB | DOCUMENTS | WRITING | {"numpy", "pathspec", "sqlite3", "yaml", "rich"}),
+        (
+            ["fetch", "s.parquet"],
+            WEB | DOCUMENTS | WRITING | {"http.client", "numpy", "pathspec", "sqlite3", "yaml", "rich"},
+        ),
         (
             ["fetch", ".", "--store", "store"],
             WEB | DOCUMENTS | WRITING | {"numpy", "pathspec", "pyarrow.parquet", "rich"},
@@ -70,6 +74,7 @@ def run(folder, *words):
         (["find", "Rat", "--store", "store", "--include", "*.swc"], WEB | DOCUMENTS | WRITING | {"numpy", "sqlite3"}),
         (["find", "s.parquet", "--json"], WEB | DOCUMENTS | WRITING | {"numpy", "yaml", "rich"}),
         (["clone", "Rat", "rat", "--store", "store"], WEB | DOCUMENTS | WRITING | {"numpy", "pyarrow.parquet"}),
+        (["get", "got"], WEB | DOCUMENTS | WRITING | ARROW | {"http.client", "ssl", "sqlite3", "yaml"}),
         (["sync"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml", "opendata_pkg.cache"}),
         (["verify", "--lock", "opendata.lock"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml"}),
     ],
@@ -78,3 +83,13 @@ def run(folder, *words):
 def test_a_command_imports_what_it_uses(place, words, unused):
     """Each of these readers' commands ends well without having imported what it does not use."""
     assert run(place, *words) & unused == set()
+
+
+def test_publishing_what_did_not_change_imports_no_arrow(tmp_path):
+    """Of a snapshot that was released last, neither build nor release looks at a row."""
+    snapshot = snapshot_of(*KEYS)
+    snapshot.write(tmp_path / "s.parquet")
+    publish(tmp_path / "store", "1.0.0", snapshot, catalogue_of())
+    unused = WEB | DOCUMENTS | ARROW | {"opendata_pkg.drafting", "opendata_pkg.dataset", "opendata_pkg.citation"}
+    assert run(tmp_path, "build", "s.parquet", "--store", "store") & unused == set()
+    assert run(tmp_path, "release", "2.0.0", "--store", "store") & unused == set()

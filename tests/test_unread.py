@@ -2,6 +2,7 @@
 
 import shutil
 
+import pyarrow.parquet as pq
 import pytest
 
 from opendata_pkg.build import build, snapshot_for
@@ -40,8 +41,50 @@ def test_rows_are_read_when_needed(given, tmp_path, monkeypatch):
     found = reads(monkeypatch)
     snapshot = snapshot_for(tmp_path / "store", given)
     assert (len(snapshot), snapshot.id, found) == (2, Snapshot.read(given).id, [given])
-    assert [entry.key for entry in snapshot.objects()] == ["Mouse/m", "Rat/a"]
+    assert [entry.key for entry in snapshot.read().objects()] == ["Mouse/m", "Rat/a"]
     assert (len(snapshot), snapshot.header) == (2, Snapshot.read(given).header)
+
+
+def kept_after(store, file, meanwhile=lambda: None):
+    """The store's copy of a snapshot that is built from a file, to which something happens after it was read."""
+    snapshot = snapshot_for(store, file)
+    meanwhile()
+    build(snapshot, catalogue_of(), store)
+    return Store.open(store).snapshot_path(snapshot.id)
+
+
+def test_a_new_snapshot_is_kept_as_a_copy_of_its_file(tmp_path):
+    """Byte for byte, whatever wrote it as we do; with the header that writing it would give."""
+    file, written = tmp_path / "s.parquet", tmp_path / "written.parquet"
+    snapshot_of("Rat/a", "Mouse/m").write(written)
+    # As the same rows are written by us, but for what no reader sees.
+    pq.write_table(pq.read_table(written), file, compression="zstd", write_page_checksum=True)
+    shutil.copy(written.with_suffix(".json"), file.with_suffix(".json"))
+    kept = kept_after(tmp_path / "store", file)
+    assert kept.read_bytes() == file.read_bytes() != written.read_bytes()
+    assert kept.with_suffix(".json").read_bytes() == written.with_suffix(".json").read_bytes()
+
+
+@pytest.mark.parametrize("options", [{"compression": "snappy"}, {"compression": "zstd", "row_group_size": 1}])
+def test_a_file_of_another_shape_is_written_anew(tmp_path, options):
+    """Readers of the store find what they rely on: row groups of a size, compressed in one way."""
+    file, written = tmp_path / "s.parquet", tmp_path / "written.parquet"
+    snapshot_of("Rat/a", "Mouse/m").write(written)
+    pq.write_table(pq.read_table(written), file, **options)
+    shutil.copy(written.with_suffix(".json"), file.with_suffix(".json"))
+    assert kept_after(tmp_path / "store", file).read_bytes() == written.read_bytes()
+
+
+@pytest.mark.parametrize("change", ["other rows", "gone"])
+def test_a_file_that_changes_after_it_was_read_is_not_copied(tmp_path, change):
+    """The store keeps what was built from."""
+    file, written = tmp_path / "s.parquet", tmp_path / "written.parquet"
+    snapshot_of("Rat/a", "Mouse/m").write(file)
+    shutil.copy(file, written)
+    meanwhile = file.unlink if change == "gone" else lambda: snapshot_of("Rat/b", "Mouse/m").write(file)
+    kept = kept_after(tmp_path / "store", file, meanwhile)
+    assert kept.read_bytes() == written.read_bytes()
+    assert Snapshot.read(kept).id == kept.stem
 
 
 def test_altered_rows_are_found(given, tmp_path):

@@ -12,7 +12,7 @@ from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption, S
 from opendata_pkg.cli.output import Output
 
 if TYPE_CHECKING:
-    from opendata_pkg.build import BuildResult, DatasetSummary
+    from opendata_pkg.built import BuildResult, DatasetSummary
 
 
 def build(

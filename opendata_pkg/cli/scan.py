@@ -106,7 +106,7 @@ def scan(
 
 
 def _parse_as_of(text: str) -> datetime:
-    from opendata_pkg.snapshot import parse_time
+    from opendata_pkg.snapshot_header import parse_time
 
     try:
         return parse_time(text)

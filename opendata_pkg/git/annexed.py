@@ -49,13 +49,14 @@ def describe_clone(final: Path) -> str:
 
 def wants_adjusting(clone: Path) -> bool:
     """Whether the file system cannot hold what git-annex needs (symlinks, permissions): it then works differently."""
-    return config_value(clone, "annex.crippledfilesystem") == "true"
+    return config_values(clone).get("annex.crippledfilesystem") == "true"
 
 
-def config_value(clone: Path, name: str) -> str | None:
-    """A setting of a repository, as the person's git sees it."""
-    said = call_git("config", "--default", "", "--get", name, cwd=clone, environment=person_environment())
-    return said.decode().rstrip("\n") or None
+def config_values(clone: Path) -> dict[str, str]:
+    """The settings of a repository, as the person's git sees them; names in small letters, but for subsections."""
+    said = call_git("config", "--list", "-z", cwd=clone, environment=person_environment())
+    # Of several values of one name the last counts.
+    return {name: value for name, _, value in (line.partition("\n") for line in os.fsdecode(said).split("\0")[:-1])}
 
 
 def adopt_branch(clone: Path, published: ObjectId) -> None:

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from opendata_pkg.files import write_bytes
 from opendata_pkg.git.annexed import wants_adjusting
+from opendata_pkg.git.index import TreeLine, index_bytes
 from opendata_pkg.git.objects import GITLINK, SYMLINK
 from opendata_pkg.git.person import call_annex, person_environment
 from opendata_pkg.git.repository import call_git
-from opendata_pkg.git.sparse import set_sparse, sparse_patterns
+from opendata_pkg.git.sparse import Sparse, set_sparse, sparse_patterns
 from opendata_pkg.model import ObjectId
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
 
 # What is checked out are symlinks and texts that git-annex has no part in: its filter need not be started for them.
+# "MODE SP TYPE SP ID TAB PATH NUL" (git-ls-tree(1), with -z).
+_LINE = re.compile(rb"([0-7]{6}) [a-z]+ ([0-9a-f]{40})\t([^\0]+)\0")
+_INDEX_OF_SOME = "opendata-index"
 _NO_FILTER = tuple(word for name in ("smudge", "clean", "process") for word in ("-c", f"filter.annex.{name}="))
 
 
@@ -30,48 +37,71 @@ class Submodule:
     commit: ObjectId
 
 
-def check_out(clone: Path, files: Collection[str] | None = None) -> None:
-    """Check out HEAD: everything, or with `files` only those annexed files and all that is not annexed.
+def check_out(
+    clone: Path, commit: ObjectId, files: Collection[str] | None, *, ready: Callable[[], None] = lambda: None
+) -> None:
+    """Check out a commit: everything, or with `files` only those annexed files and all that is not annexed.
 
-    On a file system without symlinks, git-annex then makes its adjusted branch of plain files, as always there.
+    What is in the way is overwritten. `ready` is called before anything is written: it waits for who is still at work
+    on the repository's settings.
+
+    Raises:
+        GitError: objects are missing, or a file cannot be written.
     """
-    if files is None or not _check_out_some(clone, files):
-        _read_tree(clone, "-m", "-u")
+    some = None if files is None else _choose(clone, commit, files)
+    ready()
+    if some is not None:
+        set_sparse(clone, some.sparse.patterns)
+    if some is not None and some.sparse.is_exact:
+        _check_out_some(clone, some)
+    else:
+        environment = person_environment()
+        call_git(*_NO_FILTER, "read-tree", "--reset", "-u", commit, cwd=clone, environment=environment)
+
+
+def adjust(clone: Path) -> None:
+    """On a file system without symlinks, let git-annex make its adjusted branch of plain files, as always there."""
     if wants_adjusting(clone):
         call_annex("init", "--quiet", cwd=clone)
 
 
-def _read_tree(clone: Path, *options: str) -> None:
-    call_git(*_NO_FILTER, "read-tree", *options, "HEAD", cwd=clone, environment=person_environment())
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """A sparse checkout: all lines of the tree, the paths of those that are checked out, and patterns for them."""
+
+    lines: list[TreeLine]
+    wanted: frozenset[bytes]
+    sparse: Sparse
 
 
-def _check_out_some(clone: Path, files: Collection[str]) -> bool:
-    """Make the checkout sparse, and check out what is wanted if the patterns say exactly that; whether that was so.
+def _choose(clone: Path, commit: ObjectId, files: Collection[str]) -> _Some | None:
+    """What to check out, and the patterns that say so; None: everything is wanted."""
+    lines = _LINE.findall(call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=clone))
+    wanted: list[str] = []
+    others: list[str] = []
+    for mode, _, raw in lines:
+        path = raw.decode()
+        (wanted if mode != SYMLINK or path in files else others).append(path)
+    if not others:
+        return None
+    return _Some(lines, frozenset(path.encode() for path in wanted), sparse_patterns(wanted, others))
+
+
+def _check_out_some(clone: Path, some: _Some) -> None:
+    """Check out what is wanted, in an index of its own; then write that of all files.
 
     git's own way, which it takes whenever it changes the checkout later, compares all files with all patterns.
     """
-    wanted: list[str] = []
-    others: list[str] = []
-    listing = call_git("ls-tree", "-r", "-z", "--full-tree", "HEAD", cwd=clone)
-    for line in listing.split(b"\0")[:-1]:
-        path = line[line.index(b"\t") + 1 :].decode()
-        (wanted if path in files or not line.startswith(SYMLINK) else others).append(path)
-    if not others:
-        return False
-    sparse = sparse_patterns(wanted, others)
-    set_sparse(clone, sparse.patterns)
-    if not sparse.is_exact:
-        return False
-    _read_tree(clone)
-    person = person_environment()
-    left, taken = _terminated(others), _terminated(wanted)
-    call_git("update-index", "-z", "--skip-worktree", "--stdin", cwd=clone, data=left, environment=person)
-    call_git(*_NO_FILTER, "checkout-index", "-u", "-q", "-z", "--stdin", cwd=clone, data=taken, environment=person)
-    return True
-
-
-def _terminated(paths: Collection[str]) -> bytes:
-    return "".join(f"{path}\0" for path in paths).encode()
+    apart = clone / ".git" / _INDEX_OF_SOME
+    environment = person_environment() | {"GIT_INDEX_FILE": str(apart)}
+    wanted = [line for line in some.lines if line[2] in some.wanted]
+    asked = b"".join(b"%s %s\t%s\0" % line for line in wanted)
+    call_git("update-index", "-z", "--index-info", cwd=clone, data=asked, environment=environment)
+    call_git(*_NO_FILTER, "checkout-index", "--all", "--force", "--quiet", cwd=clone, environment=environment)
+    apart.unlink()
+    top = os.fsencode(clone) + b"/"
+    there = {path: os.lstat(top + path) for mode, _, path in wanted if mode != GITLINK}
+    write_bytes(clone / ".git" / "index", index_bytes(some.lines, there, some.wanted), sync=False)
 
 
 def submodules_of(clone: Path) -> tuple[Submodule, ...]:

@@ -1,4 +1,4 @@
-"""A clone of one published repository, as `datalad clone` leaves it: settings, refs, git-annex; nothing checked out."""
+"""A clone of one published repository, as `datalad clone` leaves it: settings, refs, git-annex, files."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opendata_pkg.git.annexed import adopt_branch, init_annex
+from opendata_pkg.git.beside import beside
 from opendata_pkg.git.bring import Refs, bring, check_complete, is_url
+from opendata_pkg.git.checkout import adjust, check_out
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, person_environment
 from opendata_pkg.git.repository import BrokenRepositoryError, GitError, Repository, call_git, git_environment
 from opendata_pkg.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from pathlib import Path
 
     from opendata_pkg.model import ObjectId
@@ -35,9 +38,18 @@ class Wish:
 
 
 def clone_repository(
-    wish: Wish, clone: Path, *, transport: Transport, neutral: bool = False, reporter: Reporter = SILENT
+    wish: Wish,
+    clone: Path,
+    files: Collection[str] | None = None,
+    *,
+    transport: Transport,
+    neutral: bool = False,
+    reporter: Reporter = SILENT,
 ) -> None:
-    """Make a clone in the empty folder `clone`, with HEAD at the wished commit and no file checked out yet.
+    """Make a clone in the empty folder `clone`, with the wished commit checked out, or only `files` of it.
+
+    What does not depend on each other is done at a time: git-annex sets itself up while objects come, and whether they
+    are complete is looked at while files are checked out.
 
     `neutral`: write an identity into its settings, since git knows none.
 
@@ -49,16 +61,24 @@ def clone_repository(
     if neutral:
         call_git("config", "user.name", NEUTRAL_NAME, cwd=clone)
         call_git("config", "user.email", NEUTRAL_EMAIL, cwd=clone)
-    init_annex(clone, wish.final)
-    _add_origin(clone, wish.address)
-    refs = bring(wish.address, clone / ".git", transport=transport, reporter=reporter)
-    refs = _complete(clone, wish, refs)
+    with beside(lambda: _settle(clone, wish)) as settled:
+        refs = bring(wish.address, clone / ".git", transport=transport, reporter=reporter)
+        refs = _fill(clone, wish, files, refs, settled)
+    if "refs/heads/git-annex" not in refs:
+        raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
     changes = {_tracking(name): value for name, value in refs.items()}
-    Repository(clone).update_refs(changes)
+    Repository(clone).update_refs(changes | {f"refs/heads/{wish.branch}": wish.commit})
     if f"refs/heads/{MAIN}" in refs:
         call_git("symbolic-ref", f"{_REMOTE}HEAD", f"{_REMOTE}{MAIN}", cwd=clone)
-    _set_head(clone, wish)
+    call_git("symbolic-ref", "HEAD", f"refs/heads/{wish.branch}", cwd=clone)
     adopt_branch(clone, refs["refs/heads/git-annex"])
+    adjust(clone)
+
+
+def _settle(clone: Path, wish: Wish) -> None:
+    """All settings of the clone; one after the other, since git does not let two write them."""
+    init_annex(clone, wish.final)
+    _add_origin(clone, wish.address)
 
 
 def _add_origin(clone: Path, address: str) -> None:
@@ -78,31 +98,27 @@ def _tracking(ref: str) -> str:
     return ref if ref.startswith("refs/tags/") else _REMOTE + ref.removeprefix("refs/heads/")
 
 
-def _complete(clone: Path, wish: Wish, refs: Refs) -> Refs:
-    """The refs, when all that they need is there; else git itself is asked to fetch what is missing."""
+def _fill(clone: Path, wish: Wish, files: Collection[str] | None, refs: Refs, settled: Callable[[], None]) -> Refs:
+    """Check out what is wished and give the refs, if all that they need is there; else git fetches what is missing."""
     try:
-        check_complete(clone, [wish.commit, *refs.values()], deep=is_url(wish.address))
+        with beside(lambda: check_complete(clone, [wish.commit, *refs.values()], deep=is_url(wish.address))):
+            check_out(clone, wish.commit, files, ready=settled)
     except GitError:
-        # What is there by neither of the ways that we know, such as objects borrowed from another repository.
-        environment = person_environment() if is_url(wish.address) else git_environment()
-        try:
-            call_git("fetch", "--quiet", "--tags", "origin", cwd=clone, environment=environment)
-            check_complete(clone, [wish.commit], deep=True)
-        except GitError as error:
-            raise BrokenRepositoryError(
-                f"{wish.address} lacks objects that its release needs: ask its steward to restore it from a copy "
-                f"({error})"
-            ) from error
-        refs = {_published(name): value for name, value in Repository(clone).refs().items()}
-    if "refs/heads/git-annex" not in refs:
-        raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
-    return refs
+        settled()
+    else:
+        return refs
+    # What is there by neither of the ways that we know, such as objects borrowed from another repository.
+    environment = person_environment() if is_url(wish.address) else git_environment()
+    try:
+        call_git("fetch", "--quiet", "--tags", "origin", cwd=clone, environment=environment)
+        check_complete(clone, [wish.commit], deep=True)
+    except GitError as error:
+        raise BrokenRepositoryError(
+            f"{wish.address} lacks objects that its release needs: ask its steward to restore it from a copy ({error})"
+        ) from error
+    check_out(clone, wish.commit, files)
+    return {_published(name): value for name, value in Repository(clone).refs().items()}
 
 
 def _published(ref: str) -> str:
     return f"refs/heads/{ref.removeprefix(_REMOTE)}" if ref.startswith(_REMOTE) else ref
-
-
-def _set_head(clone: Path, wish: Wish) -> None:
-    Repository(clone).update_refs({f"refs/heads/{wish.branch}": wish.commit})
-    call_git("symbolic-ref", "HEAD", f"refs/heads/{wish.branch}", cwd=clone)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.annex import (
     MAX_POINTER_BYTES,
+    key_file,
     key_of_link,
     key_of_pointer,
     location_in,
@@ -21,7 +21,8 @@ from opendata_pkg.annex import (
     object_path,
     parse_web_log,
 )
-from opendata_pkg.git.annexed import ANNEX, config_value
+from opendata_pkg.git.annex_branch import AnnexBranch
+from opendata_pkg.git.annexed import ANNEX, config_values
 from opendata_pkg.git.objects import GITLINK, SYMLINK
 from opendata_pkg.git.person import call_annex, person_environment
 from opendata_pkg.git.repository import GitError, Repository, call_git
@@ -65,6 +66,7 @@ class AnnexClone:
     def __init__(self, top: Path) -> None:
         """Nothing is read yet."""
         self.top = top
+        self._settings: dict[str, str] | None = None
 
     @classmethod
     def of(cls, path: Path) -> AnnexClone:
@@ -87,9 +89,24 @@ class AnnexClone:
         return self.top / os.fsdecode(said.rstrip(b"\n")) / "annex"
 
     @cached_property
+    def _folders(self) -> tuple[str, str]:
+        """Where content is, and where it is while it comes, as strings for thousands of names."""
+        return str(self.annex / "objects"), str(self.annex / "tmp")
+
+    @cached_property
+    def _branch(self) -> AnnexBranch:
+        return AnnexBranch(self.annex.parent)
+
+    def setting(self, name: str) -> str | None:
+        """A setting of the repository, as the person's git sees it; None if it is not there, or empty."""
+        if self._settings is None:
+            self._settings = config_values(self.top)
+        return self._settings.get(name.lower()) or None
+
+    @cached_property
     def wants_secure_keys(self) -> bool:
         """Whether content without a secure digest is refused."""
-        return config_value(self.top, "annex.securehashesonly") == "true"
+        return self.setting("annex.securehashesonly") == "true"
 
     def prepare(self) -> None:
         """Make sure that it is an annex, with the git-annex branches of its remotes merged.
@@ -98,12 +115,13 @@ class AnnexClone:
             UsageError: its content is kept in a way that only git-annex itself knows.
             GitError: git-annex is not installed, or failed.
         """
-        if config_value(self.top, "annex.uuid") is None:
+        if self.setting("annex.uuid") is None:
             call_annex("init", "--quiet", cwd=self.top)
+            self._settings = None
         special = {
-            "annex.crippledfilesystem": config_value(self.top, "annex.crippledfilesystem") == "true",
-            "annex.freezecontent-command": config_value(self.top, "annex.freezecontent-command") is not None,
-            "core.sharedRepository": config_value(self.top, "core.sharedRepository") not in _NOT_SHARED,
+            "annex.crippledfilesystem": self.setting("annex.crippledfilesystem") == "true",
+            "annex.freezecontent-command": self.setting("annex.freezecontent-command") is not None,
+            "core.sharedRepository": self.setting("core.sharedRepository") not in _NOT_SHARED,
         }
         if found := [name for name, is_set in special.items() if is_set]:
             raise UsageError(f"{self.top} has {found[0]} set, with which only git-annex can work: use git annex get")
@@ -155,18 +173,21 @@ class AnnexClone:
             if key is not None
         ]
 
-    def object_of(self, key: AnnexKey) -> Path:
+    def object_of(self, key: AnnexKey) -> str:
         """Where a key's content is, or would be."""
-        return self.annex / "objects" / object_path(key)
+        return f"{self._folders[0]}/{object_path(key)}"
+
+    def part_of(self, key: AnnexKey) -> str:
+        """Where a key's content is while it comes, also if git-annex itself brings it."""
+        return f"{self._folders[1]}/{key_file(key)}"
 
     def urls_of(self, keys: Iterable[AnnexKey]) -> dict[AnnexKey, tuple[str, ...]]:
         """The web addresses that the git-annex branch offers for keys; none for those that it does not know."""
-        wanted = list(keys)
-        names = (f"{ANNEX}:{log_stem(key)}.log.web".encode(errors="surrogateescape") for key in wanted)
-        found = Repository(self.top).find_objects(names)
+        paths = {key: _log_path(key, ".log.web") for key in keys}
+        logs = self._branch.read(paths.values())
         return {
-            key: () if body is None else tuple(sorted(_offered(body), key=lambda url: "versionId=" not in url))
-            for key, (_, body) in zip(wanted, found, strict=True)
+            key: tuple(sorted(_offered(logs.get(path, b"")), key=lambda url: "versionId=" not in url))
+            for key, path in paths.items()
         }
 
     def record(self, keys: Iterable[AnnexKey]) -> None:
@@ -176,37 +197,30 @@ class AnnexClone:
         else writes to the branch just now, git-annex's own command does it, key by key.
         """
         wanted = list(keys)
-        plain = config_value(self.top, "annex.private") is None and config_value(self.top, "annex.alwayscommit") is None
-        with suppress(GitError):
-            if plain:
-                call_git("fast-import", "--quiet", cwd=self.top, data=self._commit_of(wanted))
+        uuid = self.setting("annex.uuid") or ""
+        if self.setting("annex.private") is None and self.setting("annex.alwayscommit") is None:
+            with suppress(GitError):
+                self._commit(wanted, uuid.encode())
                 return
-        uuid = config_value(self.top, "annex.uuid")
         lines = "".join(f"{key} {uuid} 1\n" for key in wanted)
         call_annex("setpresentkey", "--batch", "--quiet", cwd=self.top, data=lines.encode(errors="surrogateescape"))
         # It leaves that in git-annex's journal; any other command commits it.
         call_annex("merge", "--quiet", cwd=self.top)
 
-    def _commit_of(self, keys: Sequence[AnnexKey]) -> bytes:
-        """A commit for `git fast-import`, on top of the git-annex branch."""
-        uuid = (config_value(self.top, "annex.uuid") or "").encode()
-        names = [f"{log_stem(key)}.log".encode(errors="surrogateescape") for key in keys]
-        found = Repository(self.top).find_objects(f"{ANNEX}:".encode() + name for name in names)
+    def _commit(self, keys: Sequence[AnnexKey], uuid: bytes) -> None:
+        """Write the lines into the git-annex branch ourselves."""
+        paths = [_log_path(key, ".log") for key in keys]
+        logs, now_s = self._branch.read(paths), time.time()
         person = call_git("var", "GIT_COMMITTER_IDENT", cwd=self.top, environment=person_environment()).strip()
-        parts = [b"commit %s\ncommitter %s\n" % (ANNEX.encode(), person), _data(b"update")]
-        parts.append(b"from %s^0\n" % ANNEX.encode())
-        for name, (_, body) in zip(names, found, strict=True):
-            log = location_log_with(body or b"", uuid, time.time())
-            parts += [b'M 100644 inline "%s"\n' % re.sub(rb'(["\\\\])', rb"\\\1", name), _data(log)]
-        return b"".join(parts)
+        files = {path: location_log_with(logs.get(path, b""), uuid, now_s) for path in paths}
+        self._branch.commit(files, person)
 
     def unrecorded(self, keys: Iterable[AnnexKey]) -> list[AnnexKey]:
         """Those of the keys that git-annex does not believe to be here."""
-        wanted = list(keys)
-        here = (config_value(self.top, "annex.uuid") or "").encode()
-        names = (f"{ANNEX}:{log_stem(key)}.log".encode(errors="surrogateescape") for key in wanted)
-        found = Repository(self.top).find_objects(names)
-        return [key for key, (_, body) in zip(wanted, found, strict=True) if not _is_present(body or b"", here)]
+        here = (self.setting("annex.uuid") or "").encode()
+        paths = {key: _log_path(key, ".log") for key in keys}
+        logs = self._branch.read(paths.values())
+        return [key for key, path in paths.items() if not _is_present(logs.get(path, b""), here)]
 
     def fill(self, files: Iterable[AnnexedFile]) -> None:
         """Fill unlocked files whose content has come, unless a person has changed them; git then finds them clean.
@@ -228,9 +242,9 @@ class AnnexClone:
         call_annex("smudge", "--update", cwd=self.top)
 
 
-def _data(body: bytes) -> bytes:
-    """Bytes as git-fast-import(1) wants them: "data SP <count> LF <raw> LF"."""
-    return b"data %d\n%s\n" % (len(body), body)
+def _log_path(key: AnnexKey, extension: str) -> bytes:
+    """A key's log in the git-annex branch."""
+    return f"{log_stem(key)}{extension}".encode(errors="surrogateescape")
 
 
 def _offered(log: bytes) -> Mapping[str, object]:

@@ -102,7 +102,7 @@ class Repository:
     def create(self) -> None:
         """Make it where it is not there yet, its HEAD naming `main`; else remove what a killed writer left behind.
 
-        The caller holds the store's lock, and no writer is at work. `settings` are yet to be synced.
+        The caller holds the store's lock, and no writer is at work. `unsynced` files are yet to be synced.
         """
         for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
@@ -113,9 +113,9 @@ class Repository:
         for stale in (self.path / "objects" / "pack").glob("tmp_*"):
             stale.unlink()
 
-    def settings(self) -> list[Path]:
-        """The files that `create` writes."""
-        return [path for name in ("config", "HEAD") if (path := self.path / name).exists()]
+    def unsynced(self, *refs: str) -> list[Path]:
+        """The files that `create`, and `set_refs` of these refs, have written."""
+        return [path for name in ("config", "HEAD", *refs) if (path := self.path / name).exists()]
 
     def exists(self) -> bool:
         """Whether there is a repository."""
@@ -154,6 +154,17 @@ class Repository:
     def _is_bare_of_packed_refs(self) -> bool:
         """Whether all refs are files of their own, as they are until somebody runs `git gc` or `git refs migrate`."""
         return not (self.path / "packed-refs").exists() and not (self.path / "reftable").exists()
+
+    def set_refs(self, values: Mapping[str, ObjectId]) -> None:
+        """Set refs that only the holder of the store's lock sets, one by one; `unsynced` files are yet to be synced.
+
+        gitrepository-layout(5): a file in `refs/` is looked at before packed-refs. To start git takes longer.
+        """
+        if (self.path / "reftable").exists():
+            self.update_refs(values)
+            return
+        for name, value in values.items():
+            write_text(self.path / name, f"{value}\n", sync=False)
 
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.objects import FOLDER
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
 Tree = dict[bytes, tuple[bytes, bytes]]
 """Name → (mode, 20-byte id)."""
 
+# A space and a NUL.
+_SEPARATORS_BYTES = 2
 # An id may hold any byte: but where one entry ends, the next begins.
-# A space, a NUL and an id.
-_FIXED_BYTES = 22
 _ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
 
+Pack = Callable[[bytes], bytes]
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
 """Gives the bodies of objects of 20-byte ids, in order."""
 
@@ -42,10 +44,10 @@ def parse_tree(body: bytes) -> Tree:
     Raises:
         ValueError: it is no tree; nothing of one may be passed over, or files would be lost.
     """
-    tree = {name: (mode, raw_id) for mode, name, raw_id in _ENTRY.findall(body)}
-    if sum(len(name) + len(mode) + _FIXED_BYTES for name, (mode, _) in tree.items()) != len(body):
+    entries = _ENTRY.findall(body)
+    if sum(map(len, map(b"".join, entries))) + _SEPARATORS_BYTES * len(entries) != len(body):
         raise ValueError(f"expected a git tree, got {len(body)} bytes that are none")
-    return tree
+    return {name: (mode, raw_id) for mode, name, raw_id in entries}
 
 
 def folders_of(paths: Iterable[bytes]) -> set[bytes]:
@@ -101,9 +103,17 @@ def edit_tree(
 
 
 def edit_trees(
-    trees: dict[bytes, Tree], writer: ObjectWriter, edits: Sequence[Edit], *, anew: Iterable[bytes] = ()
+    trees: dict[bytes, Tree],
+    writer: ObjectWriter,
+    edits: Sequence[Edit],
+    *,
+    anew: Iterable[bytes] = (),
+    pack: Pack = deflate,
 ) -> bytes:
-    """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed."""
+    """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed.
+
+    `pack` makes a zlib stream of a tree.
+    """
     folders = folders_of([*(edit.path for edit in edits), *anew])
     trees.update({folder: {} for folder in anew})
     for path, mode, raw_id in edits:
@@ -113,18 +123,29 @@ def edit_trees(
             tree[path[cut:]] = mode, raw_id
         elif tree.get(path[cut:], (b"",))[0] == mode:
             del tree[path[cut:]]
-    # Deeper folders first.
-    for folder in sorted(folders - {b""}, key=lambda folder: -folder.count(b"/")):
-        cut = folder.rfind(b"/", 0, -1) + 1
-        parent, name = trees.setdefault(folder[:cut], {}), folder[cut:-1]
-        if tree := trees.get(folder, {}):
-            parent[name] = FOLDER, _write(writer, tree)
-        elif parent.get(name, (b"",))[0] == FOLDER:
-            del parent[name]
-    return _write(writer, trees[b""])
+    levels: dict[int, list[bytes]] = {}
+    for folder in folders - {b""}:
+        levels.setdefault(folder.count(b"/"), []).append(folder)
+    # Deeper folders first, those that are as deep as each other together.
+    for _, level in sorted(levels.items(), reverse=True):
+        written = [folder for folder in level if trees.get(folder)]
+        bodies = (_body(trees[folder]) for folder in written)
+        ids = dict(zip(written, writer.add_all(b"tree", bodies, pack), strict=True))
+        for folder in level:
+            cut = folder.rfind(b"/", 0, -1) + 1
+            parent, name = trees.setdefault(folder[:cut], {}), folder[cut:-1]
+            if folder in ids:
+                parent[name] = FOLDER, ids[folder]
+            elif parent.get(name, (b"",))[0] == FOLDER:
+                del parent[name]
+    return next(writer.add_all(b"tree", [_body(trees[b""])], pack))
 
 
-def _write(writer: ObjectWriter, tree: Mapping[bytes, tuple[bytes, bytes]]) -> bytes:
+def _body(tree: Tree) -> bytes:
+    """A tree as git has it."""
     # A folder sorts as if its name ended in a slash.
-    order = sorted(tree.items(), key=lambda item: item[0] + b"/" if item[1][0] == FOLDER else item[0])
-    return writer.add(b"tree", b"".join([b"%s %s\0%s" % (mode, name, raw_id) for name, (mode, raw_id) in order]))
+    entries = [
+        (name + b"/" if mode == FOLDER else name, b"%s %s\0%s" % (mode, name, raw_id))
+        for name, (mode, raw_id) in tree.items()
+    ]
+    return b"".join([entry for _, entry in sorted(entries)])

@@ -20,7 +20,7 @@ import pyarrow as pa
 from opendata_pkg.listing.versions import ENTRY_SCHEMA
 from opendata_pkg.model import InputError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import format_time, parse_time
+from opendata_pkg.snapshot_header import format_time, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

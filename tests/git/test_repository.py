@@ -62,6 +62,19 @@ def test_refs_are_set_all_or_none(repository):
     assert repository.refs() == {"refs/heads/main": commit}
 
 
+def test_refs_set_without_git_are_seen_by_it(repository):
+    """Also where an older value is packed; git can move and delete them then."""
+    name = "refs/opendata/draft/main"
+    first, second = (commit_of(repository, {b"a": body}) for body in (b"x", b"y"))
+    repository.update_refs({name: first})
+    git(repository.path, "pack-refs", "--all")
+    repository.set_refs({name: second})
+    assert (git_text(repository.path, "rev-parse", name), repository.head(name)) == (second, second)
+    assert repository.path / name in repository.unsynced(name)
+    repository.update_refs({name: None})
+    assert repository.refs() == {}
+
+
 def test_refs_come_and_go(repository):
     """Set, moved, deleted in one go; deleting what is not there is no error, so that a release can be done again."""
     first = commit_of(repository, {b"a": b"x"})

@@ -1,9 +1,12 @@
 """Trees that differ from a known one, judged by the trees that would be written from nothing."""
 
+import zlib
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.objects import FILE, FOLDER, SYMLINK, TreeEntry, object_id, write_tree
 from opendata_pkg.git.trees import Edit, edit_tree, folders_of, parse_tree, read_files, read_trees
 
@@ -28,6 +31,12 @@ class _Memory:
         raw_id = object_id(kind, body)
         self.bodies[raw_id] = body
         return raw_id
+
+    def add_all(self, kind, bodies, pack=deflate):
+        """Keep some; what they are packed to can be unpacked."""
+        for body in bodies:
+            assert zlib.decompress(pack(body)) == body
+            yield self.add(kind, body)
 
     def read(self, ids):
         """The bodies of some."""

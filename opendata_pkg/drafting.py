@@ -1,0 +1,196 @@
+"""The draft of a store's next release, in which something may be new: every dataset is looked at."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opendata_pkg.built import BuildResult, DatasetSummary
+from opendata_pkg.changes import difference
+from opendata_pkg.crew import Before, write_datasets
+from opendata_pkg.files import replacing, sync_all
+from opendata_pkg.inventory import totals_of
+from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
+from opendata_pkg.promises import check_digests
+from opendata_pkg.report import write_report
+from opendata_pkg.snapshot import unchecked_rows
+from opendata_pkg.state import DatasetEntry, State
+from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
+from opendata_pkg.written import ChangeCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.progress import Reporter
+    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.store import Store
+
+# What `kept_keys` needs.
+_KEY_COLUMNS = ["key", "size"]
+
+
+def make_draft(
+    store: Store,
+    latest: State | None,
+    snapshot: Snapshot,
+    catalogue: Catalogue,
+    only: Sequence[str],
+    allow_undigested: str | None,
+    reporter: Reporter,
+    *,
+    jobs: int | None,
+    lock: int | None,
+) -> BuildResult:
+    """Make a draft on the last release, under the store's lock, a file descriptor; without it, write nothing.
+
+    The rest is as for `build.build`.
+    """
+    earlier: list[Keys] = []
+    old = None
+    if latest is not None:
+        # Which may be the present one, too.
+        last = snapshot if snapshot.id == latest.snapshot else store.read_snapshot(latest.snapshot)
+        earlier = _earlier_keys(store, latest, last)
+        before_catalogue = store.read_catalogue(latest.catalogue)
+        old = make_plans(last, before_catalogue, released=latest.datasets, earlier_keys=earlier[:-1])
+    released = _released_paths(latest, catalogue)
+    if (
+        latest is not None
+        and old is not None
+        and (snapshot.id, catalogue.sha256) == (latest.snapshot, latest.catalogue)
+    ):
+        plans = old
+    else:
+        plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
+    check_digests(plans.by_branch.values(), allow_undigested)
+    wanted = {branch.path for text in only for branch in catalogue.walk(catalogue.resolve(text).path)}
+    chosen = [plan for plan in plans.children_first() if not only or plan.branch.path in wanted]
+    before = None if latest is None or old is None else _compare(latest, old, chosen)
+    changes = {plan.branch.path: _changes(plan, before) for plan in chosen}
+    if lock is None:
+        with Path(os.devnull).open("wb") as nowhere:
+            renamed, troubles = write_report(nowhere, plans, chosen)
+        return _result(plans, chosen, changes, None, renamed, troubles, None)
+    store.drop_draft()
+    store.keep_inputs(snapshot, catalogue)
+    assert lock is not None  # noqa: S101 - it is held unless this is a dry run
+    report = store.draft_folder / REPORT
+    with ThreadPoolExecutor(1) as aside:
+        # Meanwhile: other processes do most of the writing.
+        reported = aside.submit(_report, report, plans, chosen)
+        entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
+        renamed, troubles = reported.result()
+    ordered = {path: entries[path] for path in plans.by_branch if path in entries}
+    state = _state(plans, ordered, complete=not only)
+    # All that the draft is made of is on disk before there is a draft.
+    sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
+    sync_all(file for plan in chosen for file in store.repository(plan.branch.name).unsynced(DRAFT_MAIN, DRAFT_ANNEX))
+    store.write_draft(state)
+    return _result(plans, chosen, changes, state, renamed, troubles, report)
+
+
+def _report(path: Path, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
+    """Write the report to a file that is yet to be synced; returns what `write_report` counts."""
+    with replacing(path, sync=False) as stream:
+        return write_report(stream, plans, chosen)
+
+
+def _compare(latest: State, old: Plans, chosen: Sequence[Plan]) -> Before:
+    """How the plans differ from those of the last release."""
+    by_id = {plan.branch.dataset_id: plan for plan in old.by_branch.values()}
+    differences = {
+        plan.branch.path: difference(by_id[plan.branch.dataset_id].table, plan.table)
+        for plan in chosen
+        if plan.branch.dataset_id in by_id
+    }
+    return Before(state=latest, plans=old, differences=differences)
+
+
+def _released_paths(latest: State | None, catalogue: Catalogue) -> list[str]:
+    """The present paths of the branches that were datasets in the last release."""
+    if latest is None:
+        return []
+    by_id = {branch.dataset_id: branch.path for branch in catalogue.branches.values()}
+    return [by_id[entry.dataset_id] for entry in latest.datasets.values()]
+
+
+def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[Keys]:
+    """The keys that the releases held, oldest first; once where they are those of the release before."""
+    found: list[Keys] = []
+    # Groups, since a snapshot that is released again has the same keys.
+    for (snapshot, catalogue), _ in groupby(store.inputs()):
+        # Two columns only, and earlier snapshots unchecked: the last one is checked whole.
+        batches = (
+            last.batches(_KEY_COLUMNS)
+            if snapshot == latest.snapshot
+            else unchecked_rows(store.snapshot_path(snapshot), _KEY_COLUMNS)
+        )
+        keys = kept_keys(batches, store.read_catalogue(catalogue))
+        # Most updates change objects, not their names.
+        if not found or not keys.equals(found[-1]):
+            found.append(keys)
+    return found
+
+
+def _changes(plan: Plan, before: Before | None) -> ChangeCounts:
+    if before is None or plan.branch.path not in before.differences:
+        return ChangeCounts(added=len(plan))
+    return before.differences[plan.branch.path].counts
+
+
+def _state(plans: Plans, entries: Mapping[str, DatasetEntry], *, complete: bool) -> State:
+    return State(
+        version=None,
+        snapshot=plans.snapshot.id,
+        catalogue=plans.catalogue.sha256,
+        catalogue_id=plans.catalogue.id,
+        complete=complete,
+        datasets=entries,
+        left_out=_left_out(plans),
+    )
+
+
+def _result(
+    plans: Plans,
+    chosen: Sequence[Plan],
+    changes: Mapping[str, ChangeCounts],
+    state: State | None,
+    renamed: int,
+    troubles: int,
+    report: Path | None,
+) -> BuildResult:
+    summaries = []
+    for plan in reversed(chosen):
+        branch = plan.branch
+        entry = None if state is None else state.datasets[branch.path]
+        summaries.append(
+            DatasetSummary(
+                branch=branch.path,
+                name=branch.name,
+                totals=totals_of(plan.table),
+                changes=changes[branch.path],
+                commit=None if entry is None else entry.written.commits.main,
+                changed=None if entry is None else entry.changed,
+            )
+        )
+    return BuildResult(
+        snapshot=plans.snapshot.id,
+        catalogue=plans.catalogue.sha256,
+        datasets=tuple(summaries),
+        left_out=_left_out(plans),
+        renamed=renamed,
+        troubles=troubles,
+        report=report,
+    )
+
+
+def _left_out(plans: Plans) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for entry in plans.left_out:
+        counts[entry.reason] += entry.rows[1] - entry.rows[0]
+    return dict(sorted(counts.items()))
