@@ -3,6 +3,7 @@
 `python -m tests.rebuilding INPUTS STORE UID UMASK`: `INPUTS` holds `catalogue.yaml`, `1.parquet`, `2.parquet`, …
 """
 
+import importlib
 import os
 import sys
 import tempfile
@@ -22,6 +23,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         # What is imported where it is first used is imported now: the other user may not read this Python.
         Store.open_or_create(Path(scratch), catalogue.id)
+        for name in ("drafting", "citation", "descriptor", "portable", "globs"):
+            importlib.import_module(f"opendata_pkg.{name}")
     os.umask(umask)
     if uid:
         os.setgroups([])
