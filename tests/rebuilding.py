@@ -3,7 +3,6 @@
 `python -m tests.rebuilding INPUTS STORE UID UMASK`: `INPUTS` holds `catalogue.yaml`, `1.parquet`, `2.parquet`, …
 """
 
-import importlib
 import os
 import sys
 import tempfile
