@@ -18,9 +18,10 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from generate import generate_named, generate_snapshot
+from timing import Cost, opendata, run
 
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.plan import PlannedFile, make_plans
@@ -35,47 +36,14 @@ _ANNEX_FILES = 10_000
 _ADDURLS_FILES = 2_000
 _CHANGED = 0.01
 _EXTREME_FILES = 300_000
-
-
-class Cost(NamedTuple):
-    """What a command took: seconds by the clock, of processors, and megabytes of its largest process at its peak."""
-
-    seconds: float
-    processor: float
-    megabytes: float
-
-
-def both(first: Cost, second: Cost) -> Cost:
-    """The cost of one command after the other."""
-    megabytes = max(first.megabytes, second.megabytes)
-    return Cost(first.seconds + second.seconds, first.processor + second.processor, megabytes)
-
-
-def run(command: Sequence[str], cwd: Path, *, data: bytes | None = None) -> Cost:
-    """Run a command to its end."""
-    with tempfile.TemporaryFile() as stdin:
-        stdin.write(data or b"")
-        stdin.seek(0)
-        begun = time.perf_counter()
-        process = subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
-
-
-def opendata(*words: str, cwd: Path) -> Cost:
-    """One opendata command, as a user starts it."""
-    return run([sys.executable, "-m", "opendata_pkg", *words, "--quiet"], cwd)
+_RULES = ("--include", "*.swc", "--exclude", "batch_00001/", "--larger", "1MB", "--smaller", "1GB")
 
 
 def build_and_release(snapshot: Path, store: Path, version: str, catalogue: Path | None = None) -> Cost:
     """Build and release a snapshot into a store."""
     named = ["--catalogue", str(catalogue)] if catalogue else []
-    built = opendata("build", str(snapshot), "--store", str(store), *named, cwd=snapshot.parent)
-    return both(built, opendata("release", version, "--store", str(store), cwd=snapshot.parent))
+    built = run(opendata("build", snapshot, "--store", store, *named, "--quiet"), snapshot.parent)
+    return built.then(run(opendata("release", version, "--store", store, "--quiet"), snapshot.parent))
 
 
 def scaling(sizes: Sequence[int], folder: Path) -> None:
@@ -86,6 +54,7 @@ def scaling(sizes: Sequence[int], folder: Path) -> None:
         store = folder / "store"
         full.append(release_snapshot(size, folder, "1.0.0", 0.0))
         line(size, "full", full[-1], full[-1])
+        line(size, "find in it", run(opendata("find", ".", "--store", store, *_RULES), folder), full[-1])
         line(size, "nothing changed", release_snapshot(size, folder, "2.0.0", 0.0), full[-1])
         line(
             size,

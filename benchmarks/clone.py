@@ -17,14 +17,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from build import _ONE_DATASET, build_and_release, one_dataset
 from nginx import find_nginx, serving
+from timing import Cost, run
 
 from opendata_pkg.model import ObjectKey, S3Object, Sha256
 from opendata_pkg.snapshot import Snapshot
@@ -35,26 +34,6 @@ if TYPE_CHECKING:
 
 _CONTENTS, _CONTENT_BYTES = 2_000, 20_000
 _ALLOWED = "annex.security.allowed-ip-addresses"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What a command took: seconds by the clock, and of processors."""
-
-    wall_s: float
-    cpu_s: float
-
-
-def measure(command: Sequence[str], cwd: Path) -> Cost:
-    """Run a command with all that it starts."""
-    begun = time.perf_counter()
-    process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.perf_counter() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        raise subprocess.CalledProcessError(process.returncode, command)
-    return Cost(wall_s=seconds, cpu_s=usage.ru_utime + usage.ru_stime)
 
 
 def remove(folder: Path) -> None:
@@ -68,7 +47,7 @@ def compare(title: str, commands: Mapping[str, Sequence[str]], folder: Path, rou
     best: dict[str, list[Cost]] = {name: [] for name in commands}
     for _ in range(rounds):
         for name, command in commands.items():
-            best[name].append(measure(command, folder))
+            best[name].append(run(command, folder))
             remove(folder / "clone")
     print_costs(title, best)
 
@@ -79,10 +58,10 @@ def print_costs(title: str, costs: Mapping[str, Sequence[Cost]]) -> None:
     print(f"{'':<44} {'seconds':>8} {'ratio':>6} {'cpu s':>8} {'ratio':>6}")
     first: Cost | None = None
     for name, measured in costs.items():
-        cost = Cost(wall_s=min(one.wall_s for one in measured), cpu_s=min(one.cpu_s for one in measured))
+        cost = Cost(min(one.seconds for one in measured), min(one.processor for one in measured))
         first = first or cost
-        ratios = first.wall_s / cost.wall_s, first.cpu_s / cost.cpu_s
-        print(f"{name:<44} {cost.wall_s:>8.2f} {ratios[0]:>6.1f} {cost.cpu_s:>8.2f} {ratios[1]:>6.1f}")
+        ratios = first.seconds / cost.seconds, first.processor / cost.processor
+        print(f"{name:<44} {cost.seconds:>8.2f} {ratios[0]:>6.1f} {cost.processor:>8.2f} {ratios[1]:>6.1f}")
 
 
 def clones(files: int, folder: Path, served: str | None, rounds: int) -> None:
@@ -135,9 +114,9 @@ def contents(folder: Path, served: str, rounds: int) -> None:
     clone = [sys.executable, "-m", "opendata_pkg", "clone", "--quiet", "--store", str(folder / "small"), ".", "clone"]
     for _ in range(rounds):
         for name, command in peers.items():
-            measure(clone, folder)
+            run(clone, folder)
             subprocess.run(["git", "config", _ALLOWED, "127.0.0.1"], cwd=folder / "clone", check=True)
-            costs[name].append(measure(command, folder / "clone"))
+            costs[name].append(run(command, folder / "clone"))
             remove(folder / "clone")
     print_costs(f"get of {_CONTENTS} contents of {_CONTENT_BYTES} bytes from nginx", costs)
 

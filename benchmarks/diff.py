@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.csv
-from build import opendata
 from generate import generate_snapshot
+from timing import opendata, run
 
 from opendata_pkg.catalogue import shipped_catalogue
 
@@ -66,11 +66,11 @@ def main() -> None:
                 snapshot.write(path)
                 write_list(snapshot, Path(listing))
             del snapshot
-            seconds, _, peak = opendata("diff", *map(str, snapshots), cwd=folder)
+            seconds, _, peak = run(opendata("diff", *snapshots, "--quiet"), folder)
             gnu = seconds_of("diff", *lists)
             dictionaries = seconds_of(sys.executable, "-c", _DICTIONARIES, *lists)
             rules = ("--include", "*.swc", "--exclude", "batch_00001/", "--larger", "1MB")
-            found, _, found_peak = opendata("find", str(snapshots[0]), *rules, cwd=folder)
+            found, _, found_peak = run(opendata("find", snapshots[0], *rules, "--quiet"), folder)
             times.append(seconds)
             print(
                 f"{size:>10} {seconds:>8.2f} {peak:>8.0f} {gnu / seconds:>7.2f} x {dictionaries / seconds:>6.2f} x "

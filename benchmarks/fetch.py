@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nginx import find_nginx, serving
+from timing import Cost, opendata, run
 
 from opendata_pkg.build import build
 from opendata_pkg.catalogue import Catalogue
@@ -31,7 +32,7 @@ from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 _CATALOGUE = b'format: 1\nid: bench\ntitle: Benchmark\nepoch: "2024-01-01T00:00:00Z"\n'
 _SMALL_BYTES = 20_000
@@ -45,16 +46,6 @@ fetcher = pooch.create(path=sys.argv[1], base_url="", registry=None)
 fetcher.load_registry(sys.argv[2])
 for name in fetcher.registry_files:
     fetcher.fetch(name)
-"""
-# A small process starts the one that is measured: a child's peak memory is at least that of its parent's.
-_LAUNCHER = """\
-import os, resource, sys, time
-begun = time.perf_counter()
-child = os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, 2, 1)])
-_, status = os.waitpid(child, 0)
-seconds, usage = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-print(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1000)
-sys.exit(os.waitstatus_to_exitcode(status))
 """
 _LIBRARY = """\
 import sys, time
@@ -99,42 +90,9 @@ class Stage:
         return folder
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figure:
-    """One run: seconds by the clock and of processors, and the peak megabytes of the largest of its processes."""
-
-    seconds: float
-    cpu_seconds: float = 0.0
-    megabytes: float = 0.0
-
-    def then(self, other: Figure) -> Figure:
-        """This run, and another after it."""
-        return Figure(
-            seconds=self.seconds + other.seconds,
-            cpu_seconds=self.cpu_seconds + other.cpu_seconds,
-            megabytes=max(self.megabytes, other.megabytes),
-        )
-
-
-def run(command: Sequence[str | Path], cwd: Path, **environment: str) -> Figure:
-    """Run a command to its end."""
-    done = subprocess.run(
-        [sys.executable, "-S", "-c", _LAUNCHER, *command],
-        cwd=cwd,
-        env={**os.environ, **environment},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    if done.returncode != 0:
-        raise SystemExit(f"{command} failed:\n{done.stderr}")
-    seconds, cpu_seconds, megabytes = map(float, done.stdout.split())
-    return Figure(seconds=seconds, cpu_seconds=cpu_seconds, megabytes=megabytes)
-
-
-def take_turns(rounds: int, runs: Mapping[str, Callable[[], Figure]]) -> dict[str, Figure]:
+def take_turns(rounds: int, runs: Mapping[str, Callable[[], Cost]]) -> dict[str, Cost]:
     """The best of each, measured in turns, so that what else the machine does meets all alike."""
-    best: dict[str, Figure] = {}
+    best: dict[str, Cost] = {}
     for _ in range(rounds):
         for name, once in runs.items():
             figure = once()
@@ -143,18 +101,13 @@ def take_turns(rounds: int, runs: Mapping[str, Callable[[], Figure]]) -> dict[st
     return best
 
 
-def report(title: str, figures: Mapping[str, Figure], ours: str) -> None:
+def report(title: str, figures: Mapping[str, Cost], ours: str) -> None:
     """A table: seconds, processor, peak memory, and how many times as fast we are."""
     print(f"\n{title}")
     for name, figure in figures.items():
         ratio = "" if name == ours else f"   ours is {figure.seconds / figures[ours].seconds:.1f} x as fast"
-        costs = f"{figure.cpu_seconds:>7.2f} s cpu {figure.megabytes:>5.0f} MB" if figure.cpu_seconds else " " * 22
+        costs = f"{figure.processor:>7.2f} s cpu {figure.megabytes:>5.0f} MB" if figure.processor else " " * 22
         print(f"{name:<44} {figure.seconds:>7.2f} s {costs}{ratio}")
-
-
-def opendata(*words: str | Path) -> list[str | Path]:
-    """The command as a person starts it."""
-    return [sys.executable, "-m", "opendata_pkg", *words]
 
 
 def small_files(stage: Stage) -> None:
@@ -176,10 +129,10 @@ def small_files(stage: Stage) -> None:
     build(Snapshot.read(snapshot), Catalogue.parse(_CATALOGUE, "catalogue.yaml"), store)
     release("1.0.0", store)
 
-    def ours() -> Figure:
+    def ours() -> Cost:
         return run(opendata("fetch", snapshot, "--quiet"), stage.work, OPENDATA_CACHE=str(stage.fresh("cache")))
 
-    def library() -> Figure:
+    def library() -> Cost:
         done = subprocess.run(
             [sys.executable, "-c", _LIBRARY, snapshot],
             env={**os.environ, "OPENDATA_CACHE": str(stage.fresh("cache"))},
@@ -187,12 +140,12 @@ def small_files(stage: Stage) -> None:
             capture_output=True,
             text=True,
         )
-        return Figure(seconds=float(done.stdout))
+        return Cost(float(done.stdout))
 
-    def pooch() -> Figure:
+    def pooch() -> Cost:
         return run([sys.executable, "-c", _POOCH, stage.fresh("pooch"), registry], stage.work)
 
-    def annex() -> Figure:
+    def annex() -> Cost:
         clone = clone_for_annex(store / "git" / "bench.git", stage.fresh("annex"))
         return run(["git", "annex", "get", "-J4", "--quiet", "."], clone)
 
@@ -233,10 +186,10 @@ def large_file(stage: Stage) -> None:
             left -= len(block)
     snapshot = stage.snapshot("large", {"large.bin": (stage.large_bytes, digest.hexdigest())})
 
-    def ours() -> Figure:
+    def ours() -> Cost:
         return run(opendata("fetch", snapshot, "--quiet"), stage.work, OPENDATA_CACHE=str(stage.fresh("cache")))
 
-    def curl() -> Figure:
+    def curl() -> Cost:
         copy = stage.fresh("curl") / "large.bin"
         received = run(["curl", "--silent", "--fail", "--output", copy, f"{stage.url}/large.bin"], stage.work)
         return received.then(run(["openssl", "dgst", "-sha256", copy], stage.work))
@@ -258,7 +211,7 @@ def cached_files(stage: Stage) -> None:
     snapshot, cache = stage.snapshot("cached", contents), stage.fresh("cache")
     run(opendata("fetch", snapshot, "--quiet"), stage.work, OPENDATA_CACHE=str(cache))
 
-    def again() -> Figure:
+    def again() -> Cost:
         return run(opendata("fetch", snapshot, "--quiet"), stage.work, OPENDATA_CACHE=str(cache))
 
     figures = take_turns(stage.rounds, {"opendata fetch, the second time": again})

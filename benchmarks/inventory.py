@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
-from build import opendata
 from generate import generate_snapshot
+from timing import opendata, run
 
 from opendata_pkg.catalogue import shipped_catalogue
 
@@ -149,7 +149,7 @@ def main() -> None:
                     "--out",
                     str(folder / "s.parquet"),
                 )
-                seconds, _, peak = opendata(*words, cwd=folder)
+                seconds, _, peak = run(opendata(*words, "--quiet"), folder)
                 times[name].append(seconds)
                 print(f"{size:>10} {name:>8} {megabytes:>8.1f} {seconds:>8.2f} {peak:>8.0f}", flush=True)
             shutil.rmtree(folder)
