@@ -35,11 +35,12 @@ _POLL_S = 0.2
 
 
 def map_unordered(
-    function: Callable[[_Item], _Result], items: Iterable[_Item], *, jobs: int
+    function: Callable[[_Item], _Result], items: Iterable[_Item], *, jobs: int, at_once: int = 1
 ) -> Generator[tuple[_Item, _Result], None, None]:
     """Items with their results, as they become ready, up to `jobs` at a time.
 
-    It begins with one thread and adds others as long as that makes it quicker: see `Pace`. One job needs no thread.
+    It begins with `at_once` threads, more than one where each item is known to wait for the network, and adds others as
+    long as that makes it quicker: see `Pace`. One job needs no thread.
 
     Items are taken from their iterable only when a thread is free, and at most twice `jobs` results wait to be taken,
     so that memory does not grow with their number. The first error of the function or the iterable is raised here.
@@ -50,7 +51,7 @@ def map_unordered(
         for item in items:
             yield item, function(item)
         return
-    crew = _Crew(function, items, jobs)
+    crew = _Crew(function, items, jobs, min(at_once, jobs))
     try:
         while crew.is_at_work:
             for outcome in crew.take():
@@ -69,8 +70,8 @@ class Pace:
     other, and small files from a near server take half as long again. Which of both it is, a trial tells.
     """
 
-    def __init__(self, now_s: float, jobs: int) -> None:
-        self.threads = 1
+    def __init__(self, now_s: float, jobs: int, threads: int = 1) -> None:
+        self.threads = threads
         self._jobs = jobs
         self._since_s, self._used_s, self._done = now_s, 0.0, 0
         # What has just begun, or changed, is not counted: threads make connections first.
@@ -161,7 +162,7 @@ def _make(
 class _Crew(Generic[_Item, _Result]):
     """What the threads share: where items come from, and where results go."""
 
-    def __init__(self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int) -> None:
+    def __init__(self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int, at_once: int) -> None:
         self._function, self._jobs = function, jobs
         self._items = iter(items)
         self._taking = threading.Lock()
@@ -173,8 +174,8 @@ class _Crew(Generic[_Item, _Result]):
         self._threads = self._surplus = self._done = 0
         self._used_s = 0.0
         self._is_stopped = self._is_drained = self._is_awaited = False
-        self._pace = Pace(time.monotonic(), jobs)
-        self._start(1)
+        self._pace = Pace(time.monotonic(), jobs, at_once)
+        self._start(at_once)
 
     @property
     def is_at_work(self) -> bool:

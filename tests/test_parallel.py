@@ -188,3 +188,11 @@ def test_an_error_of_a_stage_comes_after_what_was_made_before():
     assert [next(stages) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(ZeroDivisionError):
         next(stages)
+
+
+def test_as_many_as_wanted_begin_at_once(monkeypatch):
+    """Where each item is known to wait, nobody looks first whether it does."""
+    monkeypatch.setattr(Pace, "change", lambda *_: 0)
+    together = threading.Barrier(8)
+    results = map_unordered(lambda item: together.wait(10) * 0 + item, range(8), jobs=8, at_once=8)
+    assert sorted(results) == [(item, item) for item in range(8)]

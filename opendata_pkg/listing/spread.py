@@ -52,7 +52,8 @@ def list_entries(
     open_prefixes, whole = list(prefixes), list[str]()
     while open_prefixes and len(open_prefixes) + len(whole) < jobs:
         folders: list[str] = []
-        with closing(map_unordered(work.expand, open_prefixes, jobs=min(jobs, len(open_prefixes)))) as results:
+        count = min(jobs, len(open_prefixes))
+        with closing(map_unordered(work.expand, open_prefixes, jobs=count, at_once=count)) as results:
             for prefix, page in results:
                 if page.following is not None or len(page.folders) > _FOLDERS_A_JOB * jobs:
                     whole.append(prefix)
@@ -61,7 +62,7 @@ def list_entries(
                 folders += page.folders
         open_prefixes = folders
     rest = [*whole, *open_prefixes]
-    with closing(map_unordered(work.list_all, rest, jobs=min(jobs, len(rest)))) as done:
+    with closing(map_unordered(work.list_all, rest, jobs=min(jobs, len(rest)), at_once=jobs)) as done:
         for _ in done:
             pass
 
