@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
-from opendata_pkg.parallel import map_unordered
+from opendata_pkg.parallel import count_cores, map_unordered
 from opendata_pkg.places import BrokenStoreError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import FILES
@@ -69,14 +69,21 @@ def read_files(
     shards: list[_Shard] = []
     for _, found in map_unordered(lambda entry: _shards_of(store, entry, whole), entries, jobs=_JOBS):
         shards += found
-    _announce(store, shards, reporter)
+    afar = sum(shard.size_bytes for shard in shards if not store.place.is_near(shard.sha256))
+    if afar > _LARGE_BYTES:
+        reporter.message(
+            f"transferring {afar / 1e6:.0f} MB of inventories from {store.where}, once: they are kept in the cache. "
+            "Naming a branch, or a folder after a colon, takes less"
+        )
     reporter.start("reading inventories", sum(shard.size_bytes for shard in shards), "bytes")
 
     def read(shard: _Shard) -> pa.Table:
         table = _read_shard(store, shard)
         return table if choose is None else choose(table)
 
-    for shard, table in map_unordered(read, shards, jobs=_JOBS):
+    # What is here waits for nothing: more threads than cores would only be in each other's way.
+    jobs = _JOBS if afar else count_cores()
+    for shard, table in map_unordered(read, shards, jobs=jobs):
         tables.append(table)
         reporter.advance(shard.size_bytes)
     reporter.finish()
@@ -122,20 +129,13 @@ def _covering(firsts: Sequence[str], wanted: str) -> slice:
     return slice(start, stop)
 
 
-def _announce(store: PublishedStore, shards: Sequence[_Shard], reporter: Reporter) -> None:
-    afar = sum(shard.size_bytes for shard in shards if not store.place.is_near(shard.sha256))
-    if afar > _LARGE_BYTES:
-        reporter.message(
-            f"transferring {afar / 1e6:.0f} MB of inventories from {store.where}, once: they are kept in the cache. "
-            "Naming a branch, or a folder after a colon, takes less"
-        )
-
-
 def _read_shard(store: PublishedStore, shard: _Shard) -> pa.Table:
     data = store.read_artefact(shard.entry, shard.name, shard.sha256)
     try:
         table = csv.read_csv(
             pa.BufferReader(_in_arrow(data)),
+            # Shards are many, and read side by side.
+            read_options=csv.ReadOptions(use_threads=False),
             parse_options=csv.ParseOptions(newlines_in_values=True),
             convert_options=csv.ConvertOptions(
                 column_types=_TYPES | dict.fromkeys(_TEXTS, pa.string()),
@@ -149,7 +149,8 @@ def _read_shard(store: PublishedStore, shard: _Shard) -> pa.Table:
             f"{store.where}: {shard.entry.artefacts}{shard.name} is no inventory: {error}"
         ) from error
     keys = table["key"]
-    if pc.any(pc.match_substring(keys, "%")).as_py():
+    # Of all bytes together, which takes a tenth of the time.
+    if b"%" in data:
         keys = pa.array([unescape_line(key) for key in keys.to_pylist()], pa.string())
     prefix = f"{shard.entry.branch}/" if shard.entry.branch else ""
     paths = table["path"]

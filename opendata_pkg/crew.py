@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from opendata_pkg.dataset import Child, Past, commit_time, write_files, write_lo
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
 from opendata_pkg.inventory import content_digests
+from opendata_pkg.parallel import count_cores
 from opendata_pkg.plan import count_rows
 from opendata_pkg.snapshot import Snapshot, unchecked_rows
 from opendata_pkg.snapshot_header import SnapshotHeader
@@ -207,7 +207,7 @@ def write_datasets(
     """
     if jobs is None:
         much = sum(len(plan) for plan in chosen if before is None or not before.has_same_files(plan))
-        jobs = 1 if much < _FEW_FILES else min(_MAX_WORKERS, _cores())
+        jobs = 1 if much < _FEW_FILES else min(_MAX_WORKERS, count_cores())
     reporter.start("building datasets", sum(map(len, chosen)), "files")
     with ThreadPoolExecutor(1) as aside:
         try:
@@ -221,11 +221,6 @@ def write_datasets(
             return {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
         finally:
             aside.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """How many cores this process may use; macOS does not tell, but how many there are."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _subtrees(chosen: Sequence[Plan], plans: Plans, before: Before | None) -> dict[str, Subtree]:

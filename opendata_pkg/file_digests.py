@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opendata_pkg.model import SourceError
-from opendata_pkg.parallel import map_unordered
+from opendata_pkg.parallel import count_cores, map_unordered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-DEFAULT_JOBS = max(2, os.cpu_count() or 2)
+DEFAULT_JOBS = max(2, count_cores())
 
 # Large enough for few calls, small enough to stay in a core's own cache between the kernel's copy and the hash.
 _BUFFER_BYTES = 512 * 1024

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -43,7 +44,7 @@ def compile_globs(include: Sequence[str], exclude: Sequence[str]) -> Callable[[s
     Raises:
         UsageError: a glob is not in gitignore's syntax.
     """
-    included, excluded = _parse(include, "--include"), _parse(exclude, "--exclude")
+    included, excluded = _parse(tuple(include), "--include"), _parse(tuple(exclude), "--exclude")
 
     def matches(path: str) -> bool:
         path = path.removeprefix("/") if path.startswith("/") else path.removeprefix("./")
@@ -61,7 +62,7 @@ def match_globs(paths: pa.Array | pa.ChunkedArray, include: Sequence[str], exclu
     Raises:
         UsageError: a glob is not in gitignore's syntax.
     """
-    included, excluded = _parse(include, "--include"), _parse(exclude, "--exclude")
+    included, excluded = _parse(tuple(include), "--include"), _parse(tuple(exclude), "--exclude")
     paths = paths.combine_chunks() if isinstance(paths, pa.ChunkedArray) else paths
     if any(pc.any(pc.starts_with(paths, start)).as_py() for start in ("/", "./")):
         paths = pc.replace_substring_regex(paths, r"^\.?/", "")
@@ -69,8 +70,9 @@ def match_globs(paths: pa.Array | pa.ChunkedArray, include: Sequence[str], exclu
     return pc.and_not(chosen, _match_paths(excluded, paths)) if excluded else chosen
 
 
-def _parse(globs: Sequence[str], option: str) -> list[_Glob]:
-    """The globs that say something: neither empty nor comments."""
+@lru_cache(maxsize=16)
+def _parse(globs: tuple[str, ...], option: str) -> list[_Glob]:
+    """The globs that say something: neither empty nor comments. Parts of a table ask for the same again and again."""
     for glob in globs:
         if _NAMED_CLASS.search(glob):
             raise UsageError(f"expected characters or ranges such as [0-9] in the globs after {option}, got {glob!r}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import queue
 import threading
 import time
@@ -32,6 +33,11 @@ _GAIN = 0.3
 _NEXT_TRIAL_S = 0.5
 # After how long a thread of `ahead` sees that nobody wants more.
 _POLL_S = 0.2
+
+
+def count_cores() -> int:
+    """How many cores this process may use; macOS does not tell, but how many there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map_unordered(

@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -266,11 +266,11 @@ def match(table: pa.Table, rules: Rules, *, prefix: str) -> pa.Table:
 
 def match_sizes(table: pa.Table, rules: Rules) -> pa.Table:
     """The rows of a table with the column `size` whose sizes the rules mean."""
-    if rules.larger is not None:
-        table = table.filter(pc.fill_null(pc.greater(table["size"], rules.larger), fill_value=False))
-    if rules.smaller is not None:
-        table = table.filter(pc.fill_null(pc.less(table["size"], rules.smaller), fill_value=False))
-    return table
+    sizes = table["size"]
+    within = [] if rules.larger is None else [pc.greater(sizes, rules.larger)]
+    within += [] if rules.smaller is None else [pc.less(sizes, rules.smaller)]
+    # What is null, of unknown size, is left out by `filter`.
+    return table.filter(reduce(pc.and_, within)) if within else table
 
 
 def match_names(table: pa.Table, rules: Rules, *, prefix: str) -> pa.Table:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.copies import Copies, check_folder, digest_of
 from opendata_pkg.model import OpenDataError, UsageError
-from opendata_pkg.parallel import map_unordered
+from opendata_pkg.parallel import count_cores, map_unordered
 from opendata_pkg.paths import fold
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.synced import Known, Record, read_record, write_record
@@ -250,7 +250,7 @@ class _Run:
                 unknown.append((place, found))
                 continue
             self.reporter.advance()
-        for (place, found), decision in map_unordered(self._decide, unknown, jobs=min(self.jobs, os.cpu_count() or 1)):
+        for (place, found), decision in map_unordered(self._decide, unknown, jobs=min(self.jobs, count_cores())):
             self.reporter.advance()
             if decision is Decision.ADOPT:
                 brought = bool(self._digests_here(place) & set(self.wanted[place].digests))
