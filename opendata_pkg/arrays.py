@@ -26,6 +26,17 @@ def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
+def in_arrow(data: bytes) -> pa.Buffer:
+    """Bytes in memory of Arrow's own, for its threads to read.
+
+    They may let go of them late, when Python is ending already; with Python's bytes they would need Python's lock for
+    that, and the process would be aborted.
+    """
+    buffer = pa.allocate_buffer(len(data))
+    memoryview(buffer).cast("B")[:] = data
+    return buffer
+
+
 def bytes_of(texts: pa.Array) -> memoryview:
     """The texts of an array one behind the other, without a copy; none may be null."""
     _, offsets, data = texts.buffers()

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
+from opendata_pkg.arrays import in_arrow
 from opendata_pkg.parallel import count_cores, map_unordered
 from opendata_pkg.places import BrokenStoreError
 from opendata_pkg.progress import SILENT, Reporter
@@ -133,7 +134,7 @@ def _read_shard(store: PublishedStore, shard: _Shard) -> pa.Table:
     data = store.read_artefact(shard.entry, shard.name, shard.sha256)
     try:
         table = csv.read_csv(
-            pa.BufferReader(_in_arrow(data)),
+            pa.BufferReader(in_arrow(data)),
             # Shards are many, and read side by side.
             read_options=csv.ReadOptions(use_threads=False),
             parse_options=csv.ParseOptions(newlines_in_values=True),
@@ -162,17 +163,6 @@ def _read_shard(store: PublishedStore, shard: _Shard) -> pa.Table:
         "base_url": _constant(shard.base_url, len(table)),
     }
     return pa.table([columns[name] for name in FILES.names], FILES)
-
-
-def _in_arrow(data: bytes) -> pa.Buffer:
-    """Bytes in memory of Arrow's own.
-
-    Its threads may let go of them late, when Python is ending already; with Python's bytes they would need Python's
-    lock for that, and the process would be aborted.
-    """
-    buffer = pa.allocate_buffer(len(data))
-    memoryview(buffer).cast("B")[:] = data
-    return buffer
 
 
 def _constant(value: str, length: int) -> pa.DictionaryArray:

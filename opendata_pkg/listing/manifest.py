@@ -19,6 +19,7 @@ import pyarrow as pa
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from opendata_pkg.arrays import in_arrow
 from opendata_pkg.documents import InvalidDocumentError, validate
 from opendata_pkg.listing.bucket import error_code
 from opendata_pkg.model import InputError, NotFoundError, SourceError
@@ -141,7 +142,7 @@ class BucketPlace:
                 f"{self.key} names the data file {file.key}, which is not in {self.bucket.where}: "
                 "inventories expire there; take a newer manifest"
             )
-        return pa.py_buffer(data)
+        return in_arrow(data)
 
     def _get(self, key: str) -> bytes | None:
         fault: Exception | None = None
