@@ -52,21 +52,6 @@ def compare(before: S3Object, after: S3Object) -> Change:
     return Change.SAME if _known(before) == _known(after) else Change.REGRADED
 
 
-def count_changes(before: Iterable[S3Object], after: Iterable[S3Object]) -> ChangeCounts:
-    """Counts over two lists of objects, matched by key."""
-    old = {entry.key: entry for entry in before}
-    added = changed = regraded = 0
-    for entry in after:
-        match = old.pop(entry.key, None)
-        if match is None:
-            added += 1
-        elif (became := compare(match, entry)) is Change.CHANGED:
-            changed += 1
-        elif became is Change.REGRADED:
-            regraded += 1
-    return ChangeCounts(added=added, changed=changed, removed=len(old), regraded=regraded)
-
-
 def _known(entry: S3Object) -> tuple[object, ...]:
     """What a dataset records of an object. Storage class is no part of it: no byte changes with it."""
     return entry.size_bytes, entry.version_id, entry.etag, entry.sha256, entry.md5, entry.last_modified

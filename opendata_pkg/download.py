@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, TypeVar
 from opendata_pkg.files import open_locked
 from opendata_pkg.model import OpenDataError, SourceError
 from opendata_pkg.parallel import map_unordered
-from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.transport import BrokenTransferError, RefusedError, TransportError
 from opendata_pkg.wanted import BLOCK_BYTES, Failure, Got, Hashes, Wanted, WrongBytesError, hash_file, hash_stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from opendata_pkg.progress import Reporter
     from opendata_pkg.transport import Response, Transport
 
 _Item = TypeVar("_Item")
@@ -110,24 +110,6 @@ def _into(part: _Part, part_name: str, name: str, mode: int, transport: Transpor
     _rename(part_name, name)
     hashes = part.hashes
     return Got(wanted=part.wanted, path=Path(name), size_bytes=hashes.size_bytes, sha256=hashes.sha256, url=url)
-
-
-def download_all(
-    items: Iterable[tuple[Wanted, Path]], *, transport: Transport, jobs: int, reporter: Reporter = SILENT
-) -> Iterator[Got | Failure]:
-    """Bring files to their targets, `jobs` at a time, as they become ready; `reporter` is advanced by bytes.
-
-    One file that cannot be had stops no other; only a full disk stops them all.
-
-    Raises:
-        DiskFullError: as it says.
-    """
-
-    def bring(item: tuple[Wanted, Path], on_bytes: Callable[[int], None]) -> Got:
-        return download(item[0], item[1], transport=transport, on_bytes=on_bytes)
-
-    for _, outcome in each_apart(bring, items, wanted_of=lambda item: item[0], jobs=jobs, reporter=reporter):
-        yield outcome
 
 
 def each_apart(

@@ -182,10 +182,6 @@ class Snapshot:
         """Its header and what is counted of its rows."""
         return _Counts().add(self.table).summary(self.header, self.id)
 
-    def header_document(self) -> dict[str, Any]:
-        """The JSON header: format, id, counts, then what the source said."""
-        return self.summary.document()
-
     @classmethod
     def read(cls, path: Path) -> Snapshot:
         """Read a snapshot back and check that it is whole: its rows must give the id that the header names.

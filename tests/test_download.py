@@ -13,8 +13,8 @@ import time
 
 import pytest
 
-from opendata_pkg.download import DiskFullError, LocalFileError, NoUrlError, download, download_all
-from opendata_pkg.progress import Reporter
+from opendata_pkg.download import DiskFullError, LocalFileError, NoUrlError, download, each_apart
+from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.transport import BrokenTransferError, OfflineError, RefusedError, TransportError
 from opendata_pkg.wanted import Failure, Got, Wanted, WrongBytesError
 from tests.web import behave, chunked, ignore_range, impatient, reset, serve, stall, status, truncate
@@ -39,6 +39,16 @@ def wanted_of(content, *urls, known="sha256", **values):
     elif known == "md5":
         fields["md5"] = hashlib.md5(content, usedforsecurity=False).hexdigest()
     return Wanted(**fields | values)
+
+
+def download_all(items, *, transport, jobs, reporter=SILENT):
+    """Bring files, (what is wanted, target), side by side."""
+
+    def bring(item, on_bytes):
+        return download(item[0], item[1], transport=transport, on_bytes=on_bytes)
+
+    for _, outcome in each_apart(bring, items, wanted_of=lambda item: item[0], jobs=jobs, reporter=reporter):
+        yield outcome
 
 
 def names_in(folder):
