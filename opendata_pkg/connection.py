@@ -137,7 +137,11 @@ class Connector:
         """A connection to the address; OSError or AnswerError if there is none to be had."""
         context = self._context() if address.scheme == "https" else None
         place = (address.host, address.port) if proxy is None else (proxy.host, proxy.port)
-        stream = socket.create_connection(place, _CONNECT_TIMEOUT_S)
+        try:
+            stream = socket.create_connection(place, _CONNECT_TIMEOUT_S)
+        except UnicodeError as error:
+            # A part of the name is empty, or longer than a name's part may be: nobody is asked for such a host.
+            raise socket.gaierror(socket.EAI_NONAME, "no host has such a name") from error
         try:
             # A request is one write, which is not to wait for others.
             stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

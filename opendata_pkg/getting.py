@@ -1,6 +1,6 @@
 """Contents of a clone's files: brought in parallel, checked while they stream, kept where git-annex keeps them.
 
-git-annex then knows them as present; it is told by its own commands.
+git-annex then knows them as present: its branch says so, as if another clone had pushed there.
 """
 
 from __future__ import annotations

@@ -352,3 +352,10 @@ def test_waiting_ends_when_the_transport_is_closed():
     begun = time.monotonic()
     transport.wait(3)
     assert time.monotonic() - begun < 5
+
+
+@pytest.mark.parametrize("host", ["a" * 70 + ".example.org", "a..example.org"])
+def test_names_that_no_host_can_have(host):
+    """They are told as any other host that is not there."""
+    with impatient() as transport, pytest.raises(RefusedError, match=r"no such host"):
+        transport.open(f"http://{host}/x")
