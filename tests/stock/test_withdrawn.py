@@ -175,6 +175,8 @@ def graded_stores(make_bucket, tmp_path_factory):
     found = []
     for version in VERSIONS:
         if version == VERSIONS[3]:
+            # As many bytes in the same second: without a digest nothing could tell them from the old ones.
+            time.sleep(1.1)
             made.put({REPLACED: NEW})
         known = {VERSIONS[0]: {"hashed": False}, VERSIONS[1]: {"hashed": False, "etag_is_md5": True}}
         made.publish(version, **known.get(version, {}))
