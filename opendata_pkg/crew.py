@@ -69,6 +69,17 @@ class Before:
         found = self.differences.get(plan.branch.path)
         return found is not None and not found
 
+    def has_same_names(self, plan: Plan) -> bool:
+        """Whether the files of a dataset have the keys and paths that they had."""
+        found, was = self.differences.get(plan.branch.path), self.plan_of(plan)
+        return (
+            found is not None
+            and not found.counts.added
+            and not found.counts.removed
+            and was is not None
+            and was.naming == plan.naming
+        )
+
     @cached_property
     def _entries(self) -> dict[str, DatasetEntry]:
         return {entry.dataset_id: entry for entry in self.state.datasets.values()}

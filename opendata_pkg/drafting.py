@@ -16,7 +16,7 @@ from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
 from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
-from opendata_pkg.report import write_report
+from opendata_pkg.report import rows_by_dataset, write_report
 from opendata_pkg.snapshot import unchecked_rows
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
@@ -72,9 +72,10 @@ def make_draft(
     chosen = [plan for plan in plans.children_first() if not only or plan.branch.path in wanted]
     before = None if latest is None or old is None else _compare(latest, old, chosen)
     changes = {plan.branch.path: _changes(plan, before) for plan in chosen}
+    told = {} if before is None else _told(store, before, chosen)
     if lock is None:
         with Path(os.devnull).open("wb") as nowhere:
-            renamed, troubles = write_report(nowhere, plans, chosen)
+            renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
     store.drop_draft()
     store.keep_inputs(snapshot, catalogue)
@@ -82,7 +83,7 @@ def make_draft(
     report = store.draft_folder / REPORT
     with ThreadPoolExecutor(1) as aside:
         # Meanwhile: other processes do most of the writing.
-        reported = aside.submit(_report, report, plans, chosen)
+        reported = aside.submit(_report, report, plans, chosen, told)
         entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
         renamed, troubles = reported.result()
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
@@ -94,10 +95,21 @@ def make_draft(
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
 
-def _report(path: Path, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
+def _told(store: Store, before: Before, chosen: Sequence[Plan]) -> dict[str, list[Sequence[str]]]:
+    """What the last release's report says of the datasets whose files have the names that they had."""
+    path = store.path / "releases" / str(before.state.version) / REPORT
+    if not path.is_file():
+        return {}
+    report = rows_by_dataset(path.read_bytes())
+    return {plan.branch.name: report.get(plan.branch.name, []) for plan in chosen if before.has_same_names(plan)}
+
+
+def _report(
+    path: Path, plans: Plans, chosen: Sequence[Plan], told: Mapping[str, Sequence[Sequence[str]]]
+) -> tuple[int, int]:
     """Write the report to a file that is yet to be synced; returns what `write_report` counts."""
     with replacing(path, sync=False) as stream:
-        return write_report(stream, plans, chosen)
+        return write_report(stream, plans, chosen, told)
 
 
 def _compare(latest: State, old: Plans, chosen: Sequence[Plan]) -> Before:

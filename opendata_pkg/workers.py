@@ -18,6 +18,7 @@ import threading
 import traceback
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from opendata_pkg.lean_arrow import import_arrow
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
@@ -132,6 +133,8 @@ def serve() -> None:
     # Ctrl-C reaches all processes of a terminal: ours tell by the end of their stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    # What there is to do needs it, be it asked for or not: before anything of that is unpickled.
+    import_arrow()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as results:
         # Whatever prints must not come between the results.
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
