@@ -16,8 +16,9 @@ from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_
 from opendata_pkg.inventory import content_digests
 from opendata_pkg.parallel import count_cores
 from opendata_pkg.plan import count_rows
-from opendata_pkg.snapshot import Snapshot, unchecked_rows
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_io import unchecked_rows
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers

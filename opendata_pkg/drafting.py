@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
 from opendata_pkg.crew import Before, write_datasets
+from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
 from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import rows_by_dataset, write_report
-from opendata_pkg.snapshot import unchecked_rows
+from opendata_pkg.snapshot_io import unchecked_rows
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
 from opendata_pkg.written import ChangeCounts
@@ -54,7 +55,9 @@ def make_draft(
     old = None
     if latest is not None:
         # Which may be the present one, too.
-        last = snapshot if snapshot.id == latest.snapshot else store.read_snapshot(latest.snapshot)
+        last = snapshot if snapshot.id == latest.snapshot else read_beside(snapshot, latest.snapshot)
+        if last is None:
+            last = store.read_snapshot(latest.snapshot)
         earlier = _earlier_keys(store, latest, last)
         before_catalogue = store.read_catalogue(latest.catalogue)
         old = make_plans(last, before_catalogue, released=latest.datasets, earlier_keys=earlier[:-1])
