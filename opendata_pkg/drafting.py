@@ -9,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opendata_pkg.arrays import are_equal
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
 from opendata_pkg.crew import Before, write_datasets
@@ -147,7 +148,7 @@ def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[Keys]:
         )
         keys = kept_keys(batches, store.read_catalogue(catalogue))
         # Most updates change objects, not their names.
-        if not found or not keys.equals(found[-1]):
+        if not found or not are_equal(keys, found[-1]):
             found.append(keys)
     return found
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.annex import digest_keys, key_of
-from opendata_pkg.arrays import joined
+from opendata_pkg.arrays import are_equal, joined
 from opendata_pkg.model import AnnexKey, ObjectKey, OpenDataError, S3Object
 from opendata_pkg.paths import Naming
 from opendata_pkg.snapshot import Snapshot
@@ -259,7 +259,7 @@ def find_clashes(keys: Keys, earlier_keys: Sequence[Keys]) -> tuple[frozenset[st
     """
     # Most updates change objects, not their names.
     releases = [*map(_in_chunks, earlier_keys), _in_chunks(keys)]
-    if len(releases) > 1 and releases[-1].equals(releases[-2]):
+    if len(releases) > 1 and are_equal(releases[-1], releases[-2]):
         releases.pop()
     if len(releases) == 1 and not may_clash(keys):
         return frozenset(), frozenset()

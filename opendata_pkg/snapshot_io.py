@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 # Rows that are read at a time: few enough to stay in the processor's cache from one stage of work to the next.
 READ_ROWS = 16_384
-# A row group ends before a key whose CRC-32 is a multiple of this, as shards of inventories do: one row more or less
-# changes one group (or splits or joins two). Fewer rows in a group compress worse and take longer to read.
-_MEAN_ROWS = 16_384
+# A row group ends before a key whose CRC-32 is a multiple of the second, as shards of inventories do, once it has the
+# first; where no such key comes, at the last. So one row more or less changes one group, mostly, and all others keep
+# their bytes. Smaller ones compress worse and take longer to read; of larger ones, few stay the same.
+_LEAST_ROWS = 4096
+_MORE_ROWS = 4096
 _MOST_ROWS = 65_536
+# All other columns hardly have a value twice: with a dictionary they are larger, and slower to read.
+_FEW_VALUES = ["storage_class"]
 
 
 class BrokenSnapshotError(InputError):
@@ -156,7 +160,7 @@ def write_snapshot(batches: Iterable[pa.Table], header: SnapshotHeader, path: Pa
     """
     header_file, digest, counts = header_path(path), new_id(header), Counts()
     with replacing(path) as stream:
-        with pq.ParquetWriter(stream, SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(stream, SCHEMA, compression="zstd", use_dictionary=_FEW_VALUES) as writer:
             for group in _row_groups(batches):
                 writer.write_table(group, row_group_size=_MOST_ROWS)
                 counts.add(group)
@@ -175,7 +179,8 @@ def is_as_written(stream: BinaryIO) -> bool:
     groups = [found.row_group(number) for number in range(found.num_row_groups)]
     return bool(
         found.schema.to_arrow_schema().equals(SCHEMA)
-        and all(group.num_rows <= _MOST_ROWS for group in groups)
+        and all(_LEAST_ROWS <= group.num_rows <= _MOST_ROWS for group in groups[:-1])
+        and all(group.num_rows <= _MOST_ROWS for group in groups[-1:])
         and all(before.num_rows == _MOST_ROWS or _begins_rightly(group) for before, group in pairwise(groups))
         and all(group.column(0).compression == "ZSTD" for group in groups)
     )
@@ -188,14 +193,14 @@ def _begins_rightly(group: pq.RowGroupMetaData) -> bool:
 
 
 def _begins_group(key: bytes) -> bool:
-    return zlib.crc32(key) % _MEAN_ROWS == 0
+    return zlib.crc32(key) % _MORE_ROWS == 0
 
 
 def _row_groups(batches: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """The same rows as they are in a file, whatever pieces they come in: it does not tell how its rows were read."""
     waiting, count = list[pa.Table](), 0
     for rows, is_begin in _runs(batches):
-        if waiting and (is_begin or count == _MOST_ROWS):
+        if (is_begin and count >= _LEAST_ROWS) or count == _MOST_ROWS:
             yield pa.concat_tables(waiting).combine_chunks()
             waiting, count = [], 0
         start = 0
