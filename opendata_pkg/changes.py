@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.arrays import are_equal, one_array
+from opendata_pkg.spool import in_rows_order
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def difference(before: pa.Table, after: pa.Table) -> Difference:
     gone = pa.concat_arrays([rows.removed, rows.changed[0], rows.regraded[0]])
     new = pa.concat_arrays([rows.added, rows.changed[1], rows.regraded[1]])
     return Difference(
-        gone=before.take(gone.sort()).combine_chunks(),
-        new=after.take(new.sort()).combine_chunks(),
+        gone=in_rows_order(before, gone.sort()).combine_chunks(),
+        new=in_rows_order(after, new.sort()).combine_chunks(),
         counts=rows.counts(),
     )
 
@@ -193,8 +194,10 @@ def _compare_block(before: _Block, after: _Block, by: str, names: Sequence[str])
         for more in other[1:]:
             together = pc.or_(together, more)
         differing = _numbers(together)
-    content = _has_other_content(old.take(differing), new.take(differing), names)
-    changed, regraded = differing.filter(content), differing.filter(pc.invert(content))
+    changed = regraded = none
+    if len(differing):
+        content = _has_other_content(old.take(differing), new.take(differing), names)
+        changed, regraded = differing.filter(content), differing.filter(pc.invert(content))
 
     def pair(rows: pa.Array) -> tuple[pa.Array, pa.Array]:
         of_old = rows if old_rows is None else old_rows.take(rows)

@@ -35,7 +35,7 @@ class Spool:
     def __init__(self, schema: pa.Schema, *, folder: Path | None = None) -> None:
         """Begin with no rows."""
         self._schema, self._folder = schema, folder
-        self._pending, self._bytes = [schema.empty_table()], 0
+        self._pending, self._bytes = list[pa.Table](), 0
         self._files = ExitStack()
         self._file: IO[bytes] | None = None
         self._writer: pa.RecordBatchStreamWriter | None = None
@@ -76,7 +76,7 @@ class Spool:
             OSError: the disk is full.
         """
         if self._file is None or self._writer is None:
-            return pa.concat_tables(self._pending).unify_dictionaries()
+            return pa.concat_tables(self._pending or [self._schema.empty_table()]).unify_dictionaries()
         self._writer.close()
         self._file.flush()
         mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
