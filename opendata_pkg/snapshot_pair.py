@@ -95,7 +95,7 @@ def _read(snapshots: Sequence[StoredSnapshot]) -> Iterator[pa.Table]:
     yield table
     if len(snapshots) > 1:
         slices = [(table if is_shared else rest).slice(start, length) for is_shared, start, length in parts]
-        yield pa.concat_tables([SCHEMA.empty_table().slice(0, 0), *slices])
+        yield pa.concat_tables(slices or [SCHEMA.empty_table()])
 
 
 class _Ids:

@@ -225,7 +225,7 @@ def test_where_rows_are_does_not_matter(tmp_path, monkeypatch):
     publish_all(tmp_path / "memory")
     for name in ("spool.SPOOL_BYTES", "snapshot.SPOOL_BYTES"):
         monkeypatch.setattr(f"opendata_pkg.{name}", 0)
-    for name in ("snapshot._READ_ROWS", "snapshot._BATCH_ROWS"):
+    for name in ("snapshot.BATCH_ROWS", "snapshot_pair.BATCH_ROWS", "snapshot_pair.READ_ROWS"):
         monkeypatch.setattr(f"opendata_pkg.{name}", 2)
     assert Snapshot.read(files[0]).table["key"].num_chunks > 1
     publish_all(tmp_path / "file")

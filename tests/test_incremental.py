@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg import build as building
-from opendata_pkg import crew, inventory
+from opendata_pkg import crew, inventory, snapshot_io
 from opendata_pkg.build import build
 from opendata_pkg.cli.build import build_document
 from opendata_pkg.git.pack import ids_in
@@ -66,9 +66,12 @@ def history_of(changes):
         yield snapshot_of(*(entry_of(key, **fields) for key, fields in objects.items() if fields is not None))
 
 
-def write_all(store, snapshots, **options):
-    """Release a history; the refs after it."""
+def write_all(store, snapshots, *, file=None, **options):
+    """Release a history, each snapshot from that file if there is one; the refs after it."""
     for number, snapshot in enumerate(snapshots, start=1):
+        if file is not None:
+            snapshot.write(file)
+            snapshot = building.snapshot_for(store, file)  # noqa: PLW2901 - the same, as commands read it
         build(snapshot, catalogue_of(), store, allow_undigested="**", **options)
         release(f"{number}.0.0", store)
     return every_ref(store, drafts=False)
@@ -86,8 +89,12 @@ def test_any_history_gives_what_building_all_gives(tmp_path_factory, changes):
     with pytest.MonkeyPatch.context() as patch:
         # So that even these few files stand in several shards.
         patch.setattr(inventory, "_MEAN_ROWS", 3)
-        refs = write_all(folder / "store", snapshots)
+        # And in several row groups.
+        patch.setattr(snapshot_io, "_LEAST_ROWS", 1)
+        patch.setattr(snapshot_io, "_MORE_ROWS", 3)
+        refs = write_all(folder / "store", snapshots, file=folder / "s.parquet")
         patch.setattr(crew._Drafts, "_little", lambda *_: None)
+        patch.setattr(crew.Before, "has_same_names", lambda *_: False)
         assert write_all(folder / "all", snapshots) == refs
     ours, theirs = published(folder / "store"), published(folder / "all")
     packs = {name for name in ours | theirs if name.endswith(("objects/info/packs", "opendata-superseded"))}

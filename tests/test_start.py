@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from opendata_pkg.workers import Workers
 from tests.core_support import catalogue_of, publish, snapshot_of
 from tests.web import serve
 
@@ -93,3 +94,13 @@ def test_publishing_what_did_not_change_imports_no_arrow(tmp_path):
     unused = WEB | DOCUMENTS | ARROW | {"opendata_pkg.drafting", "opendata_pkg.dataset", "opendata_pkg.citation"}
     assert run(tmp_path, "build", "s.parquet", "--store", "store") & unused == set()
     assert run(tmp_path, "release", "2.0.0", "--store", "store") & unused == set()
+
+
+def test_building_imports_no_numpy(tmp_path):
+    """Nor do the processes that write: nothing of theirs has a use for it."""
+    snapshot_of(*KEYS).write(tmp_path / "s.parquet")
+    assert run(tmp_path, "build", "s.parquet", "--store", "store", "--allow-undigested") & {"numpy"} == set()
+    with Workers(1) as workers:
+        workers.call("modules", eval, "sorted(__import__('sys').modules)")
+        _, modules = workers.wait()
+    assert {"numpy", "pyarrow"} & set(modules) == {"pyarrow"}
