@@ -14,7 +14,7 @@ def import_arrow() -> None:
     to the system at once and must ask for it again: of a snapshot that is read, half the time goes into that. Only for
     commands and their workers, whose process ends with them: who imports `opendata_pkg` may well want it otherwise.
     """
-    if "numpy" in sys.modules or "pyarrow" in sys.modules:
+    if "pyarrow" in sys.modules or sys.modules.get("numpy") is not None:
         return
     # "If the value is None, then a ModuleNotFoundError is raised" (Python's reference, section 5.3.1).
     sys.modules["numpy"] = None  # type: ignore[assignment]

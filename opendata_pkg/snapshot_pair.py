@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -148,9 +148,12 @@ class _File:
 
     def rows(self, groups: Iterable[int]) -> Iterator[pa.Table]:
         """The rows of some row groups."""
+        numbers = [*groups]
+        if not numbers:
+            return
         with reading(self.snapshot):
             for batch in self.parquet.iter_batches(
-                BATCH_ROWS, row_groups=[*groups], columns=SCHEMA.names, use_threads=False
+                BATCH_ROWS, row_groups=numbers, columns=SCHEMA.names, use_threads=False
             ):
                 yield in_schema(batch, SCHEMA)
 
@@ -170,7 +173,9 @@ def _extent(found: pq.RowGroupMetaData, numbers: Iterable[int]) -> _Group:
     potentially encrypted, pages in this column chunk (including the headers)". The dictionary's page comes first.
     """
     columns = [found.column(number) for number in numbers]
-    firsts = [min(filter(None, (column.dictionary_page_offset, column.data_page_offset))) for column in columns]
+    firsts = [
+        min(filter(None, (column.dictionary_page_offset, column.data_page_offset)), default=0) for column in columns
+    ]
     start = min(firsts, default=0)
     ends = [first + column.total_compressed_size for first, column in zip(firsts, columns, strict=True)]
     shape = [
@@ -193,16 +198,22 @@ def _pieces(snapshots: Sequence[StoredSnapshot]) -> Iterator[_Piece]:
         with reading(new.snapshot):
             same = _same_groups(new, old) if new is not old else []
         next_new = next_old = 0
-        for in_new, in_old in [*same, (counts[0], counts[-1])]:
+        for in_new, in_old, length in [*_runs(same), (counts[0], counts[-1], 0)]:
             if new is not old:
                 for rows in old.rows(range(next_old, in_old)):
                     yield _Piece(rows, of_new=False, of_old=True)
             for rows in new.rows(range(next_new, in_new)):
                 yield _Piece(rows, of_new=True, of_old=False)
-            if in_new < counts[0]:
-                for rows in new.rows([in_new]):
-                    yield _Piece(rows, of_new=True, of_old=True)
-            next_new, next_old = in_new + 1, in_old + 1
+            next_new, next_old = in_new + length, in_old + length
+            for rows in new.rows(range(in_new, next_new)):
+                yield _Piece(rows, of_new=True, of_old=True)
+
+
+def _runs(pairs: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int, int]]:
+    """Pairs of numbers that follow each other as one: the first of both, and how many there are."""
+    for _, group in groupby(enumerate(pairs), key=lambda entry: (entry[1][0] - entry[0], entry[1][1] - entry[0])):
+        run = [pair for _, pair in group]
+        yield *run[0], len(run)
 
 
 def _same_groups(new: _File, old: _File) -> list[tuple[int, int]]:
