@@ -20,11 +20,13 @@ from opendata_pkg.report import write_report
 from opendata_pkg.snapshot import unchecked_rows
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
+from opendata_pkg.unread import UnreadSnapshot
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from opendata_pkg.built import BuildRequest
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.progress import Reporter
     from opendata_pkg.snapshot import Snapshot
@@ -34,22 +36,14 @@ if TYPE_CHECKING:
 _KEY_COLUMNS = ["key", "size"]
 
 
-def make_draft(
-    store: Store,
-    latest: State | None,
-    snapshot: Snapshot,
-    catalogue: Catalogue,
-    only: Sequence[str],
-    allow_undigested: str | None,
-    reporter: Reporter,
-    *,
-    jobs: int | None,
-    lock: int | None,
-) -> BuildResult:
-    """Make a draft on the last release, under the store's lock, a file descriptor; without it, write nothing.
+def make_draft(store: Store, latest: State | None, request: BuildRequest, reporter: Reporter) -> BuildResult:
+    """Make a draft on the last release, under the store's lock; in a dry run, write nothing.
 
-    The rest is as for `build.build`.
+    Raises:
+        InputError: as `build.build` says.
     """
+    snapshot = request.snapshot.read() if isinstance(request.snapshot, UnreadSnapshot) else request.snapshot
+    catalogue, only, lock = request.catalogue, request.only, request.lock
     earlier: list[Keys] = []
     old = None
     if latest is not None:
@@ -67,7 +61,7 @@ def make_draft(
         plans = old
     else:
         plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
-    check_digests(plans.by_branch.values(), allow_undigested)
+    check_digests(plans.by_branch.values(), request.allow_undigested)
     wanted = {branch.path for text in only for branch in catalogue.walk(catalogue.resolve(text).path)}
     chosen = [plan for plan in plans.children_first() if not only or plan.branch.path in wanted]
     before = None if latest is None or old is None else _compare(latest, old, chosen)
@@ -78,12 +72,11 @@ def make_draft(
         return _result(plans, chosen, changes, None, renamed, troubles, None)
     store.drop_draft()
     store.keep_inputs(snapshot, catalogue)
-    assert lock is not None  # noqa: S101 - it is held unless this is a dry run
     report = store.draft_folder / REPORT
     with ThreadPoolExecutor(1) as aside:
         # Meanwhile: other processes do most of the writing.
         reported = aside.submit(_report, report, plans, chosen)
-        entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
+        entries = write_datasets(store, plans, chosen, before, reporter, jobs=request.jobs, lock=lock)
         renamed, troubles = reported.result()
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
     state = _state(plans, ordered, complete=not only)
