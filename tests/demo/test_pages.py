@@ -26,7 +26,7 @@ PAGES = {
     "docs/how-to/proxies-and-offline.md": "",
     "docs/how-to/read-with-stock-tools.md": "",
     "docs/how-to/verify-data.md": (
-        "opendata scan s3://openbluebrain --out snapshot.parquet\n"
+        "opendata scan s3://openbluebrain/Experimental_Data/Reconstructed_morphologies --out snapshot.parquet\n"
         "opendata hash snapshot.parquet\n"
         "opendata fetch s3://openbluebrain/Experimental_Data/Reconstructed_morphologies --to /archive/neurons\n"
         f"mkdir paper here && cd paper && {PIN} && opendata sync && cp -r . ../here && cp -r data ../scratch\n"
