@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from opendata_pkg.git.objects import ObjectWriter
 
-Tree = dict[bytes, tuple[bytes, bytes]]
-"""Name → (mode, 20-byte id)."""
+Tree = dict[bytes, bytes]
+"""Name → entry, "mode, space, name, NUL, 20-byte id", in git's order, where no more than ids has changed."""
 
-# A space and a NUL.
-_SEPARATORS_BYTES = 2
 # An id may hold any byte: but where one entry ends, the next begins.
-_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
+_ENTRY = re.compile(rb"([0-7]+ ([^\0]+)\0.{20})", re.DOTALL)
+_ID_BYTES = 20
+_FOLDER = FOLDER + b" "
 
 Pack = Callable[[bytes], bytes]
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
@@ -44,10 +44,10 @@ def parse_tree(body: bytes) -> Tree:
     Raises:
         ValueError: it is no tree; nothing of one may be passed over, or files would be lost.
     """
-    entries = _ENTRY.findall(body)
-    if sum(map(len, map(b"".join, entries))) + _SEPARATORS_BYTES * len(entries) != len(body):
+    tree = {name: entry for entry, name in _ENTRY.findall(body)}
+    if sum(map(len, tree.values())) != len(body):
         raise ValueError(f"expected a git tree, got {len(body)} bytes that are none")
-    return {name: (mode, raw_id) for mode, name, raw_id in entries}
+    return tree
 
 
 def folders_of(paths: Iterable[bytes]) -> set[bytes]:
@@ -71,10 +71,10 @@ def read_trees(read: Read, root: bytes, folders: set[bytes]) -> dict[bytes, Tree
     while level:
         trees.update(zip(level, map(parse_tree, read(level.values())), strict=True))
         level = {
-            folder: entry[1]
+            folder: entry[-_ID_BYTES:]
             for parent in level
             for folder in below.get(parent, ())
-            if (entry := trees[parent].get(folder[len(parent) : -1])) is not None and entry[0] == FOLDER
+            if (entry := trees[parent].get(folder[len(parent) : -1])) is not None and entry.startswith(_FOLDER)
         }
     return trees
 
@@ -85,8 +85,8 @@ def read_files(read: Read, trees: Mapping[bytes, Tree], paths: Iterable[bytes]) 
     for path in paths:
         cut = path.rfind(b"/") + 1
         entry = trees.get(path[:cut], {}).get(path[cut:])
-        if entry is not None and entry[0] != FOLDER:
-            ids[path] = entry[1]
+        if entry is not None and not entry.startswith(_FOLDER):
+            ids[path] = entry[-_ID_BYTES:]
     return dict(zip(ids, read(ids.values()), strict=True))
 
 
@@ -116,36 +116,54 @@ def edit_trees(
     """
     folders = folders_of([*(edit.path for edit in edits), *anew])
     trees.update({folder: {} for folder in anew})
+    changed = _Changed(trees)
     for path, mode, raw_id in edits:
         cut = path.rfind(b"/") + 1
-        tree = trees.setdefault(path[:cut], {})
-        if raw_id is not None:
-            tree[path[cut:]] = mode, raw_id
-        elif tree.get(path[cut:], (b"",))[0] == mode:
-            del tree[path[cut:]]
+        if raw_id is None:
+            changed.remove(path[:cut], path[cut:], mode)
+        else:
+            changed.put(path[:cut], path[cut:], mode, raw_id)
     levels: dict[int, list[bytes]] = {}
     for folder in folders - {b""}:
         levels.setdefault(folder.count(b"/"), []).append(folder)
     # Deeper folders first, those that are as deep as each other together.
     for _, level in sorted(levels.items(), reverse=True):
         written = [folder for folder in level if trees.get(folder)]
-        bodies = (_body(trees[folder]) for folder in written)
-        ids = dict(zip(written, writer.add_all(b"tree", bodies, pack), strict=True))
+        ids = dict(zip(written, writer.add_all(b"tree", map(changed.body, written), pack), strict=True))
         for folder in level:
             cut = folder.rfind(b"/", 0, -1) + 1
-            parent, name = trees.setdefault(folder[:cut], {}), folder[cut:-1]
             if folder in ids:
-                parent[name] = FOLDER, ids[folder]
-            elif parent.get(name, (b"",))[0] == FOLDER:
-                del parent[name]
-    return next(writer.add_all(b"tree", [_body(trees[b""])], pack))
+                changed.put(folder[:cut], folder[cut:-1], FOLDER, ids[folder])
+            else:
+                changed.remove(folder[:cut], folder[cut:-1], FOLDER)
+    return next(writer.add_all(b"tree", [changed.body(b"")], pack))
 
 
-def _body(tree: Tree) -> bytes:
-    """A tree as git has it."""
-    # A folder sorts as if its name ended in a slash.
-    entries = [
-        (name + b"/" if mode == FOLDER else name, b"%s %s\0%s" % (mode, name, raw_id))
-        for name, (mode, raw_id) in tree.items()
-    ]
-    return b"".join([entry for _, entry in sorted(entries)])
+class _Changed:
+    """Trees that are being changed, by folder."""
+
+    def __init__(self, trees: dict[bytes, Tree]) -> None:
+        self._trees = trees
+        self._disordered: set[bytes] = set()
+
+    def put(self, folder: bytes, name: bytes, mode: bytes, raw_id: bytes) -> None:
+        tree = self._trees.setdefault(folder, {})
+        before = tree.get(name)
+        if before is None or before.startswith(_FOLDER) != (mode == FOLDER):
+            self._disordered.add(folder)
+        tree[name] = b"%s %s\0%s" % (mode, name, raw_id)
+
+    def remove(self, folder: bytes, name: bytes, mode: bytes) -> None:
+        """Remove what is there in that mode."""
+        tree = self._trees.get(folder, {})
+        if tree.get(name, b"").startswith(mode + b" "):
+            del tree[name]
+
+    def body(self, folder: bytes) -> bytes:
+        """A tree as git has it."""
+        tree = self._trees[folder]
+        if folder not in self._disordered:
+            return b"".join(tree.values())
+        # A folder sorts as if its name ended in a slash.
+        named = ((name + b"/" if entry.startswith(_FOLDER) else name, entry) for name, entry in tree.items())
+        return b"".join([entry for _, entry in sorted(named)])
