@@ -6,6 +6,8 @@ Source: git's Documentation, "Git Internals - Git Objects".
 from __future__ import annotations
 
 import re
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,6 +26,8 @@ Tree = dict[bytes, bytes]
 _ENTRY = re.compile(rb"([0-7]+ ([^\0]+)\0.{20})", re.DOTALL)
 _ID_BYTES = 20
 _FOLDER = FOLDER + b" "
+# Where one of this many names of a tree is new, or fewer, looking for its place is quicker than sorting all.
+_FEW = 8
 
 Pack = Callable[[bytes], bytes]
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
@@ -144,13 +148,15 @@ class _Changed:
 
     def __init__(self, trees: dict[bytes, Tree]) -> None:
         self._trees = trees
-        self._disordered: set[bytes] = set()
+        # Folder → names that stand behind all others of its tree, wherever they belong.
+        self._late: defaultdict[bytes, set[bytes]] = defaultdict(set)
 
     def put(self, folder: bytes, name: bytes, mode: bytes, raw_id: bytes) -> None:
         tree = self._trees.setdefault(folder, {})
         before = tree.get(name)
         if before is None or before.startswith(_FOLDER) != (mode == FOLDER):
-            self._disordered.add(folder)
+            tree.pop(name, None)
+            self._late[folder].add(name)
         tree[name] = b"%s %s\0%s" % (mode, name, raw_id)
 
     def remove(self, folder: bytes, name: bytes, mode: bytes) -> None:
@@ -158,12 +164,24 @@ class _Changed:
         tree = self._trees.get(folder, {})
         if tree.get(name, b"").startswith(mode + b" "):
             del tree[name]
+            self._late[folder].discard(name)
 
     def body(self, folder: bytes) -> bytes:
         """A tree as git has it."""
         tree = self._trees[folder]
-        if folder not in self._disordered:
+        late = len(self._late.get(folder, ()))
+        if not late:
             return b"".join(tree.values())
-        # A folder sorts as if its name ended in a slash.
-        named = ((name + b"/" if entry.startswith(_FOLDER) else name, entry) for name, entry in tree.items())
-        return b"".join([entry for _, entry in sorted(named)])
+        names = list(tree)
+        found, others = names[: len(names) - late], names[len(names) - late :]
+
+        def place(name: bytes) -> bytes:
+            # A folder sorts as if its name ended in a slash.
+            return name + b"/" if tree[name].startswith(_FOLDER) else name
+
+        if late * _FEW < len(names):
+            for name in others:
+                insort(found, name, key=place)
+        else:
+            found = sorted(names, key=place)
+        return b"".join(map(tree.__getitem__, found))
