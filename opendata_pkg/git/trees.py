@@ -91,7 +91,10 @@ def read_files(read: Read, trees: Mapping[bytes, Tree], paths: Iterable[bytes]) 
         entry = trees.get(path[:cut], {}).get(path[cut:])
         if entry is not None and not entry.startswith(_FOLDER):
             ids[path] = entry[-_ID_BYTES:]
-    return dict(zip(ids, read(ids.values()), strict=True))
+    # Many are the same: most keys of a release have one location log.
+    unique = dict.fromkeys(ids.values(), b"")
+    unique.update(zip(unique, read(unique), strict=True))
+    return {path: unique[raw_id] for path, raw_id in ids.items()}
 
 
 def edit_tree(
