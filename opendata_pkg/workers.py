@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 
     _Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
-_BOOT = "import sys; sys.path[:] = sys.argv[1:]; from opendata_pkg.workers import serve; serve()"
+# No numpy, which pyarrow takes along where it is installed, and which takes as long to import: nothing here hands an
+# array of it to pyarrow. "If the value is None, then a ModuleNotFoundError is raised" (Python's reference, 5.3.1).
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[1:]; sys.modules['numpy'] = None; "
+    "from opendata_pkg.workers import serve; serve()"
+)
 
 
 class LostWorkerError(SourceError):
