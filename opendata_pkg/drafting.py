@@ -9,15 +9,17 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opendata_pkg.arrays import are_equal
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
 from opendata_pkg.crew import Before, write_datasets
+from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
 from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
-from opendata_pkg.report import write_report
-from opendata_pkg.snapshot import unchecked_rows
+from opendata_pkg.report import rows_by_dataset, write_report
+from opendata_pkg.snapshot_io import unchecked_rows
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
 from opendata_pkg.unread import UnreadSnapshot
@@ -48,7 +50,9 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
     old = None
     if latest is not None:
         # Which may be the present one, too.
-        last = snapshot if snapshot.id == latest.snapshot else store.read_snapshot(latest.snapshot)
+        last = snapshot if snapshot.id == latest.snapshot else read_beside(snapshot, latest.snapshot)
+        if last is None:
+            last = store.read_snapshot(latest.snapshot)
         earlier = _earlier_keys(store, latest, last)
         before_catalogue = store.read_catalogue(latest.catalogue)
         old = make_plans(last, before_catalogue, released=latest.datasets, earlier_keys=earlier[:-1])
@@ -66,16 +70,17 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
     chosen = [plan for plan in plans.children_first() if not only or plan.branch.path in wanted]
     before = None if latest is None or old is None else _compare(latest, old, chosen)
     changes = {plan.branch.path: _changes(plan, before) for plan in chosen}
+    told = {} if before is None else _told(store, before, chosen)
     if lock is None:
         with Path(os.devnull).open("wb") as nowhere:
-            renamed, troubles = write_report(nowhere, plans, chosen)
+            renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
     store.drop_draft()
     store.keep_inputs(snapshot, catalogue)
     report = store.draft_folder / REPORT
     with ThreadPoolExecutor(1) as aside:
         # Meanwhile: other processes do most of the writing.
-        reported = aside.submit(_report, report, plans, chosen)
+        reported = aside.submit(_report, report, plans, chosen, told)
         entries = write_datasets(store, plans, chosen, before, reporter, jobs=request.jobs, lock=lock)
         renamed, troubles = reported.result()
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
@@ -87,10 +92,21 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
 
-def _report(path: Path, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
+def _told(store: Store, before: Before, chosen: Sequence[Plan]) -> dict[str, list[Sequence[str]]]:
+    """What the last release's report says of the datasets whose files have the names that they had."""
+    path = store.path / "releases" / str(before.state.version) / REPORT
+    if not path.is_file():
+        return {}
+    report = rows_by_dataset(path.read_bytes())
+    return {plan.branch.name: report.get(plan.branch.name, []) for plan in chosen if before.has_same_names(plan)}
+
+
+def _report(
+    path: Path, plans: Plans, chosen: Sequence[Plan], told: Mapping[str, Sequence[Sequence[str]]]
+) -> tuple[int, int]:
     """Write the report to a file that is yet to be synced; returns what `write_report` counts."""
     with replacing(path, sync=False) as stream:
-        return write_report(stream, plans, chosen)
+        return write_report(stream, plans, chosen, told)
 
 
 def _compare(latest: State, old: Plans, chosen: Sequence[Plan]) -> Before:
@@ -125,7 +141,7 @@ def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[Keys]:
         )
         keys = kept_keys(batches, store.read_catalogue(catalogue))
         # Most updates change objects, not their names.
-        if not found or not keys.equals(found[-1]):
+        if not found or not are_equal(keys, found[-1]):
             found.append(keys)
     return found
 

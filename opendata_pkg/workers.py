@@ -18,6 +18,7 @@ import threading
 import traceback
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from opendata_pkg.lean_arrow import import_arrow
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
@@ -26,12 +27,7 @@ if TYPE_CHECKING:
 
     _Call = tuple[Callable[..., Any], tuple[Any, ...]]
 
-# No numpy, which pyarrow takes along where it is installed, and which takes as long to import: nothing here hands an
-# array of it to pyarrow. "If the value is None, then a ModuleNotFoundError is raised" (Python's reference, 5.3.1).
-_BOOT = (
-    "import sys; sys.path[:] = sys.argv[1:]; sys.modules['numpy'] = None; "
-    "from opendata_pkg.workers import serve; serve()"
-)
+_BOOT = "import sys; sys.path[:] = sys.argv[1:]; from opendata_pkg.workers import serve; serve()"
 
 
 class LostWorkerError(SourceError):
@@ -137,6 +133,8 @@ def serve() -> None:
     # Ctrl-C reaches all processes of a terminal: ours tell by the end of their stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    # What there is to do needs it, be it asked for or not: before anything of that is unpickled.
+    import_arrow()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as results:
         # Whatever prints must not come between the results.
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
