@@ -123,7 +123,7 @@ def _build_unchanged(
     """Make a draft of what was released, and tell of it as if all had been looked at."""
     report = None
     if not dry_run:
-        store.drop_draft()
+        earlier_packs = store.drop_draft()
         store.keep_inputs(snapshot, catalogue)
         files = same.state.datasets[""].subtree_files
         reporter.start("building datasets", files, "files")
@@ -131,7 +131,7 @@ def _build_unchanged(
         reporter.finish()
         report = store.draft_folder / REPORT
         write_bytes(report, same.report)
-        store.write_draft(same.state)
+        store.write_draft(same.state, earlier_packs)
     summaries = (
         DatasetSummary(
             branch=entry.branch,
