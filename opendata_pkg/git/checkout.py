@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.files import write_bytes
 from opendata_pkg.git.annexed import wants_adjusting
-from opendata_pkg.git.index import TreeLine, index_bytes
+from opendata_pkg.git.beside import beside
+from opendata_pkg.git.index import SparseIndex, TreeLine
 from opendata_pkg.git.objects import GITLINK, SYMLINK
 from opendata_pkg.git.person import call_annex, person_environment
-from opendata_pkg.git.repository import call_git
+from opendata_pkg.git.repository import call_git, git_blocks
 from opendata_pkg.git.sparse import Sparse, set_sparse, sparse_patterns
 from opendata_pkg.model import ObjectId
 
@@ -76,7 +77,12 @@ class _Some:
 
 def _choose(clone: Path, commit: ObjectId, files: Collection[str]) -> _Some | None:
     """What to check out, and the patterns that say so; None: everything is wanted."""
-    lines = _LINE.findall(call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=clone))
+    lines: list[TreeLine] = []
+    begun = b""
+    # Each block is taken apart while git lists the next.
+    for block in git_blocks("ls-tree", "-r", "-z", "--full-tree", commit, cwd=clone):
+        whole, end, begun = (begun + block).rpartition(b"\0")
+        lines += _LINE.findall(whole + end)
     wanted: list[str] = []
     others: list[str] = []
     for mode, _, raw in lines:
@@ -96,12 +102,17 @@ def _check_out_some(clone: Path, some: _Some) -> None:
     environment = person_environment() | {"GIT_INDEX_FILE": str(apart)}
     wanted = [line for line in some.lines if line[2] in some.wanted]
     asked = b"".join(b"%s %s\t%s\0" % line for line in wanted)
-    call_git("update-index", "-z", "--index-info", cwd=clone, data=asked, environment=environment)
-    call_git(*_NO_FILTER, "checkout-index", "--all", "--force", "--quiet", cwd=clone, environment=environment)
+
+    def write_files() -> None:
+        call_git("update-index", "-z", "--index-info", cwd=clone, data=asked, environment=environment)
+        call_git(*_NO_FILTER, "checkout-index", "--all", "--force", "--quiet", cwd=clone, environment=environment)
+
+    with beside(write_files):
+        index = SparseIndex(some.lines, some.wanted)
     apart.unlink()
     top = os.fsencode(clone) + b"/"
     there = {path: os.lstat(top + path) for mode, _, path in wanted if mode != GITLINK}
-    write_bytes(clone / ".git" / "index", index_bytes(some.lines, there, some.wanted), sync=False)
+    write_bytes(clone / ".git" / "index", index.to_bytes(there), sync=False)
 
 
 def submodules_of(clone: Path) -> tuple[Submodule, ...]:

@@ -40,29 +40,37 @@ _ID_BYTES = 20
 _BEFORE_FLAGS = _STAT.size + _ID_BYTES
 
 
-def index_bytes(lines: Sequence[TreeLine], there: Mapping[bytes, os.stat_result], wanted: Collection[bytes]) -> bytes:
+class SparseIndex:
     """An index of a tree's files; the paths in `wanted` are those of the sparse checkout, all others are not there.
 
-    `there` is what lstat(2) says of files that are checked out; git looks again at those of which it says nothing.
     `lines` come as `git ls-tree -r` lists them: "sorted in ascending order on the name field, as a string of unsigned
-    bytes".
+    bytes". What depends on the checkout is filled in when that is done, so that the rest can be made meanwhile.
     """
-    ids = unhexlify(b"".join([line[1] for line in lines]))
-    absent = {mode: _stat_fields(mode, None) for mode in {line[0] for line in lines}}
-    around: dict[int, tuple[bytes, bytes]] = {}
-    pieces = [_HEADER.pack(b"DIRC", _VERSION, len(lines))]
-    for number, (mode, _, path) in enumerate(lines):
-        name, length = ids[number * _ID_BYTES : (number + 1) * _ID_BYTES], len(path)
-        if path in wanted:
-            before, after = _around(length, extended=False)
-            pieces.append(_stat_fields(mode, there.get(path)) + name + before + path + after)
-            continue
-        if length not in around:
-            around[length] = _around(length, extended=True)
-        before, after = around[length]
-        pieces.append(absent[mode] + name + before + path + after)
-    content = b"".join(pieces)
-    return content + hashlib.sha1(content, usedforsecurity=False).digest()
+
+    def __init__(self, lines: Sequence[TreeLine], wanted: Collection[bytes]) -> None:
+        ids = unhexlify(b"".join([line[1] for line in lines]))
+        absent = {mode: _stat_fields(mode, None) for mode in {line[0] for line in lines}}
+        around = {length: _around(length, extended=True) for length in {len(line[2]) for line in lines}}
+        self._pieces = [_HEADER.pack(b"DIRC", _VERSION, len(lines))]
+        # Where fields of lstat belong among the pieces.
+        self._there: list[tuple[int, TreeLine]] = []
+        for start, line in zip(range(0, len(ids), _ID_BYTES), lines, strict=True):
+            mode, _, path = line
+            name = ids[start : start + _ID_BYTES]
+            if path in wanted:
+                self._there.append((len(self._pieces), line))
+                before, after = _around(len(path), extended=False)
+                self._pieces += b"", b"%b%b%b%b" % (name, before, path, after)
+            else:
+                before, after = around[len(path)]
+                self._pieces.append(b"%b%b%b%b%b" % (absent[mode], name, before, path, after))
+
+    def to_bytes(self, there: Mapping[bytes, os.stat_result]) -> bytes:
+        """The file; `there` is what lstat(2) says of what is checked out; git looks again at those it does not name."""
+        for number, (mode, _, path) in self._there:
+            self._pieces[number] = _stat_fields(mode, there.get(path))
+        content = b"".join(self._pieces)
+        return content + hashlib.sha1(content, usedforsecurity=False).digest()
 
 
 def _stat_fields(mode: bytes, found: os.stat_result | None) -> bytes:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from opendata_pkg.git.index import index_bytes
+from opendata_pkg.git.index import SparseIndex
 from tests.core_support import git
 
 ID = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # of the empty blob
@@ -42,7 +42,7 @@ def test_git_reads_what_was_written(repository, files):
     lines = [(files[path][0], ID, path) for path in sorted(files)]
     wanted = {path for path in files if files[path][1]}
     expected = [(b"H" if path in wanted else b"S", mode, name, path) for mode, name, path in lines]
-    assert read_by_git(repository, index_bytes(lines, {}, wanted)) == expected
+    assert read_by_git(repository, SparseIndex(lines, wanted).to_bytes({})) == expected
 
 
 def test_git_need_not_look_again(tmp_path, git_identity):
@@ -57,7 +57,7 @@ def test_git_need_not_look_again(tmp_path, git_identity):
     listed = git(tmp_path, "ls-files", "-s").decode().splitlines()
     lines = [(line[:6].encode(), line[7:47].encode(), line.partition("\t")[2].encode()) for line in listed]
     by_git = git(tmp_path, "ls-files", "--debug")
-    (tmp_path / ".git" / "index").write_bytes(index_bytes(lines, made, made))
+    (tmp_path / ".git" / "index").write_bytes(SparseIndex(lines, made).to_bytes(made))
     assert git(tmp_path, "ls-files", "--debug") == by_git
     assert git(tmp_path, "fsck", "--no-progress") == b""
     assert git(tmp_path, "status", "--porcelain") == b""
