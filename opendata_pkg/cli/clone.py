@@ -65,7 +65,6 @@ def clone(
 
     import_arrow()
     from opendata_pkg.cloning import clone as clone_dataset
-    from opendata_pkg.getting import get
     from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
@@ -79,6 +78,8 @@ def clone(
         out.message(f"{made.elsewhere:,} of the files are in subdatasets, which --recursive installs")
     got = None
     if contents:
+        from opendata_pkg.getting import get
+
         got = get([made.folder.resolve()], only=made.wanted, jobs=jobs, offline=offline, reporter=out)
     out.result(_to_document(made, got), _describe(made, got))
     if got is not None:

@@ -1,7 +1,8 @@
 """A published repository's objects and refs, brought into a new one: links from a folder, packs from a web server.
 
 Over http, `git clone` asks for one object after another and looks at each twice; here whole packs are received, several
-at a time. `git index-pack` computes every object's id from its bytes, so that a server cannot pass off one for another.
+at a time. Packs that the release bound by SHA-256 are taken as they are, with their indexes. Of others, or where other
+bytes come, `git index-pack` computes every object's id, so that a server cannot pass off one for another.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import zlib
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +26,9 @@ from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.transport import BrokenTransferError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from opendata_pkg.packs import BoundFile, BoundPack, Packs
     from opendata_pkg.transport import Response, Transport
 
 Refs = dict[str, ObjectId]
@@ -50,25 +53,38 @@ class DamagedPackError(SourceError):
     """A pack from a web server is not what git can read."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Brought:
+    """What came: the refs, and whether all that they need is known to be there."""
+
+    refs: Refs
+    is_whole: bool
+
+
 def is_url(address: str) -> bool:
     """Whether an address is on the web; otherwise it is a path."""
     return address.startswith(("http://", "https://"))
 
 
-def bring(address: str, repository: Path, *, transport: Transport, reporter: Reporter = SILENT) -> Refs:
-    """Bring all objects of a bare repository into a new one, whose git folder is `repository`; returns its refs.
+def bring(
+    address: str, repository: Path, packs: Packs, *, transport: Transport, reporter: Reporter = SILENT
+) -> Brought:
+    """Bring all objects of a bare repository into a new one, whose git folder is `repository`.
 
-    `address` is an absolute path or an http(s) URL. Drafts are left out.
+    `address` is an absolute path or an http(s) URL. Drafts are left out. `packs` are those that a release bound, all of
+    which together are whole.
 
     Raises:
         NotARepositoryError: there is none.
         SourceError: a file or the server refused, or what came is damaged.
     """
     if is_url(address):
-        refs = _bring_from_web(address, repository, transport, reporter)
+        brought = _bring_from_web(address, repository, packs, transport, reporter)
     else:
-        refs = _bring_from_folder(Path(address), repository)
-    return {name: value for name, value in refs.items() if name.startswith(("refs/heads/", "refs/tags/"))}
+        # What is linked here is not read: git says so when it meets what is damaged, as in any clone by path.
+        brought = Brought(refs=_bring_from_folder(Path(address), repository), is_whole=False)
+    refs = {name: value for name, value in brought.refs.items() if name.startswith(("refs/heads/", "refs/tags/"))}
+    return replace(brought, refs=refs)
 
 
 def _bring_from_folder(source: Path, repository: Path) -> Refs:
@@ -100,7 +116,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
         target.chmod(0o444)
 
 
-def _bring_from_web(url: str, repository: Path, transport: Transport, reporter: Reporter) -> Refs:
+def _bring_from_web(url: str, repository: Path, bound: Packs, transport: Transport, reporter: Reporter) -> Brought:
     refs: Refs = {}
     for line in _read(transport, f"{url}/info/refs", url).splitlines():
         if match := _REF_LINE.fullmatch(line):
@@ -108,14 +124,21 @@ def _bring_from_web(url: str, repository: Path, transport: Transport, reporter: 
     packs = _PACK_LINE.findall(_read(transport, f"{url}/objects/info/packs", url))
     reporter.start("receiving history", None, "bytes")
 
-    def receive(name: str) -> None:
-        receive_pack(f"{url}/objects/pack/{name}", repository, transport, reporter)
+    def receive(name: str) -> bool:
+        address, pack = f"{url}/objects/pack/{name}", bound.get(name.removesuffix(".pack"))
+        if pack is not None and _receive_bound(address, pack, repository, transport, reporter):
+            return True
+        receive_pack(address, repository, transport, reporter)
+        return False
 
-    for _ in map_unordered(receive, packs, jobs=_JOBS):
-        pass
+    outcomes = dict(map_unordered(receive, packs, jobs=_JOBS, at_once=_JOBS))
     reporter.finish()
-    _bring_loose(url, _missing(repository, refs.values()), repository, transport)
-    return refs
+    missing = _missing(repository, refs.values())
+    _bring_loose(url, missing, repository, transport)
+    # One more, and refs may need what is in that one: a release is being made.
+    as_bound = all(outcomes.values()) and bound.keys() == {name.removesuffix(".pack") for name in outcomes}
+    is_whole = as_bound and not _missing(repository, missing)
+    return Brought(refs=refs, is_whole=is_whole)
 
 
 def _read(transport: Transport, address: str, repository: str) -> str:
@@ -126,6 +149,41 @@ def _read(transport: Transport, address: str, repository: str) -> str:
             f"expected a repository at {repository}, but {error}: its steward has to run git update-server-info in it, "
             "or to restore the store from a copy"
         ) from error
+
+
+def _receive_bound(url: str, pack: BoundPack, repository: Path, transport: Transport, reporter: Reporter) -> bool:
+    """Receive a pack and its index as a release bound them; False if the server has no such files, or others.
+
+    Then nothing is kept: it may have been packed anew since, and git can tell what that is worth.
+    """
+    final = repository / "objects" / "pack" / url.rpartition("/")[2]
+    with tempfile.TemporaryDirectory(dir=final.parent, prefix="tmp_") as folder:
+        received = [Path(folder) / f"new{suffix}" for suffix in pack.files]
+        for path, (suffix, file) in zip(received, pack.files.items(), strict=True):
+            if not _receive_file(url.removesuffix(".pack") + suffix, file, path, transport, reporter):
+                return False
+        for path in received:
+            path.rename(final.with_suffix(path.suffix))
+    return True
+
+
+def _receive_file(url: str, file: BoundFile, target: Path, transport: Transport, reporter: Reporter) -> bool:
+    """Receive a file, and say whether it is the one that was bound."""
+    sha256 = hashlib.sha256()
+    with target.open("wb") as stream:
+
+        def write(block: bytes) -> None:
+            sha256.update(block)
+            stream.write(block)
+
+        try:
+            size_bytes = _pump(url, write, transport, reporter, most_bytes=file.size_bytes)
+        except RefusedError:
+            return False
+        stream.flush()
+        os.fsync(stream.fileno())
+    target.chmod(0o444)
+    return (size_bytes, sha256.hexdigest()) == (file.size_bytes, file.sha256)
 
 
 def receive_pack(url: str, repository: Path, transport: Transport, reporter: Reporter = SILENT) -> None:
@@ -157,8 +215,14 @@ def receive_pack(url: str, repository: Path, transport: Transport, reporter: Rep
             raise DamagedPackError(f"{url}: {said.read().decode(errors='replace').strip()}: ask the store's steward")
 
 
-def _pump(url: str, write: object, transport: Transport, reporter: Reporter) -> None:
-    assert callable(write)  # noqa: S101
+def _pump(
+    url: str,
+    write: Callable[[bytes], object],
+    transport: Transport,
+    reporter: Reporter,
+    most_bytes: int | None = None,
+) -> int:
+    """Hand over a file's bytes as they come; returns how many, which is above `most_bytes` if there are more."""
     position = breaks = 0
     while True:
         before = position
@@ -170,13 +234,15 @@ def _pump(url: str, write: object, transport: Transport, reporter: Reporter) -> 
                     write(block)
                     position += len(block)
                     reporter.advance(len(block))
+                    if most_bytes is not None and position > most_bytes:
+                        return position
         except BrokenTransferError:
             breaks = 1 if position > before else breaks + 1
             if breaks == _BREAKS_IN_A_ROW:
                 raise
             transport.wait(breaks - 1)
         else:
-            return
+            return position
 
 
 def _blocks_from(response: Response, position: int) -> Iterable[bytes]:
@@ -190,7 +256,8 @@ def _blocks_from(response: Response, position: int) -> Iterable[bytes]:
 
 def _missing(repository: Path, ids: Iterable[ObjectId]) -> list[ObjectId]:
     """Which of these objects are not there."""
-    wanted = sorted(set(ids))
+    if not (wanted := sorted(set(ids))):
+        return []
     said = call_git("cat-file", "--batch-check", cwd=repository, data="".join(f"{name}\n" for name in wanted).encode())
     lines = said.decode().splitlines()
     return [name for name, line in zip(wanted, lines, strict=True) if line.endswith(" missing")]
