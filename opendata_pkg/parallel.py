@@ -7,10 +7,11 @@ import os
 import queue
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -53,17 +54,38 @@ def map_unordered(
     Then, or when this generator is closed, the threads end after what they are doing; nobody waits for them, since they
     are daemons: Ctrl-C is quick.
     """
-    if jobs <= 1:  # as many as there are items may be none
+    with closing(map_together(function, items, jobs=jobs, at_once=at_once)) as groups:
+        for group in groups:
+            yield from group
+
+
+def map_together(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    jobs: int,
+    at_once: int = 1,
+    others: Iterable[Iterable[Sequence[tuple[_Item, _Result]]]] = (),
+) -> Generator[list[tuple[_Item, _Result]], None, None]:
+    """`map_unordered`, giving results together that became ready together.
+
+    Of those of `others`, which somebody else makes, each is waited for by a thread of its own.
+    """
+    following = list(others)
+    if jobs <= 1 and not following:  # as many as there are items may be none
         for item in items:
-            yield item, function(item)
+            yield [(item, function(item))]
         return
     crew = _Crew(function, items, jobs, min(at_once, jobs))
+    for groups in following:
+        crew.follow(groups)
     try:
         while crew.is_at_work:
-            for outcome in crew.take():
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                yield outcome
+            done, error = crew.take()
+            if done:
+                yield done
+            if error is not None:
+                raise error
     finally:
         crew.stop()
 
@@ -176,7 +198,8 @@ class _Crew(Generic[_Item, _Result]):
         lock = threading.RLock()
         self._ready, self._room = threading.Condition(lock), threading.Condition(lock)
         # All below is the lock's.
-        self._waiting: list[tuple[_Item, _Result] | BaseException] = []
+        self._waiting: list[tuple[_Item, _Result]] = []
+        self._error: BaseException | None = None
         self._threads = self._surplus = self._done = 0
         self._used_s = 0.0
         self._is_stopped = self._is_drained = self._is_awaited = False
@@ -186,25 +209,30 @@ class _Crew(Generic[_Item, _Result]):
     @property
     def is_at_work(self) -> bool:
         """Whether there may be more results."""
-        return self._threads > 0 or bool(self._waiting)
+        return self._threads > 0 or bool(self._waiting) or self._error is not None
 
-    def take(self) -> list[tuple[_Item, _Result] | BaseException]:
-        """The results that wait, after waiting for them; the list may be empty."""
+    def take(self) -> tuple[list[tuple[_Item, _Result]], BaseException | None]:
+        """The results that wait, after waiting for them, and the first error after them; there may be neither."""
         with self._ready:
-            if not self._waiting or self._threads:
+            if self._threads and self._error is None:
                 # Being woken for each of many quick results would take longer than they do.
                 self._ready.wait(_TOGETHER_S)
-            if not self._waiting and self._threads:
+            if not self._waiting and self._threads and self._error is None:
                 self._is_awaited = True
                 self._ready.wait(_LONGEST_S if self._pace.is_full or self._is_drained else _WINDOW_S)
                 self._is_awaited = False
             taken, self._waiting = self._waiting, []
+            error, self._error = self._error, None
             self._room.notify_all()
             if not self._is_drained:
                 change = self._pace.change(time.monotonic(), self._used_s, self._done)
                 self._start(change)
                 self._surplus += max(0, -change)
-        return taken
+        return taken, error
+
+    def follow(self, groups: Iterable[Sequence[tuple[_Item, _Result]]]) -> None:
+        """Take over what somebody else makes, in one thread more."""
+        self._begin(self._follow, groups)
 
     def stop(self) -> None:
         """Let the threads end after what they are doing."""
@@ -214,21 +242,38 @@ class _Crew(Generic[_Item, _Result]):
 
     def _start(self, threads: int) -> None:
         for _ in range(threads):
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"opendata-{self._threads}", daemon=True).start()
+            self._begin(self._work)
 
-    def _work(self) -> None:
+    def _begin(self, task: Callable[..., None], *arguments: object) -> None:
+        self._threads += 1
+        name = f"opendata-{self._threads}"
+        threading.Thread(target=self._run, args=(task, *arguments), name=name, daemon=True).start()
+
+    def _run(self, task: Callable[..., None], *arguments: object) -> None:
+        failed: BaseException | None = None
         try:
-            used_s = time.thread_time()
-            for item in self._taken():
-                outcome = (item, self._function(item))
-                before_s, used_s = used_s, time.thread_time()
-                self._hand_over(outcome, used_s - before_s)
+            task(*arguments)
         except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that asked
-            self._hand_over(error, 0)
+            failed = error
         with self._ready:
+            self._error = self._error or failed
             self._threads -= 1
             self._ready.notify()
+
+    def _work(self) -> None:
+        used_s = time.thread_time()
+        for item in self._taken():
+            outcome = (item, self._function(item))
+            before_s, used_s = used_s, time.thread_time()
+            with self._room:
+                self._done += 1
+                self._used_s += used_s - before_s
+                self._hand_over(outcome)
+
+    def _follow(self, groups: Iterable[Sequence[tuple[_Item, _Result]]]) -> None:
+        for group in groups:
+            with self._room:
+                self._hand_over(*group)
 
     def _taken(self) -> Iterator[_Item]:
         end = object()
@@ -249,12 +294,10 @@ class _Crew(Generic[_Item, _Result]):
             self._surplus -= is_surplus
             return is_surplus
 
-    def _hand_over(self, outcome: tuple[_Item, _Result] | BaseException, used_s: float) -> None:
-        with self._room:
-            while len(self._waiting) >= self._jobs and not self._is_stopped:
-                self._room.wait()
-            self._waiting.append(outcome)
-            self._done += 1
-            self._used_s += used_s
-            if self._is_awaited or 2 * len(self._waiting) >= self._jobs:
-                self._ready.notify()
+    def _hand_over(self, *outcomes: tuple[_Item, _Result]) -> None:
+        """Let results wait to be taken, when there is room; the lock is held."""
+        while len(self._waiting) >= self._jobs and not self._is_stopped:
+            self._room.wait()
+        self._waiting += outcomes
+        if self._is_awaited or 2 * len(self._waiting) >= self._jobs:
+            self._ready.notify()
