@@ -24,7 +24,8 @@ class NotADatasetWordError(InputError):
     """A word that does not read as `[BRANCH][@VERSION][:PATH]`."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"expected [BRANCH][@VERSION][:PATH], such as Model_Data@2026.1.0, got {text!r}")
+        hint = ": a store's URL goes after --store" if "://" in text else ""
+        super().__init__(f"expected [BRANCH][@VERSION][:PATH], such as Model_Data@2026.1.0, got {text!r}{hint}")
 
 
 class NoReleaseError(NotFoundError):
@@ -62,7 +63,8 @@ def parse_dataset(text: str) -> DatasetWord:
         NotADatasetWordError: it is none.
     """
     match = _WORD.fullmatch(text)
-    if match is None:
+    # A URL would be read as a branch `https` and a path.
+    if match is None or "://" in text:
         raise NotADatasetWordError(text)
     return DatasetWord(branch=match["branch"] or ROOT, version=match["version"], path=match["path"])
 

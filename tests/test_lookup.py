@@ -63,6 +63,13 @@ def test_other_words_are_refused(text):
         parse_dataset(text)
 
 
+@pytest.mark.parametrize("url", ["s3://bucket/x", "https://example.org/store", "file:///srv/store"])
+def test_a_url_is_no_branch(url):
+    """It is not looked for as a branch `https`: whoever means a store is told where its URL goes."""
+    with pytest.raises(NotADatasetWordError, match="a store's URL goes after --store"):
+        parse_dataset(url)
+
+
 @given(st.text("ab/.", min_size=1), st.none() | st.text("01.", min_size=1), st.none() | st.text("a@:/\n", min_size=1))
 def test_words_can_be_put_together_and_taken_apart(branch, version, path):
     """What is asked for is what is found, whatever the path holds."""
