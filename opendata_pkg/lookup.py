@@ -63,8 +63,8 @@ def parse_dataset(text: str) -> DatasetWord:
         NotADatasetWordError: it is none.
     """
     match = _WORD.fullmatch(text)
-    # A URL would be read as a branch `https` and a path.
-    if match is None or "://" in text:
+    # A URL would be read as the branch `https` and a path, which none in a tree is.
+    if match is None or (match["path"] or "").startswith("//"):
         raise NotADatasetWordError(text)
     return DatasetWord(branch=match["branch"] or ROOT, version=match["version"], path=match["path"])
 
