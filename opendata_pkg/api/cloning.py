@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendata_pkg.api.words import rules_of, source_of
+from opendata_pkg.cloning import check_word
 from opendata_pkg.cloning import clone as clone_dataset
 from opendata_pkg.getting import get as get_contents
 from opendata_pkg.lock import is_offline
@@ -42,6 +43,7 @@ def clone(
     Raises:
         OpenDataError: as `opendata_pkg.cloning.clone` says.
     """
+    check_word(word)
     source = source_of(store, catalogue, offline)
     target = open_target(word, **source, endpoint_url=endpoint_url, reporter=reporter)
     made = clone_dataset(
