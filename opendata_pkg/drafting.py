@@ -9,6 +9,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
 from opendata_pkg.arrays import are_equal
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
@@ -21,6 +23,7 @@ from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import rows_by_dataset, write_report
 from opendata_pkg.snapshot_io import unchecked_rows
+from opendata_pkg.snapshot_pair import are_keys_alike
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
 from opendata_pkg.unread import UnreadSnapshot
@@ -54,7 +57,7 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
         last = snapshot if snapshot.id == latest.snapshot else read_beside(snapshot, latest.snapshot)
         if last is None:
             last = store.read_snapshot(latest.snapshot)
-        earlier = _earlier_keys(store, latest, last)
+        earlier = _earlier_keys(store, last)
         before_catalogue = store.read_catalogue(latest.catalogue)
         old = make_plans(last, before_catalogue, released=latest.datasets, earlier_keys=earlier[:-1])
     released = _released_paths(latest, catalogue)
@@ -130,22 +133,32 @@ def _released_paths(latest: State | None, catalogue: Catalogue) -> list[str]:
     return [by_id[entry.dataset_id] for entry in latest.datasets.values()]
 
 
-def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[Keys]:
+def _earlier_keys(store: Store, last: Snapshot) -> list[Keys]:
     """The keys that the releases held, oldest first; once where they are those of the release before."""
     found: list[Keys] = []
+    of_last = _with_keys_of(store, last)
     # Groups, since a snapshot that is released again has the same keys.
-    for (snapshot, catalogue), _ in groupby(store.inputs()):
+    for (snapshot, catalogue), _ in groupby((last.id if one in of_last else one, by) for one, by in store.inputs()):
         # Two columns only, and earlier snapshots unchecked: the last one is checked whole.
         batches = (
             last.batches(_KEY_COLUMNS)
-            if snapshot == latest.snapshot
+            if snapshot == last.id
             else unchecked_rows(store.snapshot_path(snapshot), _KEY_COLUMNS)
         )
         keys = kept_keys(batches, store.read_catalogue(catalogue))
-        # Most updates change objects, not their names.
         if not found or not are_equal(keys, found[-1]):
             found.append(keys)
     return found
+
+
+def _with_keys_of(store: Store, last: Snapshot) -> set[str]:
+    """The snapshots that were released with the keys of the last one: most updates change objects, not their names."""
+    earlier = {snapshot for snapshot, _ in store.inputs()} - {last.id}
+    # Whether such a key is of an object or a folder marker, its size tells.
+    if not earlier or pc.any(pc.ends_with(last.table["key"], "/")).as_py():
+        return {last.id}
+    of_last = store.snapshot_path(last.id)
+    return {last.id, *(one for one in earlier if are_keys_alike(store.snapshot_path(one), of_last))}
 
 
 def _changes(plan: Plan, before: Before | None) -> ChangeCounts:

@@ -7,8 +7,9 @@ all of their rows.
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from opendata_pkg.spool import Spool
 if TYPE_CHECKING:
     import hashlib
     from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from opendata_pkg.snapshot_io import StoredSnapshot
 
@@ -41,6 +43,28 @@ def read_two_tables(new: StoredSnapshot, old: StoredSnapshot) -> tuple[pa.Table,
     """As `read_table`, both; what is the same is once in memory."""
     after, before = _read([new, old])
     return after, before
+
+
+def are_keys_alike(path: Path, other: Path) -> bool:
+    """Whether two snapshots surely have the same keys, by the bytes of their files; those are not checked."""
+    with _keys_of(path) as keys, _keys_of(other) as others:
+        return all(one == another for one, another in zip_longest(keys, others))
+
+
+@contextmanager
+def _keys_of(path: Path) -> Iterator[Iterator[tuple[object, ...]]]:
+    """What decides which keys each row group has."""
+    with path.open("rb") as stream, pq.ParquetFile(path) as parquet:
+        metadata = parquet.metadata
+        column = metadata.schema.names.index("key")
+
+        def parts() -> Iterator[tuple[object, ...]]:
+            for number in range(metadata.num_row_groups):
+                found = _extent(metadata.row_group(number), [column])
+                stream.seek(found.start)
+                yield metadata.schema.column(column).physical_type, found.shape, stream.read(found.length)
+
+        yield parts()
 
 
 class _Piece(NamedTuple):
@@ -114,7 +138,8 @@ class _File:
     def groups(self) -> list[_Group]:
         """What tells of each row group whether it may be another's."""
         metadata = self.parquet.metadata
-        return [_group(metadata.row_group(number)) for number in range(metadata.num_row_groups)]
+        every = range(metadata.num_columns)
+        return [_extent(metadata.row_group(number), every) for number in range(metadata.num_row_groups)]
 
     def data(self, group: _Group) -> bytes:
         """The bytes of a row group."""
@@ -138,16 +163,14 @@ class _Group(NamedTuple):
     shape: tuple[object, ...]
 
 
-def _group(found: pq.RowGroupMetaData) -> _Group:
-    """What Arrow says of a row group.
+def _extent(found: pq.RowGroupMetaData, numbers: Iterable[int]) -> _Group:
+    """What Arrow says of some columns of a row group, which are one behind the other.
 
     parquet.thrift, struct ColumnMetaData, has `total_compressed_size`: "total byte size of all compressed, and
     potentially encrypted, pages in this column chunk (including the headers)". The dictionary's page comes first.
     """
-    columns = [found.column(number) for number in range(found.num_columns)]
-    firsts = [
-        min(filter(None, (column.dictionary_page_offset, column.data_page_offset)), default=0) for column in columns
-    ]
+    columns = [found.column(number) for number in numbers]
+    firsts = [min(filter(None, (column.dictionary_page_offset, column.data_page_offset))) for column in columns]
     start = min(firsts, default=0)
     ends = [first + column.total_compressed_size for first, column in zip(firsts, columns, strict=True)]
     shape = [
