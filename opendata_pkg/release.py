@@ -240,9 +240,7 @@ def _bind_packs(store: Store, state: State, latest: State | None) -> PackList:
             # What did not change need not be there to be read.
             return earlier
 
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        found = zip(state.datasets.values(), pool.map(bind, state.datasets.values()), strict=True)
-        return {entry.name: packs for entry, packs in found if packs is not None}
+    return {entry.name: packs for entry in state.datasets.values() if (packs := bind(entry)) is not None}
 
 
 def _publish(repository: Repository, commits: Commits, version: str) -> None:

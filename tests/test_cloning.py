@@ -382,19 +382,19 @@ def altered_list(copy):
 
 
 @pytest.mark.parametrize(
-    "harm",
+    ("harm", "looks"),
     [
-        swap_index,
-        drop_list,
-        repack,
-        altered_list,
-        lambda copy: [path.unlink() for path in (copy / "releases").glob("*/packs.json")],
-        lambda copy: [path.unlink() for path in repository_of(copy, "rat").glob("objects/pack/*.idx")],
+        (swap_index, []),
+        (lambda copy: [path.unlink() for path in repository_of(copy, "rat").glob("objects/pack/*.idx")], []),
+        (drop_list, [True]),
+        (repack, [True]),
+        (altered_list, [True]),
+        (lambda copy: [path.unlink() for path in (copy / "releases").glob("*/packs.json")], [True]),
     ],
-    ids=["other index", "no list", "repacked", "other list", "list gone", "no indexes"],
+    ids=["other index", "no indexes", "no list", "repacked", "other list", "list gone"],
 )
-def test_packs_that_are_not_bound(harm, store, tmp_path, static_server, monkeypatch):
-    """Wherever the list does not say what is there, git looks at all that comes, as it does without a list."""
+def test_packs_that_are_not_bound(harm, looks, store, tmp_path, static_server, monkeypatch):
+    """Wherever the list does not say what is there, git looks at all that comes; where it says it of packs, less far."""
     copy, looked = shutil.copytree(store, tmp_path / "copy"), []
 
     def check(*arguments, deep):
@@ -405,9 +405,41 @@ def test_packs_that_are_not_bound(harm, store, tmp_path, static_server, monkeypa
     check_complete = git_clone.check_complete
     monkeypatch.setattr(git_clone, "check_complete", check)
     made = make_clone(RAT, static_server(copy), tmp_path / "clone")
-    assert looked == [True]
+    assert looked == looks
     assert git_text(made.folder, "fsck", "--strict", "--no-dangling", "--no-progress") == ""
     assert git_text(made.folder, "rev-parse", "HEAD") == dataset(store, RAT).written.commits.main
+
+
+@pytest.fixture
+def slow_line(monkeypatch):
+    """Every line is slow, from the first bytes on."""
+    monkeypatch.setattr(bring, "_TRIAL_BYTES", 50)
+    monkeypatch.setattr(bring, "_FAST_BYTES_S", float("inf"))
+
+
+def test_bound_packs_on_a_slow_line(store, tmp_path, slow_line, monkeypatch):
+    """No index is transferred, nor any byte twice: git makes it, and need not look for what may be missing."""
+    monkeypatch.setattr(git_clone, "check_complete", no_looking)
+    with serve() as web:
+        for path in store.rglob("*"):
+            if path.is_file():
+                web.put(str(path.relative_to(store)), path.read_bytes())
+        names = [str(path.relative_to(store)) for path in packs_of(store, "rat")]
+        for name in names:
+            web.script[name].append(truncate(100))
+        made = make_clone(RAT, web.url, tmp_path / "clone")
+        asked = {(path, given) for path, given, _ in web.asked if "/objects/pack/" in path}
+    assert asked == {(name, given) for name in names for given in (None, "bytes=100-")}
+    assert git_text(made.folder, "fsck", "--strict", "--no-dangling", "--no-progress") == ""
+    assert status_of(made.folder) == ""
+
+
+def test_a_damaged_pack_on_a_slow_line(store, tmp_path, static_server, slow_line):
+    """It is git that sees it first."""
+    copy = shutil.copytree(store, tmp_path / "copy")
+    damage(packs_of(copy, "rat")[0])
+    with pytest.raises(DamagedPackError):
+        make_clone(RAT, static_server(copy), tmp_path / "clone")
 
 
 def test_other_objects_under_a_bound_name(store, tmp_path, static_server):

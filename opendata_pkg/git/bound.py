@@ -7,6 +7,7 @@ left, what small packs were put together into, what a steward's own `git gc` or 
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,21 +39,22 @@ def bind_packs(repository: Path, commits: Iterable[ObjectId], *, before: Packs |
         None if objects are elsewhere (in files of their own, in another repository), or a pack is damaged: readers
         then have git look at all that they get.
     """
-    kept = set(superseded(repository))
-    offered = {path.stem: path for path in (repository / "objects" / "pack").glob("pack-*.idx")}
-    known = {**(before or {}), **written}
-    names = offered.keys() - kept
+    folder, kept = repository / "objects" / "pack", set(superseded(repository))
+    # A release looks at all repositories, most of which are as they were.
+    there = {name.removesuffix(".idx") for name in os.listdir(folder) if name.endswith(".idx")}  # noqa: PTH208
+    names = there - kept
     if before is not None and names == before.keys():
         return before
+    known = {**(before or {}), **written}
     # Whatever was bound before, and not superseded by what we made of it ourselves, must be there still: otherwise
     # somebody has repacked, and git has to say whether that left something out.
     if (before is None or not known.keys() <= names | kept) and not _are_whole(
-        [offered[name] for name in names], repository, commits
+        [folder / f"{name}.idx" for name in names], repository, commits
     ):
         return None
     found: dict[str, BoundPack] = {}
     for name in sorted(names):
-        pack = known.get(name) or _bind(offered[name])
+        pack = known.get(name) or _bind(folder / f"{name}.idx")
         if pack is None:
             return None
         found[name] = pack

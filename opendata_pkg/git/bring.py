@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from opendata_pkg.files import write_bytes
 from opendata_pkg.git.repository import Repository, call_git, git_environment
 from opendata_pkg.model import InputError, ObjectId, SourceError
+from opendata_pkg.packs import BoundFile
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.transport import BrokenTransferError, RefusedError
@@ -28,7 +30,7 @@ from opendata_pkg.transport import BrokenTransferError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opendata_pkg.packs import BoundFile, BoundPack, Packs
+    from opendata_pkg.packs import BoundPack, Packs
     from opendata_pkg.transport import Response, Transport
 
 Refs = dict[str, ObjectId]
@@ -43,6 +45,10 @@ _JOBS = 4
 _BREAKS_IN_A_ROW = 5
 # From here on a transfer is announced: on a slow line it takes half a minute.
 _LARGE_BYTES = 20_000_000
+# After so many bytes it is decided whether a line is fast. On one that is slower, `git index-pack` has done its work by
+# the time that a pack has come.
+_TRIAL_BYTES = 4_000_000
+_FAST_BYTES_S = 40_000_000
 
 
 class NotARepositoryError(InputError):
@@ -126,10 +132,10 @@ def _bring_from_web(url: str, repository: Path, bound: Packs, transport: Transpo
 
     def receive(name: str) -> bool:
         address, pack = f"{url}/objects/pack/{name}", bound.get(name.removesuffix(".pack"))
-        if pack is not None and _receive_bound(address, pack, repository, transport, reporter):
-            return True
-        receive_pack(address, repository, transport, reporter)
-        return False
+        if pack is None:
+            receive_pack(address, repository, transport, reporter)
+            return False
+        return _receive_bound(address, pack, repository, transport, reporter)
 
     outcomes = dict(map_unordered(receive, packs, jobs=_JOBS, at_once=_JOBS))
     reporter.finish()
@@ -151,24 +157,53 @@ def _read(transport: Transport, address: str, repository: str) -> str:
         ) from error
 
 
-def _receive_bound(url: str, pack: BoundPack, repository: Path, transport: Transport, reporter: Reporter) -> bool:
-    """Receive a pack and its index as a release bound them; False if the server has no such files, or others.
+class _Pace:
+    """Notices a slow line: there a pack's index, an eighth of its size, is sooner made than received."""
 
-    Then nothing is kept: it may have been packed anew since, and git can tell what that is worth.
+    def __init__(self) -> None:
+        self.is_slow = False
+        self._begun_s = time.monotonic()
+        self._is_known = False
+
+    def is_enough(self, position: int) -> bool:
+        """Whether to stop after so many bytes."""
+        if not self._is_known and position >= _TRIAL_BYTES:
+            self._is_known = True
+            self.is_slow = position < _FAST_BYTES_S * (time.monotonic() - self._begun_s)
+        return self.is_slow
+
+
+def _receive_bound(url: str, pack: BoundPack, repository: Path, transport: Transport, reporter: Reporter) -> bool:
+    """Receive a pack that a release bound; False if it is another, or may be: git has looked at it then.
+
+    It is taken as it is, with its index. Where the line is slow, or either is other than it was bound, git makes the
+    index of what comes.
     """
     final = repository / "objects" / "pack" / url.rpartition("/")[2]
+    pace = _Pace()
     with tempfile.TemporaryDirectory(dir=final.parent, prefix="tmp_") as folder:
-        received = [Path(folder) / f"new{suffix}" for suffix in pack.files]
-        for path, (suffix, file) in zip(received, pack.files.items(), strict=True):
-            if not _receive_file(url.removesuffix(".pack") + suffix, file, path, transport, reporter):
-                return False
-        for path in received:
-            path.rename(final.with_suffix(path.suffix))
-    return True
+        new, index = Path(folder) / "new.pack", Path(folder) / "new.idx"
+        address = f"{url.removesuffix('.pack')}.idx"
+        if _receive_file(url, pack.pack, new, transport, reporter, pace.is_enough) and _receive_file(
+            address, pack.index, index, transport, reporter
+        ):
+            # git takes a pack for there once its index is.
+            new.rename(final)
+            index.rename(final.with_suffix(".idx"))
+            return True
+        begun = new.read_bytes() if pace.is_slow else b""
+    return receive_pack(url, repository, transport, reporter, begun=begun) == pack.pack
 
 
-def _receive_file(url: str, file: BoundFile, target: Path, transport: Transport, reporter: Reporter) -> bool:
-    """Receive a file, and say whether it is the one that was bound."""
+def _receive_file(
+    url: str,
+    wanted: BoundFile,
+    target: Path,
+    transport: Transport,
+    reporter: Reporter,
+    is_enough: Callable[[int], bool] = lambda _: False,
+) -> bool:
+    """Receive a file, unless before its end it is enough; whether it is there and the one that was bound."""
     sha256 = hashlib.sha256()
     with target.open("wb") as stream:
 
@@ -176,18 +211,27 @@ def _receive_file(url: str, file: BoundFile, target: Path, transport: Transport,
             sha256.update(block)
             stream.write(block)
 
+        def stop(position: int) -> bool:
+            return position > wanted.size_bytes or is_enough(position)
+
         try:
-            size_bytes = _pump(url, write, transport, reporter, most_bytes=file.size_bytes)
+            size_bytes = _pump(url, write, transport, reporter, is_enough=stop)
         except RefusedError:
             return False
         stream.flush()
         os.fsync(stream.fileno())
     target.chmod(0o444)
-    return (size_bytes, sha256.hexdigest()) == (file.size_bytes, file.sha256)
+    return BoundFile(size_bytes=size_bytes, sha256=sha256.hexdigest()) == wanted
 
 
-def receive_pack(url: str, repository: Path, transport: Transport, reporter: Reporter = SILENT) -> None:
-    """Stream a pack into `git index-pack`, going on after breaks as long as there is progress."""
+def receive_pack(
+    url: str, repository: Path, transport: Transport, reporter: Reporter = SILENT, *, begun: bytes = b""
+) -> BoundFile:
+    """Stream a pack into `git index-pack`, going on after breaks as long as there is progress; returns what came.
+
+    `begun` is what has come of it already.
+    """
+    sha256, size_bytes = hashlib.sha256(), 0
     command = ["git", "index-pack", "--stdin"]
     with (
         tempfile.TemporaryFile() as said,
@@ -200,10 +244,17 @@ def receive_pack(url: str, repository: Path, transport: Transport, reporter: Rep
             stderr=said,
         ) as process,
     ):
-        assert process.stdin is not None  # noqa: S101 - for the type checker
+        pipe = process.stdin
+        assert pipe is not None  # noqa: S101 - for the type checker
+
+        def write(block: bytes) -> None:
+            sha256.update(block)
+            pipe.write(block)
+
         try:
-            _pump(url, process.stdin.write, transport, reporter)
-            process.stdin.close()
+            write(begun)
+            size_bytes = _pump(url, write, transport, reporter, start=len(begun))
+            pipe.close()
         except BrokenPipeError:
             # It has seen enough to refuse; why is asked below.
             process.stdin = None
@@ -213,6 +264,7 @@ def receive_pack(url: str, repository: Path, transport: Transport, reporter: Rep
         if process.wait() != 0:
             said.seek(0)
             raise DamagedPackError(f"{url}: {said.read().decode(errors='replace').strip()}: ask the store's steward")
+    return BoundFile(size_bytes=size_bytes, sha256=sha256.hexdigest())
 
 
 def _pump(
@@ -220,10 +272,12 @@ def _pump(
     write: Callable[[bytes], object],
     transport: Transport,
     reporter: Reporter,
-    most_bytes: int | None = None,
+    *,
+    start: int = 0,
+    is_enough: Callable[[int], bool] = lambda _: False,
 ) -> int:
-    """Hand over a file's bytes as they come; returns how many, which is above `most_bytes` if there are more."""
-    position = breaks = 0
+    """Hand over a file's bytes from `start` on as they come, until it is enough; returns the position reached."""
+    position, breaks = start, 0
     while True:
         before = position
         try:
@@ -234,7 +288,7 @@ def _pump(
                     write(block)
                     position += len(block)
                     reporter.advance(len(block))
-                    if most_bytes is not None and position > most_bytes:
+                    if is_enough(position):
                         return position
         except BrokenTransferError:
             breaks = 1 if position > before else breaks + 1
