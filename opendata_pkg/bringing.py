@@ -28,6 +28,8 @@ _SMALL_BYTES = 1 << 20
 # A process takes as long to start as a few hundred small files take.
 _MANY = 500
 _MOST_HELPERS = 7
+# So many results of a helper are told together, if they come quickly: telling takes as long as a few of them.
+_TOGETHER = 32
 
 
 class StoppedError(SourceError):
@@ -109,7 +111,7 @@ def bring_share(
 
         return _outcome(bring, item[1], transport, on_bytes), counted
 
-    for group in map_together(one, items, jobs=jobs):
+    for group in map_together(one, items, jobs=jobs, room=max(jobs, _TOGETHER)):
         yield [(number, outcome, counted) for (number, _), (outcome, counted) in group]
 
 

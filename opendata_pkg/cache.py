@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import threading
 from contextlib import contextmanager
@@ -109,6 +108,7 @@ class FileCache:
         self._lock = threading.RLock()
         self._logs: dict[str, StampLog] = {}
         self._places: dict[str, list[_Place]] | None = None
+        self._digits: dict[str, str] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         """To another process goes another one of the same folder."""
@@ -309,6 +309,8 @@ class FileCache:
             try:
                 os.link(source, new)
             except OSError:
+                import shutil  # noqa: PLC0415 - most file systems link
+
                 shutil.copyfile(source, new)
                 new.chmod(READ_ONLY)
             new.replace(there)
@@ -344,7 +346,9 @@ class FileCache:
         return log
 
     def _place(self, snapshot: str, path: str) -> _Place:
-        digits = check_path(snapshot[:ID_DIGITS])
+        digits = self._digits.get(snapshot)
+        if digits is None:
+            digits = self._digits[snapshot] = check_path(snapshot[:ID_DIGITS])
         return _Place(digits, check_path(path), f"{self._root}{digits}/{path}")
 
 

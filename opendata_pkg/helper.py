@@ -31,6 +31,7 @@ class Helper:
         """Start the process."""
         self._call = function, arguments
         self._process = start_process(__name__)
+        self._is_done = False
 
     def results(self, take: Callable[[int], Sequence[Any]], *, ahead: int) -> Iterator[Sequence[Any]]:
         """What the function yields for the items that `take(count)` gives, until it gives none.
@@ -50,6 +51,7 @@ class Helper:
                 self._send(items)
                 owed += len(items)
             if not owed:
+                self._is_done = True
                 return
             results = self._receive()
             owed -= len(results)
@@ -81,6 +83,9 @@ class Helper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process, also in the middle of its work."""
+        if self._is_done:
+            # There is nothing that it could leave undone: it need not take its time.
+            self._process.kill()
         # What could not be sent need not be.
         with contextlib.suppress(BrokenPipeError):
             pipe(self._process.stdin).close()

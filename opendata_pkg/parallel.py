@@ -65,9 +65,10 @@ def map_together(
     *,
     jobs: int,
     at_once: int = 1,
+    room: int | None = None,
     others: Iterable[Iterable[Sequence[tuple[_Item, _Result]]]] = (),
 ) -> Generator[list[tuple[_Item, _Result]], None, None]:
-    """`map_unordered`, giving results together that became ready together.
+    """`map_unordered`, giving results together that became ready together: up to `room` (by default `jobs`) wait.
 
     Of those of `others`, which somebody else makes, each is waited for by a thread of its own.
     """
@@ -76,7 +77,7 @@ def map_together(
         for item in items:
             yield [(item, function(item))]
         return
-    crew = _Crew(function, items, jobs, min(at_once, jobs))
+    crew = _Crew(function, items, jobs, min(at_once, jobs), room or jobs)
     for groups in following:
         crew.follow(groups)
     try:
@@ -95,7 +96,8 @@ class Pace:
 
     Where they wait (for the network, mostly), many do more: there are up to twice as many, until they are busy. Then
     one more helps only if the work lets go of Python's lock, as hashing does; else threads take the lock from each
-    other, and small files from a near server take half as long again. Which of both it is, a trial tells.
+    other, and small files from a near server take twice as much of the processor. Which of both it is, a trial tells;
+    also where they seem to wait, since it may be for a processor that others keep busy.
     """
 
     def __init__(self, now_s: float, jobs: int, threads: int = 1) -> None:
@@ -104,8 +106,8 @@ class Pace:
         self._since_s, self._used_s, self._done = now_s, 0.0, 0
         # What has just begun, or changed, is not counted: threads make connections first.
         self._is_settled = False
-        # During a trial, the results in a second before it.
-        self._rate_before: float | None = None
+        # During a trial, how many threads there were before it, and their results in a second.
+        self._before: tuple[int, float] | None = None
         self._next_trial_s, self._pause_s = now_s, _NEXT_TRIAL_S
 
     @property
@@ -119,30 +121,35 @@ class Pace:
         if window_s < _WINDOW_S:
             return 0
         use, count = (used_s - self._used_s) / window_s, done - self._done
-        if use < _BUSY or count < 2 * self.threads:
-            # Twice as many at most. Of work that takes longer than the window, nothing is known yet.
-            share = 1 if count < 2 * self.threads else min(1.0, _ENOUGH / max(use, _ENOUGH / 2) - 1)
-            self._rate_before, change = None, min(math.ceil(self.threads * (1 + share)), self._jobs) - self.threads
-        elif self._is_settled and window_s < _TRIAL_S:
+        if count < 2 * self.threads:
+            # Of work that takes longer than the window, nothing is known yet.
+            self._before, change = None, self._more(0)
+        elif (self._is_settled or use < _BUSY) and window_s < _TRIAL_S:
             return 0
         else:
-            change = self._try(now_s, count / window_s) if self._is_settled else 0
+            change = self._try(now_s, count / window_s, use) if self._is_settled or use < _BUSY else 0
         self._since_s, self._used_s, self._done = now_s, used_s, done
         self._is_settled = change == 0
         self.threads += change
         return change
 
-    def _try(self, now_s: float, rate: float) -> int:
+    def _more(self, use: float) -> int:
+        """How many to add: one, if they are busy, else twice as many as there are at most."""
+        share = 0 if use >= _BUSY else min(1.0, _ENOUGH / max(use, _ENOUGH / 2) - 1)
+        return min(max(math.ceil(self.threads * (1 + share)), self.threads + 1), self._jobs) - self.threads
+
+    def _try(self, now_s: float, rate: float, use: float) -> int:
         """Begin or end a trial."""
-        if self._rate_before is not None:
-            before, self._rate_before = self._rate_before, None
-            if rate < before * (1 + _GAIN / (self.threads - 1)):
+        if self._before is not None:
+            (threads, before), self._before = self._before, None
+            added = self.threads - threads
+            if rate < before * (1 + _GAIN * added / threads):
                 self._next_trial_s, self._pause_s = now_s + self._pause_s, 2 * self._pause_s
-                return -1
+                return -added
         if self.is_full or now_s < self._next_trial_s:
             return 0
-        self._rate_before = rate
-        return 1
+        self._before = self.threads, rate
+        return self._more(use)
 
 
 def ahead(items: Iterable[_Item]) -> Generator[_Item, None, None]:
@@ -190,8 +197,10 @@ def _make(
 class _Crew(Generic[_Item, _Result]):
     """What the threads share: where items come from, and where results go."""
 
-    def __init__(self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int, at_once: int) -> None:
-        self._function, self._jobs = function, jobs
+    def __init__(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int, at_once: int, room: int
+    ) -> None:
+        self._function, self._most_waiting = function, room
         self._items = iter(items)
         self._taking = threading.Lock()
         # Whoever holds it may be made to clean up, and that may be another such crew's, or this one's, end.
@@ -296,8 +305,8 @@ class _Crew(Generic[_Item, _Result]):
 
     def _hand_over(self, *outcomes: tuple[_Item, _Result]) -> None:
         """Let results wait to be taken, when there is room; the lock is held."""
-        while len(self._waiting) >= self._jobs and not self._is_stopped:
+        while len(self._waiting) >= self._most_waiting and not self._is_stopped:
             self._room.wait()
         self._waiting += outcomes
-        if self._is_awaited or 2 * len(self._waiting) >= self._jobs:
+        if self._is_awaited or 2 * len(self._waiting) >= self._most_waiting:
             self._ready.notify()

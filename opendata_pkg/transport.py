@@ -6,7 +6,6 @@ twice the processor, those of urllib3 five times, and those of requests fifteen 
 
 from __future__ import annotations
 
-import random
 import re
 import socket
 import threading
@@ -242,6 +241,8 @@ class Transport:
 
     def wait(self, failures: int, at_least_s: float = 0.0) -> None:
         """Wait before another try after so many failures; a little irregularly, so that not all come back at once."""
+        import random  # noqa: PLC0415 - most that is asked for comes at once
+
         delay_s = self._first_delay_s * 2**failures * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
         self._closed.wait(max(delay_s, at_least_s))
 

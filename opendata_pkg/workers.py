@@ -12,16 +12,15 @@ import pickle
 import queue
 import selectors
 import signal
-import subprocess
 import sys
 import threading
-import traceback
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from opendata_pkg.lean_arrow import import_arrow
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
@@ -114,6 +113,9 @@ def start_process(module: str, *, inherit: Sequence[int] = ()) -> subprocess.Pop
 
     What that takes from stdin, and gives on stdout, is pickled: see `conversation`.
     """
+    # The process itself needs none of it, and the sooner it is there the better.
+    import subprocess  # noqa: PLC0415
+
     return subprocess.Popen(
         [sys.executable, "-c", _BOOT, module, *sys.path],
         stdin=subprocess.PIPE,
@@ -178,6 +180,8 @@ def serve() -> None:
 
 def noted(error: Exception) -> Exception:
     """An error that is raised again in another process, with the traceback of this one."""
+    import traceback  # noqa: PLC0415 - as in `start_process`
+
     error.add_note(f"in a worker:\n{traceback.format_exc()}")
     return error
 

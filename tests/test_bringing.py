@@ -57,6 +57,12 @@ def web():
 
 
 @pytest.fixture
+def seen(tmp_path_factory):
+    """A folder for `together`."""
+    return tmp_path_factory.mktemp("seen")
+
+
+@pytest.fixture
 def helpers(monkeypatch):
     """As many other processes as wanted, for a few files too; none without it."""
 
@@ -74,8 +80,17 @@ def bring(order, transport, on_bytes):
     return Brought(os.getpid(), got.size_bytes)
 
 
+def together(order, transport, on_bytes, *, seen, processes):
+    """As `bring`, as soon as so many processes are at it; each leaves its number in the folder `seen`."""
+    (seen / f"{os.getpid()}").touch()
+    deadline = time.monotonic() + 30
+    while len(list(seen.iterdir())) < processes and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bring(order, transport, on_bytes)
+
+
 def slowly(order, transport, on_bytes):
-    """As `bring`, so that nobody is done before all have begun."""
+    """As `bring`, so that there is time to end it."""
     time.sleep(0.02)
     return bring(order, transport, on_bytes)
 
@@ -120,7 +135,7 @@ class _Counting(Reporter):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_many_at_a_time(web, tmp_path, helpers, count):
+def test_many_at_a_time(web, tmp_path, seen, helpers, count):
     """One bad file stops no other; each has its result, and its own error; progress is in bytes."""
     helpers(count)
     orders = orders_of(web, tmp_path, 200)
@@ -131,7 +146,7 @@ def test_many_at_a_time(web, tmp_path, helpers, count):
             wanted=wanted_of(SMALL[:2_000], f"{web.url}/none{number}", f"{number}")
         )
     reporter = _Counting()
-    outcomes = outcomes_of(orders, how=slowly if count else bring, reporter=reporter)
+    outcomes = outcomes_of(orders, how=partial(together, seen=seen, processes=1 + count), reporter=reporter)
     failed = {name: outcome for name, outcome in outcomes.items() if isinstance(outcome, OpenDataError)}
     assert {name: type(error) for name, error in failed.items()} == {
         "3": WrongBytesError,
@@ -147,7 +162,7 @@ def test_many_at_a_time(web, tmp_path, helpers, count):
     assert not children()
 
 
-def test_large_files_are_not_given_away(web, tmp_path, helpers):
+def test_large_files_are_not_given_away(web, tmp_path, seen, helpers):
     """What does not need Python's lock, or is to be looked for here, stays in this process; unknown sizes, too."""
     helpers(1)
     orders = orders_of(web, tmp_path, 60)
@@ -158,8 +173,9 @@ def test_large_files_are_not_given_away(web, tmp_path, helpers):
     ]
     names = {order.target: order for order in [*orders, *large, *unknown]}
     found = {}
+    how = partial(together, seen=seen, processes=2)
     for number, outcome in bring_all(
-        slowly, list(names.values()), transport=impatient(timeout_s=30), jobs=4, reporter=SILENT
+        how, list(names.values()), transport=impatient(timeout_s=30), jobs=4, reporter=SILENT
     ):
         found[list(names.values())[number].target] = outcome.process
     assert {found[order.target] for order in [*large, *unknown]} == {os.getpid()}
@@ -199,12 +215,13 @@ def test_offline(tmp_path, helpers, count):
     assert {type(outcome) for outcome in outcomes.values()} == {OfflineError}
 
 
-def test_whoever_stops_listening_stops_the_transfers(web, tmp_path, helpers):
+def test_whoever_stops_listening_stops_the_transfers(web, tmp_path, seen, helpers):
     """Closing the results ends what is under way, here and in other processes."""
     helpers(1)
     slow = AnOrder(wanted_of(LARGE, web.put("x", LARGE, stall(3, 1_000_000)), "x"), str(tmp_path / "x"))
     orders = [*orders_of(web, tmp_path, 500), slow]
-    results = bring_all(slowly, orders, transport=impatient(timeout_s=5), jobs=4, reporter=SILENT)
+    how = partial(together, seen=seen, processes=2)
+    results = bring_all(how, orders, transport=impatient(timeout_s=5), jobs=4, reporter=SILENT)
     while next(results)[1].process == os.getpid():
         pass
     results.close()
@@ -232,7 +249,7 @@ def test_a_process_that_is_killed(web, tmp_path, helpers):
 def _fill(order, transport, on_bytes, *, parent):
     if os.getpid() != parent:
         raise DiskFullError("the disk is full")
-    time.sleep(0.01)
+    time.sleep(0.05)
     return bring(order, transport, on_bytes)
 
 
