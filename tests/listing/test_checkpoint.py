@@ -57,7 +57,11 @@ def request_of(server, **options):
 def pages_asked(server, since=0):
     """What pages were asked for: of which prefix, as a folder or as a whole, after what."""
     markers = ("prefix", "delimiter", "start-after", "continuation-token", "key-marker", "version-id-marker")
-    asked = [request.query for request in server.requests[since:] if "max-keys" not in request.query]
+    asked = [
+        request.query
+        for request in server.requests[since:]
+        if "prefix" in request.query and "max-keys" not in request.query
+    ]
     return {tuple(query.get(name, "") for name in markers) for query in asked}
 
 
@@ -84,7 +88,7 @@ def distance(request, monkeypatch):
 
 @pytest.mark.usefixtures("distance")
 @pytest.mark.parametrize("with_versions", [False, True])
-@pytest.mark.parametrize("after", range(0, 28, 3))
+@pytest.mark.parametrize("after", range(0, 28, 5))
 def test_a_listing_goes_on_after_any_page(scripted, tmp_path, after, with_versions):
     """Interrupted after every number of pages: the result is the same, and what was kept is not asked for again."""
     server = scripted(lambda request: listed(KEYS, request, with_versions="versions" in request.query))
