@@ -81,6 +81,11 @@ def hold_any(texts: pa.Array, letters: bytes) -> bool:
     return len(data.translate(None, letters)) < len(data)
 
 
+def holds(texts: pa.Array, piece: bytes) -> bool:
+    """Whether a piece stands in the texts put one behind the other: no, or perhaps in one of them."""
+    return len(texts) > 0 and piece in bytes(bytes_of(texts))
+
+
 def joined(*parts: pa.Array | str) -> pa.Array:
     """Texts put together row by row; null where a part is."""
     return pc.binary_join_element_wise(*parts, "")

@@ -18,6 +18,7 @@ from opendata_pkg.crew import Before, write_datasets
 from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
+from opendata_pkg.packs import join_lists
 from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import rows_by_dataset, write_report
@@ -25,11 +26,13 @@ from opendata_pkg.snapshot_io import unchecked_rows
 from opendata_pkg.snapshot_pair import are_keys_alike
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
+from opendata_pkg.unread import UnreadSnapshot
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from opendata_pkg.built import BuildRequest
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.progress import Reporter
     from opendata_pkg.snapshot import Snapshot
@@ -39,22 +42,14 @@ if TYPE_CHECKING:
 _KEY_COLUMNS = ["key", "size"]
 
 
-def make_draft(
-    store: Store,
-    latest: State | None,
-    snapshot: Snapshot,
-    catalogue: Catalogue,
-    only: Sequence[str],
-    allow_undigested: str | None,
-    reporter: Reporter,
-    *,
-    jobs: int | None,
-    lock: int | None,
-) -> BuildResult:
-    """Make a draft on the last release, under the store's lock, a file descriptor; without it, write nothing.
+def make_draft(store: Store, latest: State | None, request: BuildRequest, reporter: Reporter) -> BuildResult:
+    """Make a draft on the last release, under the store's lock; in a dry run, write nothing.
 
-    The rest is as for `build.build`.
+    Raises:
+        InputError: as `build.build` says.
     """
+    snapshot = request.snapshot.read() if isinstance(request.snapshot, UnreadSnapshot) else request.snapshot
+    catalogue, only, lock = request.catalogue, request.only, request.lock
     earlier: list[Keys] = []
     old = None
     if latest is not None:
@@ -74,7 +69,7 @@ def make_draft(
         plans = old
     else:
         plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
-    check_digests(plans.by_branch.values(), allow_undigested)
+    check_digests(plans.by_branch.values(), request.allow_undigested)
     wanted = {branch.path for text in only for branch in catalogue.walk(catalogue.resolve(text).path)}
     chosen = [plan for plan in plans.children_first() if not only or plan.branch.path in wanted]
     before = None if latest is None or old is None else _compare(latest, old, chosen)
@@ -84,21 +79,21 @@ def make_draft(
         with Path(os.devnull).open("wb") as nowhere:
             renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
-    store.drop_draft()
+    # What the draft that is replaced has written is not written again.
+    earlier_packs = store.drop_draft()
     store.keep_inputs(snapshot, catalogue)
-    assert lock is not None  # noqa: S101 - it is held unless this is a dry run
     report = store.draft_folder / REPORT
     with ThreadPoolExecutor(1) as aside:
         # Meanwhile: other processes do most of the writing.
         reported = aside.submit(_report, report, plans, chosen, told)
-        entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
+        entries, packed = write_datasets(store, plans, chosen, before, reporter, jobs=request.jobs, lock=lock)
         renamed, troubles = reported.result()
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
     state = _state(plans, ordered, complete=not only)
     # All that the draft is made of is on disk before there is a draft.
     sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
     sync_all(file for plan in chosen for file in store.repository(plan.branch.name).unsynced(DRAFT_MAIN, DRAFT_ANNEX))
-    store.write_draft(state)
+    store.write_draft(state, join_lists(earlier_packs, packed))
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from opendata_pkg.snapshot_files import Rows, Settled
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SnapshotTarget(Target):
     """The objects of a snapshot below a folder of it (`folder`: with its slash; empty: all).
 
