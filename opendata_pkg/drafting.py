@@ -19,7 +19,7 @@ from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
 from opendata_pkg.packs import join_lists
-from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
+from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import rows_by_dataset, write_report
 from opendata_pkg.snapshot_io import unchecked_rows
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from opendata_pkg.built import BuildRequest
     from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.clashes import Keys
     from opendata_pkg.progress import Reporter
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.store import Store

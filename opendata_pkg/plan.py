@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.annex import digest_keys, key_of
-from opendata_pkg.arrays import are_equal, joined
+from opendata_pkg.clashes import Keys, find_clashes
 from opendata_pkg.model import AnnexKey, ObjectKey, OpenDataError, S3Object
 from opendata_pkg.paths import Naming
 from opendata_pkg.snapshot import Snapshot
@@ -32,12 +32,6 @@ FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as co
 
 _BATCH_ROWS = 16_384
 _KEYS = pa.schema([pa.field("key", pa.string())])
-
-BEHIND_SLASH = chr(ord("/") + 1)
-"""`name` and this sorts behind all keys that begin with `name/`, before all others behind `name` and what is less."""
-
-Keys: TypeAlias = pa.Array | pa.ChunkedArray
-"""Keys in their order."""
 
 Ranges = tuple[tuple[int, int], ...]
 """Row ranges (start, stop) of a snapshot, in order, none empty."""
@@ -249,87 +243,6 @@ def kept_keys(batches: Iterable[pa.Table], catalogue: Catalogue) -> pa.ChunkedAr
             yield (kept.filter(pc.invert(left_out)) if pc.any(left_out).as_py() else kept).cast(_KEYS)
 
     return spooled(kept(), _KEYS)["key"]
-
-
-def find_clashes(keys: Keys, earlier_keys: Sequence[Keys]) -> tuple[frozenset[str], frozenset[str]]:
-    """Names that an object and a folder share: (those where the object is renamed, those where the folder is).
-
-    A tree cannot hold both `a` and `a/b`. Whichever name was released first keeps it for ever, even where the other has
-    gone since; if both came in one release, the folder keeps it, so that one path changes and not many.
-    """
-    # Most updates change objects, not their names.
-    releases = [*map(_in_chunks, earlier_keys), _in_chunks(keys)]
-    if len(releases) > 1 and are_equal(releases[-1], releases[-2]):
-        releases.pop()
-    if len(releases) == 1 and not may_clash(keys):
-        return frozenset(), frozenset()
-    folders = [_folders(release) for release in releases]
-    # Only names that the present release uses can matter to it.
-    candidates = {name for release in releases for name in _common(release, folders[-1])}
-    candidates.update(name for known in folders for name in _common(keys, known))
-    first_as_file: dict[str, int] = {}
-    for index, release in enumerate(releases):
-        for name in _common(release, candidates):
-            first_as_file.setdefault(name, index)
-    files: set[str] = set()
-    renamed_folders: set[str] = set()
-    for name, as_file in first_as_file.items():
-        as_folder = next((index for index, known in enumerate(folders) if name in known), None)
-        if as_folder is not None:
-            (files if as_folder <= as_file else renamed_folders).add(name)
-    return frozenset(files), frozenset(renamed_folders)
-
-
-def may_clash(keys: Keys) -> bool:
-    """Whether among keys in order there may be `a` and `a/b`.
-
-    Between those two are only keys that begin with `a` and what sorts before a slash: so the one behind `a` tells.
-    """
-    last = None
-    for piece in _pieces(keys):
-        if last is not None and piece[0].as_py() < last + BEHIND_SLASH:
-            return True
-        if pc.any(pc.less(piece.slice(1), joined(piece.slice(0, len(piece) - 1), BEHIND_SLASH))).as_py():
-            return True
-        last = piece[-1].as_py()
-    return False
-
-
-def _in_chunks(keys: Keys) -> pa.ChunkedArray:
-    return pa.chunked_array([keys]) if isinstance(keys, pa.Array) else keys
-
-
-def _pieces(keys: Keys) -> Iterator[pa.Array]:
-    """Keys in pieces, whose memory is used again and again: many times quicker than all at once."""
-    chunks = _in_chunks(keys).chunks
-    return (chunk.slice(start, _BATCH_ROWS) for chunk in chunks for start in range(0, len(chunk), _BATCH_ROWS))
-
-
-def _common(keys: Keys, names: set[str]) -> list[str]:
-    found: list[str] = keys.filter(pc.is_in(keys, value_set=pa.array(sorted(names), pa.string()))).to_pylist()
-    return found
-
-
-def _folders(keys: Keys) -> set[str]:
-    """Every folder, without its last slash, that one of the keys is in."""
-    nested = (piece.filter(pc.match_substring(piece, "/")) for piece in _pieces(keys))
-    unique = pa.chunked_array([pc.unique(parents_of(piece)) for piece in nested], pa.string()).unique()
-    found: set[str] = set()
-    for folder in unique.to_pylist():
-        name = folder
-        while name not in found:
-            found.add(name)
-            if "/" not in name:
-                break
-            name = name.rsplit("/", 1)[0]
-    return found
-
-
-def parents_of(keys: pa.Array) -> pa.Array:
-    """The folder, without its last slash, that each key is in; empty for those in none."""
-    parts = pc.split_pattern(keys, "/", max_splits=1, reverse=True)
-    # A key without a slash is one part, and that is its name.
-    return pc.if_else(pc.equal(pc.list_value_length(parts), 1), "", pc.list_element(parts, 0))
 
 
 def _assign(snapshot: Snapshot, catalogue: Catalogue) -> tuple[dict[str, Ranges], list[LeftOut]]:

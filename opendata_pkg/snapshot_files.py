@@ -15,8 +15,9 @@ import pyarrow.compute as pc
 
 from opendata_pkg.arrays import one_array
 from opendata_pkg.canonical import ID_COLUMNS
+from opendata_pkg.clashes import BEHIND_SLASH, find_clashes, may_clash, parents_of
 from opendata_pkg.paths import Naming
-from opendata_pkg.plan import BEHIND_SLASH, find_clashes, is_marker, may_clash, parents_of
+from opendata_pkg.plan import is_marker
 from opendata_pkg.selection import FILES
 from opendata_pkg.spool import in_rows_order, spooled
 

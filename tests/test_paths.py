@@ -6,8 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.branch import path_fault
+from opendata_pkg.clashes import find_clashes
 from opendata_pkg.paths import MAX_PART_BYTES, RESERVED, Naming, fold, relative_key
-from opendata_pkg.plan import find_clashes
 
 NASTY = (
     *(

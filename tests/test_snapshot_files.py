@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opendata_pkg.clashes import find_clashes
 from opendata_pkg.paths import Naming
-from opendata_pkg.plan import find_clashes
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_files import Passing, files_of_snapshot, settle
 from opendata_pkg.snapshot_io import StoredSnapshot
