@@ -24,6 +24,7 @@ from opendata_pkg.git.bring import is_url
 from opendata_pkg.git.checkout import Submodule, register_submodule, submodules_of
 from opendata_pkg.git.clone import MAIN, Wish, clone_repository
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_identity, what_annex_lacks
+from opendata_pkg.lookup import is_of_store
 from opendata_pkg.model import InputError, ObjectId, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
@@ -47,6 +48,16 @@ _REMOVALS = 5
 
 class OccupiedError(InputError):
     """The folder that a clone is to be made in holds something."""
+
+
+class NoCommitsError(UsageError):
+    """A bucket or a snapshot is not a dataset that could be cloned."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(
+            f"expected a dataset of a store, got {word}: a bucket as it is has no commits to clone; take its files "
+            "with opendata fetch or opendata pin, or make a store of it with opendata build"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +91,16 @@ class CloneResult:
         return None if self.selected is None else {top / path for path in self.selected}
 
 
+def check_word(word: str) -> None:
+    """Whether what a word names can have commits at all: told before a bucket is listed to open it.
+
+    Raises:
+        NoCommitsError: it names a bucket or a snapshot.
+    """
+    if not is_of_store(word):
+        raise NoCommitsError(word)
+
+
 def clone(
     target: Target,
     folder: Path | None = None,
@@ -111,10 +132,7 @@ def clone(
         SourceError: git, git-annex, a server or the file system refused.
     """
     if not isinstance(target, StoreTarget):
-        raise UsageError(
-            f"expected a dataset of a store, got {target.where}: a bucket as it is has no commits to clone; take its "
-            "files with opendata fetch or opendata pin, or make a store of it with opendata build"
-        )
+        raise NoCommitsError(target.where)
     has_rules = rules != EVERYTHING or target.path is not None
     if sparse and not has_rules:
         raise UsageError("expected which files to check out with --sparse: give a path after a colon, or --include")

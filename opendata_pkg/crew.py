@@ -16,8 +16,9 @@ from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_
 from opendata_pkg.inventory import content_digests
 from opendata_pkg.parallel import count_cores
 from opendata_pkg.plan import count_rows
-from opendata_pkg.snapshot import Snapshot, unchecked_rows
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_io import unchecked_rows
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers
@@ -69,6 +70,17 @@ class Before:
         """Whether nothing is new or gone of a dataset."""
         found = self.differences.get(plan.branch.path)
         return found is not None and not found
+
+    def has_same_names(self, plan: Plan) -> bool:
+        """Whether the files of a dataset have the keys and paths that they had."""
+        found, was = self.differences.get(plan.branch.path), self.plan_of(plan)
+        return (
+            found is not None
+            and not found.counts.added
+            and not found.counts.removed
+            and was is not None
+            and was.naming == plan.naming
+        )
 
     @cached_property
     def _entries(self) -> dict[str, DatasetEntry]:

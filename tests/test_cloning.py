@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import opendata_pkg
 from opendata_pkg import cloning
 from opendata_pkg.cloning import OccupiedError
 from opendata_pkg.git import bring
@@ -21,7 +22,7 @@ from opendata_pkg.git import clone as git_clone
 from opendata_pkg.git.bring import DamagedPackError, NotARepositoryError
 from opendata_pkg.git.person import NEUTRAL_EMAIL
 from opendata_pkg.git.repository import BrokenRepositoryError
-from opendata_pkg.model import UsageError
+from opendata_pkg.model import OpenDataError, UsageError
 from opendata_pkg.selection import EmptySelectionError, Rules
 from opendata_pkg.target import open_target
 from opendata_pkg.transport import OfflineError, RefusedError
@@ -242,6 +243,9 @@ def test_nothing_to_clone(store, tmp_path):
     snapshot = open_target(str(next((store / "snapshots").glob("*.parquet"))))
     with pytest.raises(UsageError, match="opendata fetch or opendata pin"):
         cloning.clone(snapshot, tmp_path / "x")
+    with pytest.raises(OpenDataError, match="expected a dataset of a store, got s3://bucket/x"):
+        # Before the bucket is listed: nothing answers there.
+        opendata_pkg.clone("s3://bucket/x", endpoint_url="http://127.0.0.1:1")
     assert left_behind(tmp_path) == []
 
 

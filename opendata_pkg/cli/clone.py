@@ -61,14 +61,16 @@ def clone(
     All files are there as links, and contents come with --get, opendata get or datalad get. A path and globs say
     which contents and subdatasets are meant; without any, all.
     """
-    from opendata_pkg.cli.arrow import import_arrow
+    from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
+    from opendata_pkg.cloning import check_word
     from opendata_pkg.cloning import clone as clone_dataset
     from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
     out = Output(json=json, quiet=quiet)
+    check_word(dataset)
     target = open_target(
         dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
     )

@@ -19,10 +19,11 @@ from typing import IO, TYPE_CHECKING
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.objects import hex_id, object_id
 from opendata_pkg.git.pack import PackWriter
+from opendata_pkg.git.packs import Packs
 from opendata_pkg.model import InputError, ObjectId, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 class GitError(SourceError):
@@ -253,17 +254,21 @@ class Repository:
     @contextmanager
     def reader(self) -> Iterator[ObjectReader]:
         """A reader of objects by id, one run of them after another, that ends with the block."""
-        with _running(["git", "cat-file", "--batch"], cwd=self.path, stdin=subprocess.PIPE) as process:
-            yield ObjectReader(process, self.path)
+        reader = ObjectReader(self.path)
+        try:
+            yield reader
+        finally:
+            reader.close()
 
 
 class ObjectReader:
-    """Reads objects through a running `git cat-file --batch`."""
+    """Reads objects: what stands whole in packs from there, all else through a running `git cat-file --batch`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
-        assert process.stdin is not None  # noqa: S101 - for the type checker
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        self._stdin, self._stdout, self._path = process.stdin, process.stdout, path
+    def __init__(self, path: Path) -> None:
+        """No process is started until git is needed."""
+        self._path = path
+        self._packs = Packs(path / "objects" / "pack")
+        self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, ids: Iterable[bytes]) -> Iterator[bytes]:
         """The bodies of objects of 20-byte ids, in order; to be read to the end before more is.
@@ -273,19 +278,45 @@ class ObjectReader:
         """
         wanted = list(ids)
         for start in range(0, len(wanted), _IDS_AT_ONCE):
-            names = [raw_id.hex().encode() for raw_id in wanted[start : start + _IDS_AT_ONCE]]
-            # It ends at an object that is damaged: told when that is read.
-            with suppress(BrokenPipeError):
-                os.write(self._stdin.fileno(), b"".join(name + b"\n" for name in names))
-            for name in names:
-                if (body := _next_object(self._stdout, name)) is None:
-                    raise _broken(self._path, name)
-                yield body
+            some = wanted[start : start + _IDS_AT_ONCE]
+            found = list(map(self._packs.read, some))
+            if None in found:
+                others = self._ask([raw_id for raw_id, body in zip(some, found, strict=True) if body is None])
+                yield from (next(others) if body is None else body for body in found)
+            else:
+                yield from found  # type: ignore[misc]
 
     def tree_of(self, commit: ObjectId) -> bytes:
         """The 20-byte id of a commit's tree: "tree SP <id> LF" is what a commit begins with."""
         (body,) = self.read([bytes.fromhex(commit)])
         return bytes.fromhex(body[5:45].decode())
+
+    def close(self) -> None:
+        """End what was started."""
+        self._packs.close()
+        if self._process is not None:
+            self._process.kill()
+            # Waits for it, and closes the pipes.
+            self._process.__exit__(None, None, None)
+
+    def _ask(self, ids: Sequence[bytes]) -> Iterator[bytes]:
+        """What git says of a few objects."""
+        if self._process is None:
+            command = ["git", "cat-file", "--batch"]
+            self._process = subprocess.Popen(
+                command, cwd=self._path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=git_environment()
+            )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None  # noqa: S101 - for the type checker
+        assert stdout is not None  # noqa: S101 - for the type checker
+        names = [raw_id.hex().encode() for raw_id in ids]
+        # It ends at an object that is damaged: told when that is read.
+        with suppress(BrokenPipeError):
+            os.write(stdin.fileno(), b"".join(name + b"\n" for name in names))
+        for name in names:
+            if (body := _next_object(stdout, name)) is None:
+                raise _broken(self._path, name)
+            yield body
 
 
 def _next_object(stream: IO[bytes], name: bytes) -> bytes | None:
