@@ -95,15 +95,13 @@ class Helper:
 
 def serve() -> None:
     """Be the process: take the function, then items from stdin, and give results on stdout."""
-    with conversation() as (messages, answer), contextlib.suppress(BrokenPipeError):
-        if (call := messages.get()) is None:
-            return
-        function, arguments = call
-        answer(((), None))
-        try:
-            for results in function(chain.from_iterable(iter(messages.get, None)), *arguments):
-                answer((results, None))
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
-            answer(((), noted(error)))
+    messages, answer = conversation()
+    if (call := messages.get()) is None:
+        return
+    function, arguments = call
+    answer(((), None))
+    try:
+        for results in function(chain.from_iterable(iter(messages.get, None)), *arguments):
+            answer((results, None))
+    except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
+        answer(((), noted(error)))
