@@ -188,6 +188,19 @@ def test_few_files_start_no_process(web, tmp_path, monkeypatch):
     assert {outcome.process for outcome in outcomes_of(orders_of(web, tmp_path, 40)).values()} == {os.getpid()}
 
 
+def test_nobody_waits_for_a_process_that_does_not_come(web, tmp_path, helpers, monkeypatch):
+    """One that has not begun when all is done is not needed."""
+    helpers(1)
+    (tmp_path / "slow").mkdir()
+    (tmp_path / "slow" / "sitecustomize.py").write_text("import time\ntime.sleep(60)\n", encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "slow"))
+    begun = time.monotonic()
+    outcomes = outcomes_of(orders_of(web, tmp_path, 40))
+    assert time.monotonic() - begun < 30
+    assert {outcome.process for outcome in outcomes.values()} == {os.getpid()}
+    assert not children()
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_far_server(web, tmp_path, helpers, count):
     """Where each answer takes long, sixteen are waited for at a time: far less than a quarter of the time of one."""
