@@ -52,6 +52,10 @@ class FetchResult:
     failures: tuple[Failure, ...]
     processed: dict[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """How much was brought: `paths` has the files."""
+        return f"<FetchResult: {len(self.paths):,} files, {self.downloaded:,} of them downloaded>"
+
     @property
     def downloaded(self) -> int:
         """How many files came from the web."""

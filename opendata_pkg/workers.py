@@ -16,6 +16,7 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from opendata_pkg.lean_arrow import import_arrow
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
@@ -170,6 +171,8 @@ def conversation() -> tuple[queue.SimpleQueue[Any], Callable[[Any], None]]:
 
 def serve() -> None:
     """Take calls from stdin and give results on stdout, until there is no more stdin."""
+    # What there is to do needs it, be it asked for or not: before anything of that is unpickled.
+    import_arrow()
     calls, answer = conversation()
     while (call := calls.get()) is not None:
         function, arguments = call
