@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # A folder of more folders than that is listed as one: each would cost a request, however little is in it.
 _FOLDERS_A_JOB = 8
 # What a page takes of a processor. More requests than that keeps busy while one is answered make nothing quicker.
-_PAGE_S = 0.01
+_PAGE_S = 0.007
 # A thread that waits for another's answer sees after so long that the listing has failed.
 _POLL_S = 0.2
 
