@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from opendata_pkg.snapshot import StoredSnapshot
+
 
 _STATE = ["version_id", "size", "etag"]
 
@@ -50,7 +52,7 @@ class JoinResult:
     unusable: int
 
 
-def join_digests(snapshot: Snapshot, paths: Sequence[Path]) -> JoinResult:
+def join_digests(snapshot: Snapshot | StoredSnapshot, paths: Sequence[Path]) -> JoinResult:
     """Fill in the digests that files have and the snapshot lacks.
 
     An entry belongs to the object of its key if what it says of version, size and ETag is not otherwise in the
@@ -69,9 +71,12 @@ def join_digests(snapshot: Snapshot, paths: Sequence[Path]) -> JoinResult:
                 entries.add(part.table)
         filled = Snapshot.collect(_joined(snapshot.batches(), entries.batches(), counts), snapshot.header)
     names = ", ".join(path.name for path in paths)
-    notes = (f"digests of {counts.filled} objects were taken from {names}",)
+    if counts.filled:
+        filled = filled.with_columns({}, (f"digests of {counts.filled} objects were taken from {names}",))
+    elif isinstance(snapshot, Snapshot):
+        filled = snapshot
     return JoinResult(
-        snapshot=filled.with_columns({}, notes) if counts.filled else snapshot,
+        snapshot=filled,
         filled=counts.filled,
         matched=counts.matched,
         other_state=counts.listed - counts.matched,
@@ -94,6 +99,8 @@ def _joined(rows: Iterable[pa.Table], entries: Iterator[pa.Table], counts: _Coun
     """A snapshot's rows with what entries say of them; both are in the order of keys."""
     ahead = ENTRY_SCHEMA.empty_table()
     for table in rows:
+        if not len(table):
+            continue
         last, parts = table["key"][-1].as_py(), []
         while True:
             count = bisect_right(range(len(ahead)), last, key=partial(_key, ahead))

@@ -77,7 +77,7 @@ def hash(
     from opendata_pkg.catalogue import Catalogue, shipped_catalogue
     from opendata_pkg.checksums import ChecksumCache
     from opendata_pkg.hashing import hash_snapshot, plan_hash
-    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.snapshot import Snapshot, StoredSnapshot
     from opendata_pkg.snapshot_header import header_path
 
     output = Output(json=json, quiet=quiet)
@@ -88,7 +88,7 @@ def hash(
             raise UsageError("--from reads no objects: leave out the options that say which, how many and how")
         from opendata_pkg.joining import join_digests
 
-        joined = join_digests(Snapshot.read(snapshot), digests)
+        joined = join_digests(StoredSnapshot.open(snapshot), digests)
         joined.snapshot.write(target)
         output.result(_joined_document(joined, target), _describe_joined(joined, target))
         return
