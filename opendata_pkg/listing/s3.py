@@ -24,8 +24,8 @@ from opendata_pkg.listing.versions import (
 )
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import SCHEMA
 from opendata_pkg.snapshot_header import format_time
+from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:
