@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 
 from opendata_pkg.listing.digest_files import DIGEST_BYTES, ENTRY_SCHEMA, read_digests
 from opendata_pkg.model import InputError
-from opendata_pkg.snapshot import Snapshot, with_columns
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_rows import with_columns
 from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from opendata_pkg.snapshot import StoredSnapshot
+    from opendata_pkg.snapshot_io import StoredSnapshot
 
 
 _STATE = ["version_id", "size", "etag"]

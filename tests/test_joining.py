@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from opendata_pkg.joining import DigestsDisagreeError, join_digests
 from opendata_pkg.listing.digest_files import BadDigestFileError
 from opendata_pkg.model import ETag, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
-from opendata_pkg.snapshot import Snapshot, StoredSnapshot
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_io import StoredSnapshot
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=10)
 
@@ -155,7 +156,7 @@ def test_more_than_memory_holds_is_joined_alike(tmp_path, monkeypatch):
     """Entries in any order, of several files, and a snapshot in its file: neither has to be in memory."""
     monkeypatch.setattr("opendata_pkg.sorting.RUN_BYTES", 500)
     monkeypatch.setattr("opendata_pkg.spool.SPOOL_BYTES", 0)
-    monkeypatch.setattr("opendata_pkg.snapshot._READ_ROWS", 7)
+    monkeypatch.setattr("opendata_pkg.snapshot_io.READ_ROWS", 7)
     keys = [f"k{number:03d}" for number in range(100)]
     said = [key for key in keys if key[-1] != "3"]
     paths = [

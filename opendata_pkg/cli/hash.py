@@ -77,8 +77,9 @@ def hash(
     from opendata_pkg.catalogue import Catalogue, shipped_catalogue
     from opendata_pkg.checksums import ChecksumCache
     from opendata_pkg.hashing import hash_snapshot, plan_hash
-    from opendata_pkg.snapshot import Snapshot, StoredSnapshot
+    from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.snapshot_header import header_path
+    from opendata_pkg.snapshot_io import StoredSnapshot
 
     output = Output(json=json, quiet=quiet)
     target = snapshot if out is None else out
