@@ -1,4 +1,4 @@
-"""Clones: what needs git and git-annex."""
+"""Clones: what needs git and git-annex. `help(opendata_pkg)` explains the words that all of them take."""
 
 from __future__ import annotations
 
