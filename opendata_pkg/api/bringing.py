@@ -1,4 +1,4 @@
-"""Bringing files, without git; and what a lock says of them. `help(opendata_pkg)` explains the words that all of them take."""
+"""Bringing files, without git; and what a lock says of them. `opendata_pkg` explains the words."""
 
 from __future__ import annotations
 
