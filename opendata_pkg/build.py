@@ -11,6 +11,7 @@ from opendata_pkg.files import write_bytes
 from opendata_pkg.model import InputError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_scope, check_snapshot
+from opendata_pkg.snapshot_header import read_header
 from opendata_pkg.store import REPORT, Store, is_empty
 from opendata_pkg.unchanged import Unchanged, draft_as_released
 from opendata_pkg.unread import UnreadSnapshot, open_snapshot
@@ -29,7 +30,16 @@ class UnfinishedReleaseError(InputError):
 
 def snapshot_for(store_path: Path, file: Path) -> Snapshot | UnreadSnapshot:
     """The snapshot to build from; as long as nothing is new in it, its rows need not be read."""
-    return open_snapshot(file, Store(store_path).snapshot_path)
+    store = Store(store_path)
+    released = store.inputs() if store.exists() else []
+    return open_snapshot(file, store.snapshot_path, released[-1][0] if released else None)
+
+
+def is_released(store_path: Path, file: Path) -> bool:
+    """Whether a snapshot says that it is the one that was released last."""
+    store = Store(store_path)
+    released = store.inputs() if store.exists() else []
+    return bool(released) and read_header(file)["id"] == released[-1][0]
 
 
 def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
@@ -111,7 +121,7 @@ def _build_unchanged(store: Store, request: BuildRequest, same: Unchanged, repor
     """Make a draft of what was released, and tell of it as if all had been looked at."""
     report, dry_run = None, request.lock is None
     if not dry_run:
-        store.drop_draft()
+        earlier_packs = store.drop_draft()
         store.keep_inputs(request.snapshot, request.catalogue)
         files = same.state.datasets[""].subtree_files
         reporter.start("building datasets", files, "files")
@@ -119,7 +129,7 @@ def _build_unchanged(store: Store, request: BuildRequest, same: Unchanged, repor
         reporter.finish()
         report = store.draft_folder / REPORT
         write_bytes(report, same.report)
-        store.write_draft(same.state)
+        store.write_draft(same.state, earlier_packs)
     summaries = (
         DatasetSummary(
             branch=entry.branch,

@@ -12,6 +12,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import is_below
+from opendata_pkg.git.bring import is_url
 from opendata_pkg.git.checkout import Submodule, register_submodule, submodules_of
 from opendata_pkg.git.clone import MAIN, Wish, clone_repository
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_identity, what_annex_lacks
@@ -28,11 +30,12 @@ from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.store_target import StoreTarget
 from opendata_pkg.target import EVERYTHING
-from opendata_pkg.transport import Transport
+from opendata_pkg.transport import RefusedError, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from opendata_pkg.packs import PackList, Packs
     from opendata_pkg.selection import Rules, Selection
     from opendata_pkg.state import DatasetEntry
     from opendata_pkg.target import Target
@@ -235,11 +238,26 @@ class _Plan:
             commit=self.entry.written.commits.main,
             branch=branch,
             final=self.final,
+            packs=self.packs(self.entry.name),
         )
 
     def address(self, name: str) -> str:
         """Where git finds a dataset of the store."""
         return self._target.store.place.git_url(name)
+
+    def packs(self, name: str) -> Packs:
+        """What the last release bound of a dataset's packs; nothing where that cannot be had, or is not needed."""
+        return self._packs.get(name, {})
+
+    @cached_property
+    def _packs(self) -> PackList:
+        if not is_url(self.address(self.entry.name)):
+            return {}
+        try:
+            return self._target.store.packs() or {}
+        except (InputError, RefusedError):
+            # git then looks at all that comes.
+            return {}
 
     def wanted(self, submodule: Submodule) -> DatasetEntry | None:
         """The dataset of a subdataset that is to be installed; None if it is not."""
@@ -345,6 +363,7 @@ class _Maker:
             commit=submodule.commit,
             branch=MAIN,
             final=self._plan.final / path,
+            packs=self._plan.packs(submodule.name),
         )
         return _Job(wish=wish, entry=entry, path=path, parent=clone, submodule=submodule)
 

@@ -16,8 +16,9 @@ from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_
 from opendata_pkg.inventory import content_digests
 from opendata_pkg.parallel import count_cores
 from opendata_pkg.plan import count_rows
-from opendata_pkg.snapshot import Snapshot, unchecked_rows
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_io import unchecked_rows
 from opendata_pkg.state import DatasetEntry
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from opendata_pkg.changes import Difference
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
+    from opendata_pkg.packs import PackList, Packs
     from opendata_pkg.plan import Plan, Plans
     from opendata_pkg.progress import Reporter
     from opendata_pkg.state import State
@@ -69,6 +71,17 @@ class Before:
         found = self.differences.get(plan.branch.path)
         return found is not None and not found
 
+    def has_same_names(self, plan: Plan) -> bool:
+        """Whether the files of a dataset have the keys and paths that they had."""
+        found, was = self.differences.get(plan.branch.path), self.plan_of(plan)
+        return (
+            found is not None
+            and not found.counts.added
+            and not found.counts.removed
+            and was is not None
+            and was.naming == plan.naming
+        )
+
     @cached_property
     def _entries(self) -> dict[str, DatasetEntry]:
         return {entry.dataset_id: entry for entry in self.state.datasets.values()}
@@ -94,10 +107,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one process wrote of a dataset: its files, its logs, or both."""
+    """What one process wrote of a dataset: its files, its logs, or both; and the pack that holds them."""
 
     files: tuple[ObjectId, Totals, ContentDigest] | None
     logs: tuple[ObjectId, int] | None
+    packed: Packs
 
 
 def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a call for `Workers`
@@ -129,7 +143,7 @@ def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a
             )
     if wrote_files is not None:
         _check_written(repository, task, wrote_files[0])
-    return Part(files=wrote_files, logs=wrote_logs)
+    return Part(files=wrote_files, logs=wrote_logs, packed=writer.packed)
 
 
 def _check_written(repository: Repository, task: Task, commit: ObjectId) -> None:
@@ -193,8 +207,10 @@ def write_datasets(
     *,
     jobs: int | None = None,
     lock: int,
-) -> dict[str, DatasetEntry]:
-    """Write the drafts of the plans, which are ordered children first; returns the entries by branch path.
+) -> tuple[dict[str, DatasetEntry], PackList]:
+    """Write the drafts of the plans, which are ordered children first.
+
+    Returns the entries by branch path, and the packs that were written.
 
     Args:
         store: the store; its inputs are kept already.
@@ -218,7 +234,8 @@ def write_datasets(
                 drafts.write()
             reporter.finish()
             found = subtrees.result()
-            return {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
+            entries = {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
+            return entries, drafts.packed
         finally:
             aside.shutdown(cancel_futures=True)
 
@@ -272,6 +289,7 @@ class _Drafts:
         self._times: dict[str, int] = {}
         self._written: dict[str, Written] = {}
         self._changed: set[str] = set()
+        self.packed: dict[str, Packs] = {}
 
     def write(self) -> None:
         """Write all."""
@@ -362,6 +380,7 @@ class _Drafts:
         path = plan.branch.path
         parts = self._parts[path]
         parts.append(part)
+        self.packed[plan.branch.name] = {**self.packed.get(plan.branch.name, {}), **part.packed}
         files = next((part.files for part in parts if part.files is not None), None)
         logs = next((part.logs for part in parts if part.logs is not None), None)
         if files is None or logs is None:

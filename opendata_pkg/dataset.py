@@ -45,6 +45,9 @@ ANNEX_MESSAGE = "update"
 
 # What `_add_metadata` may put at the top of a tree, and where all is ours.
 _OUR_TEXTS = ("datapackage.json", "README.md", "CITATION.cff", ".gitattributes", ".gitmodules")
+# Where the bucket has such a file itself, the object wins: names as `fold` has them, and how what folds to one begins.
+_README, _CITATION = "readme.md", "citation.cff"
+_BEGINNINGS = "^[rRcC]"
 _OUR_FOLDERS = (b"_opendata/", b"_opendata/files/", b".datalad/")
 
 
@@ -219,8 +222,9 @@ def _pack_link(target: bytes) -> bytes:
 
 
 def _first_names(plan: Plan) -> set[str]:
-    """The names in the top folder of a plan's files, folded."""
-    names = pc.unique(pc.replace_substring_regex(plan.paths, "/.*", ""))
+    """The names in the top folder of a plan's files, folded: of those that begin as `_README` or `_CITATION`."""
+    alike = plan.paths.filter(pc.match_substring_regex(plan.paths, _BEGINNINGS))
+    names = pc.unique(pc.replace_substring_regex(alike, "/.*", ""))
     return {fold(name) for name in names.to_pylist()}
 
 
@@ -235,9 +239,8 @@ def _add_metadata(
     """Add what stands in a dataset's tree beside its files: descriptor, README, citation, DataLad's and git's files."""
     branch = plan.branch
     mounts = [(plan.naming.mount_path(child.branch.mount_in_parent), child) for child in children]
-    # Where the bucket has such a file itself, the object wins.
     root_names = _first_names(plan)
-    has_readme = "readme.md" in root_names
+    has_readme = _README in root_names
     document = descriptor.descriptor(
         branch,
         totals=totals,
@@ -255,7 +258,7 @@ def _add_metadata(
         below = [(mount, child.branch) for mount, child in mounts]
         readme = dataset_readme(branch, totals=totals, digest=digest, children=below)
         texts["README.md"] = readme.encode()
-    if "citation.cff" not in root_names:
+    if _CITATION not in root_names:
         texts["CITATION.cff"] = to_cff(of_tree(branch, digest=digest)).encode()
     if files.shards:
         texts[descriptor.SCHEMA_PATH] = descriptor.table_schema()

@@ -199,8 +199,7 @@ def _process(
     """What the processor makes of each file, with the action that pooch would have had to take."""
     fetcher = make_pooch(selection, cache)
     return {
-        path: processor(str(brought.path), "download" if brought.url else "fetch", fetcher)
-        for path, brought in got.items()
+        path: processor(brought.local, "download" if brought.url else "fetch", fetcher) for path, brought in got.items()
     }
 
 

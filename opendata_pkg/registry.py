@@ -6,7 +6,7 @@ import shlex
 import string
 from typing import TYPE_CHECKING
 
-from opendata_pkg.arrays import hold_any, joined
+from opendata_pkg.arrays import hold_any, holds, joined
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,9 +32,13 @@ def registry_lines(batch: pa.RecordBatch) -> pa.Array:
     """`registry_line` of every row of a batch of `Plan.batches`; those without a digest are left out."""
     import pyarrow.compute as pc  # noqa: PLC0415 - readers' commands need a line, and no Arrow
 
-    digests = pc.coalesce(joined("sha256:", batch["sha256"]), joined("md5:", batch["md5"]))
-    lines = pc.binary_join_element_wise(_quoted(batch["path"]), digests, _quoted(batch["url"]), " ")
-    return joined(lines, "\n").drop_null()
+    digests = joined("sha256:", batch["sha256"])
+    if digests.null_count:
+        digests = pc.coalesce(digests, joined("md5:", batch["md5"]))
+    # A URL with a version has a `?`, which is quoted: then there is no need to look for it, a million times.
+    real = pc.fill_null(pc.not_equal(batch["version_id"], "null"), fill_value=False)
+    urls = _in_quotes(batch["url"], "\n") if real.true_count == len(real) else joined(_quoted(batch["url"]), "\n")
+    return pc.binary_join_element_wise(_quoted(batch["path"]), digests, urls, " ").drop_null()
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
@@ -42,6 +46,13 @@ def _quoted(texts: pa.Array) -> pa.Array:
 
     if not hold_any(texts, _QUOTED_BYTES):
         return texts
-    # shlex.quote: "use single quotes, and put single quotes into double quotes".
     odd = pc.match_substring_regex(texts, r"[^A-Za-z0-9_@%+=:,./-]")
-    return pc.if_else(odd, joined("'", pc.replace_substring(texts, "'", "'\"'\"'"), "'"), texts)
+    return pc.if_else(odd, _in_quotes(texts), texts)
+
+
+def _in_quotes(texts: pa.Array, end: str = "") -> pa.Array:
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
+
+    # shlex.quote: "use single quotes, and put single quotes into double quotes".
+    inner = pc.replace_substring(texts, "'", "'\"'\"'") if holds(texts, b"'") else texts
+    return joined("'", inner, f"'{end}")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opendata_pkg.cli import tables
 from opendata_pkg.cli.tables import draw_table, human_bytes
 
 
@@ -44,6 +45,15 @@ def test_a_pipe_gets_whole_rows():
     assert draw_table(("name", "files"), rows, numbers=["files"]) == (
         f"name{' ' * 298}files\n{'a' * 300}      5\n[bold]b[/bold] :smile:{' ' * 280}12345\n"
     )
+
+
+@given(
+    st.lists(st.tuples(*[st.text(st.sampled_from("ab [/]:\\{}é\u4e2d\n\t"), max_size=9)] * 3), max_size=4),
+    st.sets(st.sampled_from(["one", "two", ""])),
+)
+def test_a_pipe_gets_what_rich_draws(rows, right):
+    """Whatever the cells hold, drawn the short way or the long way."""
+    assert draw_table(("one", "two", ""), rows, numbers=right) == tables._drawn(("one", "two", ""), rows, right)
 
 
 def test_no_rows():

@@ -90,6 +90,8 @@ def test_publishing_what_did_not_change_imports_no_arrow(tmp_path):
     snapshot = snapshot_of(*KEYS)
     snapshot.write(tmp_path / "s.parquet")
     publish(tmp_path / "store", "1.0.0", snapshot, catalogue_of())
-    unused = WEB | DOCUMENTS | ARROW | {"opendata_pkg.drafting", "opendata_pkg.dataset", "opendata_pkg.citation"}
+    unused = (
+        WEB | DOCUMENTS | ARROW | {"opendata_pkg.drafting", "opendata_pkg.dataset", "opendata_pkg.citation", "rich"}
+    )
     assert run(tmp_path, "build", "s.parquet", "--store", "store") & unused == set()
     assert run(tmp_path, "release", "2.0.0", "--store", "store") & unused == set()

@@ -39,6 +39,11 @@ def build(
     """Make the draft of the store's next release from a snapshot: DataLad datasets, inventories, registries."""
     from opendata_pkg import build as building
 
+    if not building.is_released(store, snapshot):
+        # Else nobody may need it.
+        from opendata_pkg.lean_arrow import import_arrow
+
+        import_arrow()
     out = Output(json=json, quiet=quiet)
     result = building.build(
         building.snapshot_for(store, snapshot),

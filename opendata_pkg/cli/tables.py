@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING
 
 from opendata_pkg.text import human_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable, Sequence
 
 __all__ = ["draw_table", "human_bytes"]
 
 # Wider than any row, so that a pipe or log file gets whole lines.
 _UNCUT_WIDTH = 100_000
+_BETWEEN = "  "
 
 
 def draw_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: Iterable[str] = ()) -> str:
     """A table as text: styled and cut to a terminal, plain and whole elsewhere. `numbers` are flush right."""
+    rows, right = list(rows), set(numbers)
+    styled = sys.stdout.isatty() or "FORCE_COLOR" in os.environ
+    if not styled and all(_is_simple(cell) for row in rows for cell in row):
+        # What rich draws of it, too; but to import rich, and to have it draw a hundred rows, takes as long as a build
+        # of what has not changed.
+        return _plain(columns, rows, right)
+    return _drawn(columns, rows, right)
+
+
+def _is_simple(cell: str) -> bool:
+    """Whether it is as wide as it has characters, and drawn as it is."""
+    return cell.isascii() and cell.isprintable() and not cell.endswith(" ")
+
+
+def _plain(columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: Container[str]) -> str:
+    widths = [max(map(len, cells)) for cells in zip(columns, *rows, strict=True)]
+    places = [
+        f"{{:>{width}}}" if column in right else f"{{:<{width}}}" for column, width in zip(columns, widths, strict=True)
+    ]
+    line = _BETWEEN.join(places)
+    return "".join(line.format(*row).rstrip() + "\n" for row in (columns, *rows))
+
+
+def _drawn(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], right: Container[str]) -> str:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    right = set(numbers)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")

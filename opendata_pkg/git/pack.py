@@ -6,7 +6,6 @@ Source: gitformat-pack(5), quoted at each part. `git index-pack --verify` and `g
 from __future__ import annotations
 
 import hashlib
-import mmap
 import os
 import struct
 import sys
@@ -14,83 +13,19 @@ import tempfile
 from array import array
 from bisect import bisect_left
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
 
 from opendata_pkg.git.deflate import deflate
+from opendata_pkg.git.packs import FANOUT, INDEX_MAGIC, LARGE_OFFSET, TYPES, Packs
+from opendata_pkg.packs import BoundFile, BoundPack
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
-# "Undeltified representation: n-byte type and length (3-bit type, (n-1)*7+4-bit length)", with these types:
-_TYPES = {b"commit": 1, b"tree": 2, b"blob": 3, b"tag": 4}
-_ID_BYTES = 20
-_FANOUT = 256
-_LARGE_OFFSET = 0x80000000
 _CHECKSUM_BITS = 32
-_INDEX_MAGIC = b"\377tOc"
-# Behind magic, version and fan-out table.
-_NAMES_START = 8 + 4 * _FANOUT
-# So many names are searched through in one go.
-_FEW_NAMES = 256
-
-
-class PackedIds:
-    """The ids in a repository's packs, looked up in their mapped indexes; packs by any writer, index version 2."""
-
-    def __init__(self, folder: Path) -> None:
-        """Map the indexes in `folder` (`objects/pack`), which may not exist."""
-        self._maps: list[tuple[mmap.mmap, tuple[int, ...]]] = []
-        for path in sorted(folder.glob("pack-*.idx")):
-            with path.open("rb") as stream:
-                mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            # The index begins with "a 4-byte magic number \377tOc", "a 4-byte version number (= 2)" and the
-            # "256-entry fan-out table".
-            if mapped[:8] == _INDEX_MAGIC + struct.pack(">L", 2):
-                self._maps.append((mapped, struct.unpack_from(f">{_FANOUT}L", mapped, 8)))
-
-    def __bool__(self) -> bool:
-        """Whether there is any pack."""
-        return bool(self._maps)
-
-    def __contains__(self, raw_id: object) -> bool:
-        """Whether an object of that 20-byte id is in a pack."""
-        assert isinstance(raw_id, bytes)  # noqa: S101 - a caller's defect, not input
-        for mapped, fanout in self._maps:  # noqa: SIM110 - asked of every object: a generator takes as long again
-            if _find(mapped, fanout, raw_id):
-                return True
-        return False
-
-    def close(self) -> None:
-        """Unmap the indexes."""
-        for mapped, _ in self._maps:
-            mapped.close()
-
-
-def ids_in(index: Path) -> list[bytes]:
-    """The ids of a pack, by its index."""
-    data = index.read_bytes()
-    (count,) = struct.unpack_from(">L", data, _NAMES_START - 4)
-    names = data[_NAMES_START : _NAMES_START + _ID_BYTES * count]
-    return [names[start : start + _ID_BYTES] for start in range(0, len(names), _ID_BYTES)]
-
-
-def _find(index: mmap.mmap, fanout: tuple[int, ...], raw_id: bytes) -> bool:
-    """Whether an id is in the index's "table of sorted object names"."""
-    # The table of first bytes leaves 1/256 of the names to look through.
-    low, high = (fanout[raw_id[0] - 1] if raw_id[0] else 0), fanout[raw_id[0]]
-    while high - low > _FEW_NAMES:
-        middle = (low + high) // 2
-        start = _NAMES_START + _ID_BYTES * middle
-        low, high = (middle, high) if index[start : start + _ID_BYTES] <= raw_id else (low, middle)
-    # The rest is searched for its bytes, which is quicker; but they may also stand across two names.
-    names = index[_NAMES_START + _ID_BYTES * low : _NAMES_START + _ID_BYTES * high]
-    at = names.find(raw_id)
-    while at % _ID_BYTES and at > 0:
-        at = names.find(raw_id, at + 1)
-    return at >= 0
+_BLOCK_BYTES = 1 << 20
 
 
 class _Head(NamedTuple):
@@ -103,14 +38,16 @@ class _Head(NamedTuple):
 class PackWriter:
     """Writes new objects into one pack; `with` publishes it at the end, or leaves nothing behind on an error.
 
-    Memory: about 150 bytes an object for its id, checksum and offset; bodies are not kept.
+    Memory: about 150 bytes an object for its id, checksum and offset; bodies are not kept. `packed` is what it has
+    published: the pack by its name, once the block has ended, or nothing.
     """
 
     def __init__(self, folder: Path) -> None:
         """Begin a pack in `folder` (`objects/pack`), which is made."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._known = PackedIds(folder)
+        self._known = Packs(folder)
+        self.packed: dict[str, BoundPack] = {}
         # Id → offset in the pack and, in the lower bits, the checksum of what stands there.
         self._entries: dict[bytes, int] = {}
         self._heads: dict[tuple[bytes, int], _Head] = {}
@@ -146,7 +83,8 @@ class PackWriter:
         # As in `object_id`: a hash is the sooner made from one that has begun alike.
         digest = hashlib.sha1(b"%s %d\0" % (kind, length), usedforsecurity=False)
         packed = bytearray()
-        byte, rest = _TYPES[kind] << 4 | length & 15, length >> 4
+        # "n-byte type and length (3-bit type, (n-1)*7+4-bit length)".
+        byte, rest = TYPES[kind] << 4 | length & 15, length >> 4
         while rest:
             packed.append(byte | 0x80)
             byte, rest = rest & 0x7F, rest >> 7
@@ -177,10 +115,13 @@ class PackWriter:
         self._stream.write(struct.pack(">L", len(self._entries)))
         self._stream.flush()
         self._stream.seek(0)
-        checksum = hashlib.file_digest(
-            cast("io.BufferedRandom", self._stream), lambda: hashlib.sha1(usedforsecurity=False)
-        ).digest()
-        self._stream.seek(0, os.SEEK_END)
+        # In one reading, from the system's memory: the checksum, and the digest that a release binds the pack by.
+        trailer, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+        while block := self._stream.read(_BLOCK_BYTES):
+            trailer.update(block)
+            sha256.update(block)
+        checksum = trailer.digest()
+        sha256.update(checksum)
         self._stream.write(checksum)
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -199,22 +140,26 @@ class PackWriter:
             temporary.rename(target.with_suffix(".idx"))
         finally:
             temporary.unlink(missing_ok=True)
+        self.packed[target.stem] = BoundPack(
+            pack=BoundFile(size_bytes=self._position + len(checksum), sha256=sha256.hexdigest()),
+            index=BoundFile(size_bytes=len(index), sha256=hashlib.sha256(index).hexdigest()),
+        )
 
     def _index(self, pack_checksum: bytes) -> bytes:
         """The version-2 index of the objects written."""
         names = sorted(self._entries)
         entries = [self._entries[name] for name in names]
         # "A 256-entry fan-out table": how many ids have a first byte of at most this.
-        fanout = [bisect_left(names, bytes([first + 1])) for first in range(_FANOUT - 1)] + [len(names)]
+        fanout = [bisect_left(names, bytes([first + 1])) for first in range(FANOUT - 1)] + [len(names)]
         # "A table of sorted object names ... of 4-byte CRC32 values of the packed object data ... of 4-byte offset
         # values ... large offsets are encoded as an index into the next table with the msbit set."
         checksums = array("I", [entry & 0xFFFF_FFFF for entry in entries])
         small, large = array("I"), array("Q")
         for entry in entries:
-            if (offset := entry >> _CHECKSUM_BITS) < _LARGE_OFFSET:
+            if (offset := entry >> _CHECKSUM_BITS) < LARGE_OFFSET:
                 small.append(offset)
             else:
-                small.append(_LARGE_OFFSET | len(large))
+                small.append(LARGE_OFFSET | len(large))
                 large.append(offset)
         tables = array("I", fanout), checksums, small, large
         if sys.byteorder == "little":
@@ -222,6 +167,6 @@ class PackWriter:
                 table.byteswap()
         head, *rest = (table.tobytes() for table in tables)
         # "Index checksum of all of the above."
-        parts = (_INDEX_MAGIC, struct.pack(">L", 2), head, *names, *rest, pack_checksum)
+        parts = (INDEX_MAGIC, struct.pack(">L", 2), head, *names, *rest, pack_checksum)
         content = b"".join(parts)
         return content + hashlib.sha1(content, usedforsecurity=False).digest()

@@ -19,10 +19,11 @@ from typing import IO, TYPE_CHECKING
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.objects import hex_id, object_id
 from opendata_pkg.git.pack import PackWriter
+from opendata_pkg.git.packs import Packs
 from opendata_pkg.model import InputError, ObjectId, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
 class GitError(SourceError):
@@ -43,6 +44,7 @@ Heads = tuple[ObjectId | None, ObjectId | None]
 _LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
 # So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
 _IDS_AT_ONCE = 256
+_BLOCK_BYTES = 1 << 20
 
 # A bare repository as `git init --bare` makes it, less templates and whatever the user's own settings would add.
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
@@ -87,9 +89,29 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping
     except FileNotFoundError as error:
         raise GitError("expected git on PATH, found none: install git 2.30 or later") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise GitError(f"git {arguments[0]} failed in {cwd} (exit status {done.returncode}): {said}")
+        raise _failure(arguments[0], cwd, done.returncode, done.stderr)
     return done.stdout
+
+
+def git_blocks(*arguments: str, cwd: Path) -> Iterator[bytes]:
+    """What `call_git` returns, as it comes: in blocks, so that it is worked on while git goes on.
+
+    Raises:
+        GitError: git failed, said after the last block; carries its stderr.
+    """
+    with tempfile.TemporaryFile() as said:
+        with _running(["git", *arguments], cwd=cwd, stdin=subprocess.DEVNULL, stderr=said.fileno()) as process:
+            assert process.stdout is not None  # noqa: S101 - for the type checker
+            while block := process.stdout.read(_BLOCK_BYTES):
+                yield block
+            status = process.wait()
+        if status != 0:
+            said.seek(0)
+            raise _failure(arguments[0], cwd, status, said.read())
+
+
+def _failure(command: str, cwd: Path, status: int, said: bytes) -> GitError:
+    return GitError(f"git {command} failed in {cwd} (exit status {status}): {said.decode(errors='replace').strip()}")
 
 
 class Repository:
@@ -232,17 +254,21 @@ class Repository:
     @contextmanager
     def reader(self) -> Iterator[ObjectReader]:
         """A reader of objects by id, one run of them after another, that ends with the block."""
-        with _running(["git", "cat-file", "--batch"], cwd=self.path, stdin=subprocess.PIPE) as process:
-            yield ObjectReader(process, self.path)
+        reader = ObjectReader(self.path)
+        try:
+            yield reader
+        finally:
+            reader.close()
 
 
 class ObjectReader:
-    """Reads objects through a running `git cat-file --batch`."""
+    """Reads objects: what stands whole in packs from there, all else through a running `git cat-file --batch`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], path: Path) -> None:
-        assert process.stdin is not None  # noqa: S101 - for the type checker
-        assert process.stdout is not None  # noqa: S101 - for the type checker
-        self._stdin, self._stdout, self._path = process.stdin, process.stdout, path
+    def __init__(self, path: Path) -> None:
+        """No process is started until git is needed."""
+        self._path = path
+        self._packs = Packs(path / "objects" / "pack")
+        self._process: subprocess.Popen[bytes] | None = None
 
     def read(self, ids: Iterable[bytes]) -> Iterator[bytes]:
         """The bodies of objects of 20-byte ids, in order; to be read to the end before more is.
@@ -252,19 +278,45 @@ class ObjectReader:
         """
         wanted = list(ids)
         for start in range(0, len(wanted), _IDS_AT_ONCE):
-            names = [raw_id.hex().encode() for raw_id in wanted[start : start + _IDS_AT_ONCE]]
-            # It ends at an object that is damaged: told when that is read.
-            with suppress(BrokenPipeError):
-                os.write(self._stdin.fileno(), b"".join(name + b"\n" for name in names))
-            for name in names:
-                if (body := _next_object(self._stdout, name)) is None:
-                    raise _broken(self._path, name)
-                yield body
+            some = wanted[start : start + _IDS_AT_ONCE]
+            found = list(map(self._packs.read, some))
+            if None in found:
+                others = self._ask([raw_id for raw_id, body in zip(some, found, strict=True) if body is None])
+                yield from (next(others) if body is None else body for body in found)
+            else:
+                yield from found  # type: ignore[misc]
 
     def tree_of(self, commit: ObjectId) -> bytes:
         """The 20-byte id of a commit's tree: "tree SP <id> LF" is what a commit begins with."""
         (body,) = self.read([bytes.fromhex(commit)])
         return bytes.fromhex(body[5:45].decode())
+
+    def close(self) -> None:
+        """End what was started."""
+        self._packs.close()
+        if self._process is not None:
+            self._process.kill()
+            # Waits for it, and closes the pipes.
+            self._process.__exit__(None, None, None)
+
+    def _ask(self, ids: Sequence[bytes]) -> Iterator[bytes]:
+        """What git says of a few objects."""
+        if self._process is None:
+            command = ["git", "cat-file", "--batch"]
+            self._process = subprocess.Popen(
+                command, cwd=self._path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=git_environment()
+            )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None  # noqa: S101 - for the type checker
+        assert stdout is not None  # noqa: S101 - for the type checker
+        names = [raw_id.hex().encode() for raw_id in ids]
+        # It ends at an object that is damaged: told when that is read.
+        with suppress(BrokenPipeError):
+            os.write(stdin.fileno(), b"".join(name + b"\n" for name in names))
+        for name in names:
+            if (body := _next_object(stdout, name)) is None:
+                raise _broken(self._path, name)
+            yield body
 
 
 def _next_object(stream: IO[bytes], name: bytes) -> bytes | None:
@@ -287,9 +339,14 @@ def _broken(path: Path, name: bytes) -> BrokenRepositoryError:
 
 
 @contextmanager
-def _running(command: list[str], *, cwd: Path, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: list[str], *, cwd: Path, stdin: int, stderr: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process whose stdout is read, and which is gone when the block ends, however it ends."""
-    with subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, env=git_environment()) as process:
+    environment = git_environment()
+    with subprocess.Popen(
+        command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
+    ) as process:
         try:
             yield process
         finally:

@@ -6,6 +6,8 @@ Source: git's Documentation, "Git Internals - Git Objects".
 from __future__ import annotations
 
 import re
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,13 +19,15 @@ if TYPE_CHECKING:
 
     from opendata_pkg.git.objects import ObjectWriter
 
-Tree = dict[bytes, tuple[bytes, bytes]]
-"""Name → (mode, 20-byte id)."""
+Tree = dict[bytes, bytes]
+"""Name → entry, "mode, space, name, NUL, 20-byte id", in git's order, where no more than ids has changed."""
 
-# A space and a NUL.
-_SEPARATORS_BYTES = 2
 # An id may hold any byte: but where one entry ends, the next begins.
-_ENTRY = re.compile(rb"([0-7]+) ([^\0]+)\0(.{20})", re.DOTALL)
+_ENTRY = re.compile(rb"([0-7]+ ([^\0]+)\0.{20})", re.DOTALL)
+_ID_BYTES = 20
+_FOLDER = FOLDER + b" "
+# Where one of this many names of a tree is new, or fewer, looking for its place is quicker than sorting all.
+_FEW = 8
 
 Pack = Callable[[bytes], bytes]
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
@@ -44,10 +48,10 @@ def parse_tree(body: bytes) -> Tree:
     Raises:
         ValueError: it is no tree; nothing of one may be passed over, or files would be lost.
     """
-    entries = _ENTRY.findall(body)
-    if sum(map(len, map(b"".join, entries))) + _SEPARATORS_BYTES * len(entries) != len(body):
+    tree = {name: entry for entry, name in _ENTRY.findall(body)}
+    if sum(map(len, tree.values())) != len(body):
         raise ValueError(f"expected a git tree, got {len(body)} bytes that are none")
-    return {name: (mode, raw_id) for mode, name, raw_id in entries}
+    return tree
 
 
 def folders_of(paths: Iterable[bytes]) -> set[bytes]:
@@ -71,10 +75,10 @@ def read_trees(read: Read, root: bytes, folders: set[bytes]) -> dict[bytes, Tree
     while level:
         trees.update(zip(level, map(parse_tree, read(level.values())), strict=True))
         level = {
-            folder: entry[1]
+            folder: entry[-_ID_BYTES:]
             for parent in level
             for folder in below.get(parent, ())
-            if (entry := trees[parent].get(folder[len(parent) : -1])) is not None and entry[0] == FOLDER
+            if (entry := trees[parent].get(folder[len(parent) : -1])) is not None and entry.startswith(_FOLDER)
         }
     return trees
 
@@ -85,9 +89,12 @@ def read_files(read: Read, trees: Mapping[bytes, Tree], paths: Iterable[bytes]) 
     for path in paths:
         cut = path.rfind(b"/") + 1
         entry = trees.get(path[:cut], {}).get(path[cut:])
-        if entry is not None and entry[0] != FOLDER:
-            ids[path] = entry[1]
-    return dict(zip(ids, read(ids.values()), strict=True))
+        if entry is not None and not entry.startswith(_FOLDER):
+            ids[path] = entry[-_ID_BYTES:]
+    # Many are the same: most keys of a release have one location log.
+    unique = dict.fromkeys(ids.values(), b"")
+    unique.update(zip(unique, read(unique), strict=True))
+    return {path: unique[raw_id] for path, raw_id in ids.items()}
 
 
 def edit_tree(
@@ -116,36 +123,68 @@ def edit_trees(
     """
     folders = folders_of([*(edit.path for edit in edits), *anew])
     trees.update({folder: {} for folder in anew})
+    changed = _Changed(trees)
     for path, mode, raw_id in edits:
         cut = path.rfind(b"/") + 1
-        tree = trees.setdefault(path[:cut], {})
-        if raw_id is not None:
-            tree[path[cut:]] = mode, raw_id
-        elif tree.get(path[cut:], (b"",))[0] == mode:
-            del tree[path[cut:]]
+        if raw_id is None:
+            changed.remove(path[:cut], path[cut:], mode)
+        else:
+            changed.put(path[:cut], path[cut:], mode, raw_id)
     levels: dict[int, list[bytes]] = {}
     for folder in folders - {b""}:
         levels.setdefault(folder.count(b"/"), []).append(folder)
     # Deeper folders first, those that are as deep as each other together.
     for _, level in sorted(levels.items(), reverse=True):
         written = [folder for folder in level if trees.get(folder)]
-        bodies = (_body(trees[folder]) for folder in written)
-        ids = dict(zip(written, writer.add_all(b"tree", bodies, pack), strict=True))
+        ids = dict(zip(written, writer.add_all(b"tree", map(changed.body, written), pack), strict=True))
         for folder in level:
             cut = folder.rfind(b"/", 0, -1) + 1
-            parent, name = trees.setdefault(folder[:cut], {}), folder[cut:-1]
             if folder in ids:
-                parent[name] = FOLDER, ids[folder]
-            elif parent.get(name, (b"",))[0] == FOLDER:
-                del parent[name]
-    return next(writer.add_all(b"tree", [_body(trees[b""])], pack))
+                changed.put(folder[:cut], folder[cut:-1], FOLDER, ids[folder])
+            else:
+                changed.remove(folder[:cut], folder[cut:-1], FOLDER)
+    return next(writer.add_all(b"tree", [changed.body(b"")], pack))
 
 
-def _body(tree: Tree) -> bytes:
-    """A tree as git has it."""
-    # A folder sorts as if its name ended in a slash.
-    entries = [
-        (name + b"/" if mode == FOLDER else name, b"%s %s\0%s" % (mode, name, raw_id))
-        for name, (mode, raw_id) in tree.items()
-    ]
-    return b"".join([entry for _, entry in sorted(entries)])
+class _Changed:
+    """Trees that are being changed, by folder."""
+
+    def __init__(self, trees: dict[bytes, Tree]) -> None:
+        self._trees = trees
+        # Folder → names that stand behind all others of its tree, wherever they belong.
+        self._late: defaultdict[bytes, set[bytes]] = defaultdict(set)
+
+    def put(self, folder: bytes, name: bytes, mode: bytes, raw_id: bytes) -> None:
+        tree = self._trees.setdefault(folder, {})
+        before = tree.get(name)
+        if before is None or before.startswith(_FOLDER) != (mode == FOLDER):
+            tree.pop(name, None)
+            self._late[folder].add(name)
+        tree[name] = b"%s %s\0%s" % (mode, name, raw_id)
+
+    def remove(self, folder: bytes, name: bytes, mode: bytes) -> None:
+        """Remove what is there in that mode."""
+        tree = self._trees.get(folder, {})
+        if tree.get(name, b"").startswith(mode + b" "):
+            del tree[name]
+            self._late[folder].discard(name)
+
+    def body(self, folder: bytes) -> bytes:
+        """A tree as git has it."""
+        tree = self._trees[folder]
+        late = len(self._late.get(folder, ()))
+        if not late:
+            return b"".join(tree.values())
+        names = list(tree)
+        found, others = names[: len(names) - late], names[len(names) - late :]
+
+        def place(name: bytes) -> bytes:
+            # A folder sorts as if its name ended in a slash.
+            return name + b"/" if tree[name].startswith(_FOLDER) else name
+
+        if late * _FEW < len(names):
+            for name in others:
+                insort(found, name, key=place)
+        else:
+            found = sorted(names, key=place)
+        return b"".join(map(tree.__getitem__, found))

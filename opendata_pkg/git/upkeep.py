@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opendata_pkg.files import write_text
-from opendata_pkg.git.pack import ids_in
+from opendata_pkg.git.packs import ids_in
 from opendata_pkg.git.repository import call_git
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.git.objects import FILE, Commit, TreeEntry, object_id, write_tree
-from opendata_pkg.git.pack import PackedIds, PackWriter
+from opendata_pkg.git.pack import PackWriter
+from opendata_pkg.git.packs import Packs
 from opendata_pkg.git.repository import Repository
 from tests.core_support import git, git_text
 
@@ -160,9 +161,9 @@ def test_an_object_is_seen_only_when_the_pack_is_whole(repository):
     """While the block runs, other readers of the repository see nothing of it."""
     with repository.writer() as writer:
         raw_id = writer.add(b"blob", b"x")
-        assert raw_id not in PackedIds(repository.path / "objects" / "pack")
+        assert raw_id not in Packs(repository.path / "objects" / "pack")
         assert all(name.startswith("tmp_pack_") for name in packs_of(repository))
-    ids = PackedIds(repository.path / "objects" / "pack")
+    ids = Packs(repository.path / "objects" / "pack")
     assert raw_id in ids
     assert object_id(b"blob", b"y") not in ids
     ids.close()
@@ -176,7 +177,7 @@ def test_first_bytes_at_both_ends(repository):
     ends = [bodies[0], bodies[255]]
     with repository.writer() as writer:
         ids = [writer.add(b"blob", body) for body in ends]
-    known = PackedIds(repository.path / "objects" / "pack")
+    known = Packs(repository.path / "objects" / "pack")
     assert all(raw_id in known for raw_id in ids)
     assert object_id(b"blob", bodies[1]) not in known
     assert b"\0" * 20 not in known
@@ -188,7 +189,7 @@ def test_a_broken_index_is_passed_over(repository):
     """An index of another version says nothing; its objects are written again, which does no harm."""
     folder = repository.path / "objects" / "pack"
     (folder / "pack-old.idx").write_bytes(struct.pack(">256L", *[0] * 256))
-    ids = PackedIds(folder)
+    ids = Packs(folder)
     assert object_id(b"blob", b"x") not in ids
     ids.close()
 
