@@ -95,3 +95,10 @@ def test_publishing_what_did_not_change_imports_no_arrow(tmp_path):
     )
     assert run(tmp_path, "build", "s.parquet", "--store", "store") & unused == set()
     assert run(tmp_path, "release", "2.0.0", "--store", "store") & unused == set()
+
+
+def test_a_release_imports_no_arrow(tmp_path):
+    """Whatever is new in the draft: a release reads no row."""
+    snapshot_of(*KEYS).write(tmp_path / "s.parquet")
+    assert "numpy" not in run(tmp_path, "build", "s.parquet", "--store", "store")
+    assert run(tmp_path, "release", "1.0.0", "--store", "store") & (WEB | DOCUMENTS | ARROW | {"rich"}) == set()
