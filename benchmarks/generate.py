@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from opendata_pkg.snapshot import SCHEMA, Snapshot
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_rows import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

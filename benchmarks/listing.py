@@ -35,7 +35,7 @@ _JOBS = 16
 
 
 class _Pages(BaseHTTPRequestHandler):
-    """ListObjectsV2 of sorted keys: prefix, delimiter and continuation tokens, which are positions."""
+    """ListObjectsV2 of sorted keys: prefix, delimiter, start-after and continuation tokens, which are positions."""
 
     protocol_version = "HTTP/1.1"
     keys: list[str]
@@ -52,6 +52,8 @@ class _Pages(BaseHTTPRequestHandler):
         position = int(query["continuation-token"]) if "continuation-token" in query else None
         if position is None:
             position = bisect.bisect_left(self.keys, prefix)
+            if "start-after" in query:
+                position = max(position, bisect.bisect_right(self.keys, query["start-after"]))
         end = bisect.bisect_left(self.keys, prefix + "\U0010ffff")
         parts: list[bytes] = []
         while position < end and len(parts) < _PAGE:

@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# More than any text has.
+_LONGEST_BYTES = 1 << 30
+
 
 def replace_where(values: pa.Array, odd: pa.Array, function: Callable[[str], str]) -> pa.Array:
     """`values` with those where `odd` is true replaced by `function` of them; neither may hold nulls."""
@@ -24,6 +27,22 @@ def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
     if isinstance(column, pa.Array):
         return column
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
+def are_equal(column: pa.ChunkedArray, other: pa.ChunkedArray) -> bool:
+    """Whether two columns have the same values; those that are at the same place in memory are not looked at."""
+    is_same = len(column) == len(other) and column.num_chunks == other.num_chunks
+    if is_same and all(map(_is_same_memory, column.chunks, other.chunks)):
+        return True
+    return bool(column.equals(other))
+
+
+def _is_same_memory(array: pa.Array, other: pa.Array) -> bool:
+    return (array.offset, len(array), *_addresses(array)) == (other.offset, len(other), *_addresses(other))
+
+
+def _addresses(array: pa.Array) -> list[int]:
+    return [0 if buffer is None else buffer.address for buffer in array.buffers()]
 
 
 def in_arrow(data: bytes) -> pa.Buffer:
@@ -43,6 +62,17 @@ def bytes_of(texts: pa.Array) -> memoryview:
     bounds = memoryview(offsets).cast("i")
     # Arrow may leave out the bytes of an array that has none.
     return memoryview(data or b"")[bounds[texts.offset] : bounds[texts.offset + len(texts)]]
+
+
+def without_prefix(texts: pa.Array, prefix: str) -> pa.Array:
+    """Texts that all begin with a prefix, without it.
+
+    By bytes, which is many times quicker than by characters. Arrow's slice must be told an end, or it may fail.
+    """
+    if not prefix:
+        return texts
+    cut = pc.binary_slice(texts.cast(pa.binary()), start=len(prefix.encode()), stop=_LONGEST_BYTES)
+    return cut.view(pa.string())
 
 
 def hold_any(texts: pa.Array, letters: bytes) -> bool:

@@ -21,7 +21,7 @@ ROOT = "."
 """How people write the root branch, whose path is the empty string."""
 
 NAME_MAX = 200
-RESERVED_NAMES = frozenset({"index.json", "report.csv"})
+RESERVED_NAMES = frozenset({"index.json", "packs.json", "report.csv"})
 """What a release's folder holds beside a folder for each dataset."""
 """Letters of a name: `<name>.git` must be a file's name, with room for what git and web servers append."""
 

@@ -13,8 +13,9 @@ from opendata_pkg.listing.heads import list_sha256
 from opendata_pkg.listing.read import S3ObjectReader
 from opendata_pkg.listing.s3 import Versions, list_bucket
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import Snapshot, each_key_once
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_rows import each_key_once
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,12 +5,13 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from opendata_pkg.built import BuildResult, DatasetSummary
+from opendata_pkg.built import BuildRequest, BuildResult, DatasetSummary
 from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.files import write_bytes
 from opendata_pkg.model import InputError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_scope, check_snapshot
+from opendata_pkg.snapshot_header import read_header
 from opendata_pkg.store import REPORT, Store, is_empty
 from opendata_pkg.unchanged import Unchanged, draft_as_released
 from opendata_pkg.unread import UnreadSnapshot, open_snapshot
@@ -29,7 +30,16 @@ class UnfinishedReleaseError(InputError):
 
 def snapshot_for(store_path: Path, file: Path) -> Snapshot | UnreadSnapshot:
     """The snapshot to build from; as long as nothing is new in it, its rows need not be read."""
-    return open_snapshot(file, Store(store_path).snapshot_path)
+    store = Store(store_path)
+    released = store.inputs() if store.exists() else []
+    return open_snapshot(file, store.snapshot_path, released[-1][0] if released else None)
+
+
+def is_released(store_path: Path, file: Path) -> bool:
+    """Whether a snapshot says that it is the one that was released last."""
+    store = Store(store_path)
+    released = store.inputs() if store.exists() else []
+    return bool(released) and read_header(file)["id"] == released[-1][0]
 
 
 def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
@@ -75,22 +85,20 @@ def build(
     store = Store.open_or_create(store_path, catalogue.id, dry_run=dry_run)
     # All is read under the lock: a release in the meantime would leave the draft without its parent commits.
     with nullcontext() if dry_run else store.locked() as lock:
-        return _build(store, snapshot, catalogue, only, allow_undigested, reporter, jobs=jobs, lock=lock)
+        request = BuildRequest(
+            snapshot=snapshot,
+            catalogue=catalogue,
+            only=only,
+            allow_undigested=allow_undigested,
+            jobs=jobs,
+            lock=lock,
+        )
+        return _build(store, request, reporter)
 
 
-def _build(
-    store: Store,
-    snapshot: Snapshot | UnreadSnapshot,
-    catalogue: Catalogue,
-    only: Sequence[str],
-    allow_undigested: str | None,
-    reporter: Reporter,
-    *,
-    jobs: int | None,
-    lock: int | None,
-) -> BuildResult:
-    """Build under the store's lock, a file descriptor; without it, nothing is written: a dry run."""
-    if lock is not None and (version := store.unfinished_release()) is not None:
+def _build(store: Store, request: BuildRequest, reporter: Reporter) -> BuildResult:
+    """Build what is asked for, under the store's lock."""
+    if request.lock is not None and (version := store.unfinished_release()) is not None:
         raise UnfinishedReleaseError(
             f"the release of {version} in {store.path} was interrupted: "
             f"finish it first with opendata release {version} --store {store.path}"
@@ -98,40 +106,30 @@ def _build(
     latest = store.latest() if store.exists() else None
     if latest is not None:
         released_header = store.read_header(latest.snapshot)
-        check_scope(released_header, snapshot)
-        _say_if_moved(released_header.base_url, snapshot.header.base_url, reporter)
-        check_datasets(latest, catalogue)
-        same = None if only else draft_as_released(store, latest, snapshot, catalogue, allow_undigested)
-        if same is not None:
-            return _build_unchanged(store, snapshot, catalogue, same, reporter, dry_run=lock is None)
+        check_scope(released_header, request.snapshot)
+        _say_if_moved(released_header.base_url, request.snapshot.header.base_url, reporter)
+        check_datasets(latest, request.catalogue)
+        if not request.only and (same := draft_as_released(store, latest, request)) is not None:
+            return _build_unchanged(store, request, same, reporter)
     # As long as nothing is new, none of this is needed: it brings Arrow, which takes as long as all else.
     from opendata_pkg.drafting import make_draft  # noqa: PLC0415
 
-    whole = snapshot.read() if isinstance(snapshot, UnreadSnapshot) else snapshot
-    return make_draft(store, latest, whole, catalogue, only, allow_undigested, reporter, jobs=jobs, lock=lock)
+    return make_draft(store, latest, request, reporter)
 
 
-def _build_unchanged(
-    store: Store,
-    snapshot: Snapshot | UnreadSnapshot,
-    catalogue: Catalogue,
-    same: Unchanged,
-    reporter: Reporter,
-    *,
-    dry_run: bool,
-) -> BuildResult:
+def _build_unchanged(store: Store, request: BuildRequest, same: Unchanged, reporter: Reporter) -> BuildResult:
     """Make a draft of what was released, and tell of it as if all had been looked at."""
-    report = None
+    report, dry_run = None, request.lock is None
     if not dry_run:
-        store.drop_draft()
-        store.keep_inputs(snapshot, catalogue)
+        earlier_packs = store.drop_draft()
+        store.keep_inputs(request.snapshot, request.catalogue)
         files = same.state.datasets[""].subtree_files
         reporter.start("building datasets", files, "files")
         reporter.advance(files)
         reporter.finish()
         report = store.draft_folder / REPORT
         write_bytes(report, same.report)
-        store.write_draft(same.state)
+        store.write_draft(same.state, earlier_packs)
     summaries = (
         DatasetSummary(
             branch=entry.branch,

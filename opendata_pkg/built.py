@@ -1,4 +1,4 @@
-"""What a build made, or would make: one line a dataset. Pure."""
+"""What a build is asked for, and what it made, or would make: one line a dataset. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,30 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.model import ObjectId
+    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.unread import UnreadSnapshot
     from opendata_pkg.written import ChangeCounts, Totals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """What to build: the words of `build.build`.
+
+    `jobs` is how many processes write (None: as many as pay); `lock` the store's, a file descriptor, without which
+    nothing is written: a dry run.
+    """
+
+    snapshot: Snapshot | UnreadSnapshot
+    catalogue: Catalogue
+    only: Sequence[str]
+    allow_undigested: str | None
+    jobs: int | None
+    lock: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from opendata_pkg.bringing import bring_all
 from opendata_pkg.checksums import cache_folder
-from opendata_pkg.download import LocalFileError, download, each_apart
-from opendata_pkg.model import InputError, Md5, Sha256, SourceError
+from opendata_pkg.download import LocalFileError, download
+from opendata_pkg.model import InputError, Md5, OpenDataError, Sha256, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.stamps import Stamp, StampLog
 from opendata_pkg.wanted import Failure, Got, Wanted, hash_file
@@ -75,15 +75,28 @@ class _Place(NamedTuple):
     name: str
 
 
-@dataclass(slots=True)
-class _Missing:
-    """Content to be brought, where it is wanted first (and something is `in_place`), and for which other items."""
+class _Order(NamedTuple):
+    """Content to be brought to a place: something is `in_place`, and the same may be in other places of the cache."""
 
-    item: CacheItem
+    wanted: Wanted
     place: _Place
     part_name: str
     in_place: bool
-    others: list[CacheItem] = field(default_factory=list)
+    others: tuple[_Place, ...]
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is to come from the web, as far as can be told."""
+        return not self.in_place and not self.others
+
+
+class _Brought(NamedTuple):
+    """What is in place now: `url` and `stamp` as in `Got` and in the log, where a stamp None stands already."""
+
+    size_bytes: int
+    sha256: Sha256
+    url: str
+    stamp: Stamp | None
 
 
 class FileCache:
@@ -95,6 +108,11 @@ class FileCache:
         self._lock = threading.RLock()
         self._logs: dict[str, StampLog] = {}
         self._places: dict[str, list[_Place]] | None = None
+        self._digits: dict[str, str] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes another one of the same folder."""
+        return FileCache, (self.folder,)
 
     @classmethod
     def open(cls, folder: Path | None = None) -> FileCache:
@@ -130,34 +148,27 @@ class FileCache:
         Files that are there come first. Content that is there under another name is linked, not fetched. A transfer
         above a gigabyte is announced. Errors of single files are Failures; DiskFullError is raised.
         """
-        missing: dict[str, _Missing] = {}
+        missing: dict[str, _Order] = {}
+        again: dict[str, list[CacheItem]] = {}
         for item in wanted:
             file, place = item.wanted, self._place(item.snapshot, item.path)
             state = _state_of(place.name)
             agrees, stamp = (None, None) if state is None else self._by_stamp(place, state, file.sha256, file.md5)
             if agrees and stamp is not None:
-                yield _got(item, place, stamp)
-            elif (first := missing.get(part_name := file.part_name)) is not None:
-                first.others.append(item)
+                yield _got(file, place, stamp.size_bytes, stamp.sha256)
+            elif (part_name := file.part_name) in missing:
+                again.setdefault(part_name, []).append(item)
             else:
-                missing[part_name] = _Missing(item, place, part_name, in_place=state is not None)
+                missing[part_name] = _Order(file, place, part_name, state is not None, self._places_of(file))
         if not missing:
             return
-        announce([first.item.wanted for first in missing.values()], reporter)
-
-        def bring_one(first: _Missing, on_bytes: Callable[[int], None]) -> Got:
-            return self._bring_one(first, transport, on_bytes)
-
+        orders = list(missing.values())
+        announce([order.wanted for order in orders], reporter)
         try:
-            for first, outcome in each_apart(
-                bring_one, missing.values(), wanted_of=lambda first: first.item.wanted, jobs=jobs, reporter=reporter
-            ):
-                yield outcome
-                for other in first.others:
-                    if isinstance(outcome, Failure):
-                        yield Failure(wanted=other.wanted, error=outcome.error)
-                    else:
-                        yield self._share(first.place, other, outcome)
+            outcomes = bring_all(self._bring_one, orders, transport=transport, jobs=jobs, reporter=reporter)
+            for number, outcome in outcomes:
+                order = orders[number]
+                yield from self._settle(order, outcome, again.get(order.part_name, ()))
         finally:
             with self._lock:
                 logs = list(self._logs.values())
@@ -165,21 +176,39 @@ class FileCache:
                 log.flush()
             reporter.finish()
 
-    def _bring_one(self, first: _Missing, transport: Transport, on_bytes: Callable[[int], None]) -> Got:
-        item, place, wanted = first.item, first.place, first.item.wanted
+    def _settle(
+        self, order: _Order, outcome: _Brought | OpenDataError, others: Iterable[CacheItem]
+    ) -> Iterator[Got | Failure]:
+        """What became of an order, and of all other items of the same content."""
+        if isinstance(outcome, OpenDataError):
+            yield Failure(wanted=order.wanted, error=outcome)
+            for other in others:
+                yield Failure(wanted=other.wanted, error=outcome)
+            return
+        if outcome.stamp is not None:
+            self._note_stamp(order.place, outcome.stamp, later=True)
+        got = _got(order.wanted, order.place, outcome.size_bytes, outcome.sha256, outcome.url)
+        yield got
+        for other in others:
+            yield self._share(order.place, other, got)
+
+    def _bring_one(self, order: _Order, transport: Transport, on_bytes: Callable[[int], None]) -> _Brought:
+        """Bring one file, in whatever process: it is for who asked to note the stamp."""
+        wanted, place = order.wanted, order.place
 
         def there() -> Got | None:
             stamp = self._find(place, wanted.sha256, wanted.md5)
-            return None if stamp is None else _got(item, place, stamp)
+            return None if stamp is None else _got(wanted, place, stamp.size_bytes, stamp.sha256)
 
-        if first.in_place and (got := there()) is not None:
-            on_bytes(got.size_bytes)
-            return got
-        for other in self._places_of(wanted):
+        if order.in_place and (found := there()) is not None:
+            on_bytes(found.size_bytes)
+            return _Brought(found.size_bytes, found.sha256, "", None)
+        for other in order.others:
             if (stamp := self._find(other, wanted.sha256, wanted.md5)) is not None:
                 on_bytes(stamp.size_bytes)
-                return _got(item, place, self._link(other, stamp, place))
-        part = self._parts + first.part_name
+                stamp = self._link(other, stamp, place)
+                return _Brought(stamp.size_bytes, stamp.sha256, "", None)
+        part = self._parts + order.part_name
         try:
             got = download(
                 wanted, place.name, transport=transport, part=part, mode=READ_ONLY, on_bytes=on_bytes, find=there
@@ -188,10 +217,11 @@ class FileCache:
             # Where this process may only read, another one may have brought it meanwhile.
             if (found := there()) is None:
                 raise
-            return found
+            got = found
+        new = None
         if got.url:
-            self._stamp(place, got.sha256, wanted.md5 if wanted.sha256 is None else None, later=True)
-        return got
+            new = Stamp.of(os.lstat(place.name), got.sha256, wanted.md5 if wanted.sha256 is None else None)
+        return _Brought(got.size_bytes, got.sha256, got.url, new)
 
     def _share(self, place: _Place, other: CacheItem, got: Got) -> Got:
         """The same content under another name of the same run."""
@@ -203,7 +233,7 @@ class FileCache:
             self._link(place, stamp, target)
         return Got(
             wanted=other.wanted,
-            path=Path(target.name),
+            local=target.name,
             size_bytes=got.size_bytes,
             sha256=got.sha256,
             url=got.url,
@@ -241,19 +271,23 @@ class FileCache:
             return None, None
         return _agrees(stamp, sha256, md5), stamp
 
-    def _stamp(self, place: _Place, sha256: Sha256, md5: Md5 | None, *, later: bool = False) -> Stamp:
-        """Note that a file, as it is now, has these digests; `later` until `bring` ends at the latest."""
+    def _stamp(self, place: _Place, sha256: Sha256, md5: Md5 | None) -> Stamp:
+        """Note that a file, as it is now, has these digests."""
         stamp = Stamp.of(os.lstat(place.name), sha256, md5)
+        self._note_stamp(place, stamp)
+        return stamp
+
+    def _note_stamp(self, place: _Place, stamp: Stamp, *, later: bool = False) -> None:
+        """Keep a file's stamp; if `later`, when `bring` ends at the latest."""
         self._log(place.snapshot).add(place.path, stamp, later=later)
         with self._lock:
             if self._places is not None:
                 _note(self._places, place, stamp)
-        return stamp
 
-    def _places_of(self, wanted: Wanted) -> list[_Place]:
+    def _places_of(self, wanted: Wanted) -> tuple[_Place, ...]:
         """Where content with the wanted digest is, as far as stamps tell."""
         if not wanted.is_checkable:
-            return []
+            return ()
         with self._lock:
             if self._places is None:
                 self._places = {}
@@ -262,7 +296,7 @@ class FileCache:
                         # Whatever somebody wrote there, nothing outside is looked at.
                         if not _UNSAFE.search(f"{file.stem}/{path}"):
                             _note(self._places, self._place(file.stem, path), stamp)
-            return list(self._places.get(wanted.expected, ()))
+            return tuple(self._places.get(wanted.expected, ()))
 
     def _link(self, place: _Place, stamp: Stamp, target: _Place) -> Stamp:
         """Give a file another name, or copy it where links are refused."""
@@ -275,6 +309,8 @@ class FileCache:
             try:
                 os.link(source, new)
             except OSError:
+                import shutil  # noqa: PLC0415 - most file systems link
+
                 shutil.copyfile(source, new)
                 new.chmod(READ_ONLY)
             new.replace(there)
@@ -310,7 +346,9 @@ class FileCache:
         return log
 
     def _place(self, snapshot: str, path: str) -> _Place:
-        digits = check_path(snapshot[:ID_DIGITS])
+        digits = self._digits.get(snapshot)
+        if digits is None:
+            digits = self._digits[snapshot] = check_path(snapshot[:ID_DIGITS])
         return _Place(digits, check_path(path), f"{self._root}{digits}/{path}")
 
 
@@ -339,9 +377,8 @@ def _note(places: dict[str, list[_Place]], place: _Place, stamp: Stamp) -> None:
             known.append(place)
 
 
-def _got(item: CacheItem, place: _Place, stamp: Stamp) -> Got:
-    path = Path(place.name)
-    return Got(wanted=item.wanted, path=path, size_bytes=stamp.size_bytes, sha256=stamp.sha256, url="")
+def _got(wanted: Wanted, place: _Place, size_bytes: int, sha256: Sha256, url: str = "") -> Got:
+    return Got(wanted=wanted, local=place.name, size_bytes=size_bytes, sha256=sha256, url=url)
 
 
 def announce(wanted: list[Wanted], reporter: Reporter) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.arrays import one_array
+from opendata_pkg.arrays import are_equal, one_array
+from opendata_pkg.spool import in_rows_order
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
@@ -98,8 +99,8 @@ def difference(before: pa.Table, after: pa.Table) -> Difference:
     gone = pa.concat_arrays([rows.removed, rows.changed[0], rows.regraded[0]])
     new = pa.concat_arrays([rows.added, rows.changed[1], rows.regraded[1]])
     return Difference(
-        gone=before.take(gone.sort()).combine_chunks(),
-        new=after.take(new.sort()).combine_chunks(),
+        gone=in_rows_order(before, gone.sort()).combine_chunks(),
+        new=in_rows_order(after, new.sort()).combine_chunks(),
         counts=rows.counts(),
     )
 
@@ -179,22 +180,24 @@ def _compare_block(before: _Block, after: _Block, by: str, names: Sequence[str])
     none = pa.array([], pa.int64())
     added = removed = none
     old_rows = new_rows = None
-    if not old[by].equals(new[by]):
+    if not are_equal(old[by], new[by]):
         old_keys, new_keys = old[by].combine_chunks(), new[by].combine_chunks()
         found = pc.index_in(new_keys, value_set=old_keys)
         added = _numbers(pc.is_null(found))
         removed = _numbers(pc.invert(pc.is_in(old_keys, value_set=new_keys)))
         old_rows, new_rows = pc.drop_null(found).cast(pa.int64()), _numbers(pc.is_valid(found))
         old, new = old.take(old_rows), new.take(new_rows)
-    other = [_is_distinct(old[name], new[name]) for name in names if not old[name].equals(new[name])]
+    other = [_is_distinct(old[name], new[name]) for name in names if not are_equal(old[name], new[name])]
     differing = none
     if other:
         together = other[0]
         for more in other[1:]:
             together = pc.or_(together, more)
         differing = _numbers(together)
-    content = _has_other_content(old.take(differing), new.take(differing), names)
-    changed, regraded = differing.filter(content), differing.filter(pc.invert(content))
+    changed = regraded = none
+    if len(differing):
+        content = _has_other_content(old.take(differing), new.take(differing), names)
+        changed, regraded = differing.filter(content), differing.filter(pc.invert(content))
 
     def pair(rows: pa.Array) -> tuple[pa.Array, pa.Array]:
         of_old = rows if old_rows is None else old_rows.take(rows)

@@ -12,6 +12,7 @@ import tempfile
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,19 +20,22 @@ import pyarrow.compute as pc
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import is_below
+from opendata_pkg.git.bring import is_url
 from opendata_pkg.git.checkout import Submodule, register_submodule, submodules_of
 from opendata_pkg.git.clone import MAIN, Wish, clone_repository
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, has_identity, what_annex_lacks
+from opendata_pkg.lookup import is_of_store
 from opendata_pkg.model import InputError, ObjectId, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.store_target import StoreTarget
 from opendata_pkg.target import EVERYTHING
-from opendata_pkg.transport import Transport
+from opendata_pkg.transport import RefusedError, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from opendata_pkg.packs import PackList, Packs
     from opendata_pkg.selection import Rules, Selection
     from opendata_pkg.state import DatasetEntry
     from opendata_pkg.target import Target
@@ -44,6 +48,16 @@ _REMOVALS = 5
 
 class OccupiedError(InputError):
     """The folder that a clone is to be made in holds something."""
+
+
+class NoCommitsError(UsageError):
+    """A bucket or a snapshot is not a dataset that could be cloned."""
+
+    def __init__(self, word: str) -> None:
+        super().__init__(
+            f"expected a dataset of a store, got {word}: a bucket as it is has no commits to clone; take its files "
+            "with opendata fetch or opendata pin, or make a store of it with opendata build"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +91,16 @@ class CloneResult:
         return None if self.selected is None else {top / path for path in self.selected}
 
 
+def check_word(word: str) -> None:
+    """Whether what a word names can have commits at all: told before a bucket is listed to open it.
+
+    Raises:
+        NoCommitsError: it names a bucket or a snapshot.
+    """
+    if not is_of_store(word):
+        raise NoCommitsError(word)
+
+
 def clone(
     target: Target,
     folder: Path | None = None,
@@ -108,10 +132,7 @@ def clone(
         SourceError: git, git-annex, a server or the file system refused.
     """
     if not isinstance(target, StoreTarget):
-        raise UsageError(
-            f"expected a dataset of a store, got {target.where}: a bucket as it is has no commits to clone; take its "
-            "files with opendata fetch or opendata pin, or make a store of it with opendata build"
-        )
+        raise NoCommitsError(target.where)
     has_rules = rules != EVERYTHING or target.path is not None
     if sparse and not has_rules:
         raise UsageError("expected which files to check out with --sparse: give a path after a colon, or --include")
@@ -217,11 +238,26 @@ class _Plan:
             commit=self.entry.written.commits.main,
             branch=branch,
             final=self.final,
+            packs=self.packs(self.entry.name),
         )
 
     def address(self, name: str) -> str:
         """Where git finds a dataset of the store."""
         return self._target.store.place.git_url(name)
+
+    def packs(self, name: str) -> Packs:
+        """What the last release bound of a dataset's packs; nothing where that cannot be had, or is not needed."""
+        return self._packs.get(name, {})
+
+    @cached_property
+    def _packs(self) -> PackList:
+        if not is_url(self.address(self.entry.name)):
+            return {}
+        try:
+            return self._target.store.packs() or {}
+        except (InputError, RefusedError):
+            # git then looks at all that comes.
+            return {}
 
     def wanted(self, submodule: Submodule) -> DatasetEntry | None:
         """The dataset of a subdataset that is to be installed; None if it is not."""
@@ -327,6 +363,7 @@ class _Maker:
             commit=submodule.commit,
             branch=MAIN,
             final=self._plan.final / path,
+            packs=self._plan.packs(submodule.name),
         )
         return _Job(wish=wish, entry=entry, path=path, parent=clone, submodule=submodule)
 

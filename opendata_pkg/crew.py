@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from opendata_pkg.changes import Difference
     from opendata_pkg.model import ObjectKey, S3Object
+    from opendata_pkg.packs import PackList, Packs
     from opendata_pkg.plan import Plan, Plans
     from opendata_pkg.progress import Reporter
     from opendata_pkg.snapshot import Snapshot
@@ -66,6 +67,17 @@ class Before:
         found = self.differences.get(plan.branch.path)
         return found is not None and not found
 
+    def has_same_names(self, plan: Plan) -> bool:
+        """Whether the files of a dataset have the keys and paths that they had."""
+        found, was = self.differences.get(plan.branch.path), self.plan_of(plan)
+        return (
+            found is not None
+            and not found.counts.added
+            and not found.counts.removed
+            and was is not None
+            and was.naming == plan.naming
+        )
+
     @cached_property
     def _entries(self) -> dict[str, DatasetEntry]:
         return {entry.dataset_id: entry for entry in self.state.datasets.values()}
@@ -101,8 +113,10 @@ def write_datasets(
     *,
     jobs: int | None = None,
     lock: int,
-) -> dict[str, DatasetEntry]:
-    """Write the drafts of the plans, which are ordered children first; returns the entries by branch path.
+) -> tuple[dict[str, DatasetEntry], PackList]:
+    """Write the drafts of the plans, which are ordered children first.
+
+    Returns the entries by branch path, and the packs that were written.
 
     Args:
         store: the store; its inputs are kept already.
@@ -126,7 +140,8 @@ def write_datasets(
                 drafts.write()
             reporter.finish()
             found = subtrees.result()
-            return {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
+            entries = {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
+            return entries, drafts.packed
         finally:
             aside.shutdown(cancel_futures=True)
 
@@ -180,6 +195,7 @@ class _Drafts:
         self._times: dict[str, int] = {}
         self._written: dict[str, Written] = {}
         self._changed: set[str] = set()
+        self.packed: dict[str, Packs] = {}
 
     def write(self) -> None:
         """Write all."""
@@ -270,6 +286,7 @@ class _Drafts:
         path = plan.branch.path
         parts = self._parts[path]
         parts.append(part)
+        self.packed[plan.branch.name] = {**self.packed.get(plan.branch.name, {}), **part.packed}
         files = next((part.files for part in parts if part.files is not None), None)
         logs = next((part.logs for part in parts if part.logs is not None), None)
         if files is None or logs is None:

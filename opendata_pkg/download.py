@@ -13,21 +13,17 @@ import stat
 import threading
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from opendata_pkg.files import open_locked
 from opendata_pkg.model import OpenDataError, SourceError
-from opendata_pkg.parallel import map_unordered
 from opendata_pkg.transport import BrokenTransferError, RefusedError, TransportError
-from opendata_pkg.wanted import BLOCK_BYTES, Failure, Got, Hashes, Wanted, WrongBytesError, hash_file, hash_stream
+from opendata_pkg.wanted import BLOCK_BYTES, Got, Hashes, Wanted, WrongBytesError, hash_file, hash_stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
-    from opendata_pkg.progress import Reporter
     from opendata_pkg.transport import Response, Transport
-
-_Item = TypeVar("_Item")
 
 # From here on a second thread hashes what the first one receives; for less it does not pay to start one.
 _OVERLAP_BYTES = 32 * BLOCK_BYTES
@@ -47,10 +43,6 @@ class DiskFullError(SourceError):
 
 class LocalFileError(SourceError):
     """A file cannot be written where it belongs."""
-
-
-class StoppedError(SourceError):
-    """Nobody waits for the file any more."""
 
 
 def _ignore(count: int) -> None:
@@ -109,37 +101,7 @@ def _into(part: _Part, part_name: str, name: str, mode: int, transport: Transpor
     os.fchmod(part.descriptor, mode)
     _rename(part_name, name)
     hashes = part.hashes
-    return Got(wanted=part.wanted, path=Path(name), size_bytes=hashes.size_bytes, sha256=hashes.sha256, url=url)
-
-
-def each_apart(
-    bring: Callable[[_Item, Callable[[int], None]], Got],
-    items: Iterable[_Item],
-    *,
-    wanted_of: Callable[[_Item], Wanted],
-    jobs: int,
-    reporter: Reporter,
-) -> Iterator[tuple[_Item, Got | Failure]]:
-    """Each item with what `bring(item, on_bytes)` gives, `jobs` at a time; its errors become Failures."""
-    stopped = threading.Event()
-
-    def on_bytes(count: int) -> None:
-        if stopped.is_set():
-            raise StoppedError("stopped")
-        reporter.advance(count)
-
-    def one(item: _Item) -> Got | Failure:
-        try:
-            return bring(item, on_bytes)
-        except DiskFullError:
-            raise
-        except OpenDataError as error:
-            return Failure(wanted=wanted_of(item), error=error)
-
-    try:
-        yield from map_unordered(one, items, jobs=jobs)
-    finally:
-        stopped.set()
+    return Got(wanted=part.wanted, local=name, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url=url)
 
 
 def _already(wanted: Wanted, name: str) -> Got | None:
@@ -155,7 +117,7 @@ def _already(wanted: Wanted, name: str) -> Got | None:
         return None
     if hashes.fault is not None:
         return None
-    return Got(wanted=wanted, path=Path(name), size_bytes=hashes.size_bytes, sha256=hashes.sha256, url="")
+    return Got(wanted=wanted, local=name, size_bytes=hashes.size_bytes, sha256=hashes.sha256, url="")
 
 
 def _rename(part_name: str, name: str) -> None:

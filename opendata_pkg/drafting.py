@@ -9,22 +9,30 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow.compute as pc
+
+from opendata_pkg.arrays import are_equal
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
 from opendata_pkg.crew import Before, write_datasets
+from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
+from opendata_pkg.packs import join_lists
 from opendata_pkg.plan import Keys, Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
-from opendata_pkg.report import write_report
-from opendata_pkg.snapshot import unchecked_rows
+from opendata_pkg.report import rows_by_dataset, write_report
+from opendata_pkg.snapshot_io import unchecked_rows
+from opendata_pkg.snapshot_pair import are_keys_alike
 from opendata_pkg.state import DatasetEntry, State
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
+from opendata_pkg.unread import UnreadSnapshot
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from opendata_pkg.built import BuildRequest
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.progress import Reporter
     from opendata_pkg.snapshot import Snapshot
@@ -34,28 +42,22 @@ if TYPE_CHECKING:
 _KEY_COLUMNS = ["key", "size"]
 
 
-def make_draft(
-    store: Store,
-    latest: State | None,
-    snapshot: Snapshot,
-    catalogue: Catalogue,
-    only: Sequence[str],
-    allow_undigested: str | None,
-    reporter: Reporter,
-    *,
-    jobs: int | None,
-    lock: int | None,
-) -> BuildResult:
-    """Make a draft on the last release, under the store's lock, a file descriptor; without it, write nothing.
+def make_draft(store: Store, latest: State | None, request: BuildRequest, reporter: Reporter) -> BuildResult:
+    """Make a draft on the last release, under the store's lock; in a dry run, write nothing.
 
-    The rest is as for `build.build`.
+    Raises:
+        InputError: as `build.build` says.
     """
+    snapshot = request.snapshot.read() if isinstance(request.snapshot, UnreadSnapshot) else request.snapshot
+    catalogue, only, lock = request.catalogue, request.only, request.lock
     earlier: list[Keys] = []
     old = None
     if latest is not None:
         # Which may be the present one, too.
-        last = snapshot if snapshot.id == latest.snapshot else store.read_snapshot(latest.snapshot)
-        earlier = _earlier_keys(store, latest, last)
+        last = snapshot if snapshot.id == latest.snapshot else read_beside(snapshot, latest.snapshot)
+        if last is None:
+            last = store.read_snapshot(latest.snapshot)
+        earlier = _earlier_keys(store, last)
         before_catalogue = store.read_catalogue(latest.catalogue)
         old = make_plans(last, before_catalogue, released=latest.datasets, earlier_keys=earlier[:-1])
     released = _released_paths(latest, catalogue)
@@ -67,37 +69,49 @@ def make_draft(
         plans = old
     else:
         plans = make_plans(snapshot, catalogue, released=released, earlier_keys=earlier)
-    check_digests(plans.by_branch.values(), allow_undigested)
+    check_digests(plans.by_branch.values(), request.allow_undigested)
     wanted = {branch.path for text in only for branch in catalogue.walk(catalogue.resolve(text).path)}
     chosen = [plan for plan in plans.children_first() if not only or plan.branch.path in wanted]
     before = None if latest is None or old is None else _compare(latest, old, chosen)
     changes = {plan.branch.path: _changes(plan, before) for plan in chosen}
+    told = {} if before is None else _told(store, before, chosen)
     if lock is None:
         with Path(os.devnull).open("wb") as nowhere:
-            renamed, troubles = write_report(nowhere, plans, chosen)
+            renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
-    store.drop_draft()
+    # What the draft that is replaced has written is not written again.
+    earlier_packs = store.drop_draft()
     store.keep_inputs(snapshot, catalogue)
-    assert lock is not None  # noqa: S101 - it is held unless this is a dry run
     report = store.draft_folder / REPORT
     with ThreadPoolExecutor(1) as aside:
         # Meanwhile: other processes do most of the writing.
-        reported = aside.submit(_report, report, plans, chosen)
-        entries = write_datasets(store, plans, chosen, before, reporter, jobs=jobs, lock=lock)
+        reported = aside.submit(_report, report, plans, chosen, told)
+        entries, packed = write_datasets(store, plans, chosen, before, reporter, jobs=request.jobs, lock=lock)
         renamed, troubles = reported.result()
     ordered = {path: entries[path] for path in plans.by_branch if path in entries}
     state = _state(plans, ordered, complete=not only)
     # All that the draft is made of is on disk before there is a draft.
     sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
     sync_all(file for plan in chosen for file in store.repository(plan.branch.name).unsynced(DRAFT_MAIN, DRAFT_ANNEX))
-    store.write_draft(state)
+    store.write_draft(state, join_lists(earlier_packs, packed))
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
 
-def _report(path: Path, plans: Plans, chosen: Sequence[Plan]) -> tuple[int, int]:
+def _told(store: Store, before: Before, chosen: Sequence[Plan]) -> dict[str, list[Sequence[str]]]:
+    """What the last release's report says of the datasets whose files have the names that they had."""
+    path = store.path / "releases" / str(before.state.version) / REPORT
+    if not path.is_file():
+        return {}
+    report = rows_by_dataset(path.read_bytes())
+    return {plan.branch.name: report.get(plan.branch.name, []) for plan in chosen if before.has_same_names(plan)}
+
+
+def _report(
+    path: Path, plans: Plans, chosen: Sequence[Plan], told: Mapping[str, Sequence[Sequence[str]]]
+) -> tuple[int, int]:
     """Write the report to a file that is yet to be synced; returns what `write_report` counts."""
     with replacing(path, sync=False) as stream:
-        return write_report(stream, plans, chosen)
+        return write_report(stream, plans, chosen, told)
 
 
 def _compare(latest: State, old: Plans, chosen: Sequence[Plan]) -> Before:
@@ -119,22 +133,32 @@ def _released_paths(latest: State | None, catalogue: Catalogue) -> list[str]:
     return [by_id[entry.dataset_id] for entry in latest.datasets.values()]
 
 
-def _earlier_keys(store: Store, latest: State, last: Snapshot) -> list[Keys]:
+def _earlier_keys(store: Store, last: Snapshot) -> list[Keys]:
     """The keys that the releases held, oldest first; once where they are those of the release before."""
     found: list[Keys] = []
+    of_last = _with_keys_of(store, last)
     # Groups, since a snapshot that is released again has the same keys.
-    for (snapshot, catalogue), _ in groupby(store.inputs()):
+    for (snapshot, catalogue), _ in groupby((last.id if one in of_last else one, by) for one, by in store.inputs()):
         # Two columns only, and earlier snapshots unchecked: the last one is checked whole.
         batches = (
             last.batches(_KEY_COLUMNS)
-            if snapshot == latest.snapshot
+            if snapshot == last.id
             else unchecked_rows(store.snapshot_path(snapshot), _KEY_COLUMNS)
         )
         keys = kept_keys(batches, store.read_catalogue(catalogue))
-        # Most updates change objects, not their names.
-        if not found or not keys.equals(found[-1]):
+        if not found or not are_equal(keys, found[-1]):
             found.append(keys)
     return found
+
+
+def _with_keys_of(store: Store, last: Snapshot) -> set[str]:
+    """The snapshots that were released with the keys of the last one: most updates change objects, not their names."""
+    earlier = {snapshot for snapshot, _ in store.inputs()} - {last.id}
+    # Whether such a key is of an object or a folder marker, its size tells.
+    if not earlier or pc.any(pc.ends_with(last.table["key"], "/")).as_py():
+        return {last.id}
+    of_last = store.snapshot_path(last.id)
+    return {last.id, *(one for one in earlier if are_keys_alike(store.snapshot_path(one), of_last))}
 
 
 def _changes(plan: Plan, before: Before | None) -> ChangeCounts:

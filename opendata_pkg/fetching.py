@@ -52,6 +52,10 @@ class FetchResult:
     failures: tuple[Failure, ...]
     processed: dict[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        """How much was brought: `paths` has the files."""
+        return f"<FetchResult: {len(self.paths):,} files, {self.downloaded:,} of them downloaded>"
+
     @property
     def downloaded(self) -> int:
         """How many files came from the web."""
@@ -195,8 +199,7 @@ def _process(
     """What the processor makes of each file, with the action that pooch would have had to take."""
     fetcher = make_pooch(selection, cache)
     return {
-        path: processor(str(brought.path), "download" if brought.url else "fetch", fetcher)
-        for path, brought in got.items()
+        path: processor(brought.local, "download" if brought.url else "fetch", fetcher) for path, brought in got.items()
     }
 
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import replacing, write_text
-from opendata_pkg.snapshot import Snapshot, is_as_written
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import header_path
+from opendata_pkg.snapshot_io import is_as_written
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from opendata_pkg.snapshot import SnapshotSummary
+    from opendata_pkg.snapshot_io import SnapshotSummary
 
 _COPY_BYTES = 1 << 20
 
@@ -23,18 +24,33 @@ class _NoCopyError(Exception):
     """A copy of a file would not be what is wanted."""
 
 
-def read_filed(path: Path) -> Snapshot:
-    """`Snapshot.read`, of a file that is likely to be kept."""
+def read_filed(path: Path, last: Path | None = None) -> Snapshot:
+    """`Snapshot.read`, of a file that is likely to be kept; and of another with which it is to be compared."""
     state = path.stat()
-    return _Filed(Snapshot.read(path), path, state)
+    if last is None:
+        return _Filed(Snapshot.read(path), path, state, None)
+    snapshot, beside = Snapshot.read_two(path, last)
+    return _Filed(snapshot, path, state, beside)
+
+
+def read_beside(snapshot: Snapshot, identity: str) -> Snapshot | None:
+    """The snapshot of that id, if it was read together with another one."""
+    beside = snapshot.beside if isinstance(snapshot, _Filed) else None
+    return beside if beside is not None and beside.id == identity else None
 
 
 class _Filed(Snapshot):
     """A snapshot that was read from a file, of which a copy is as good as writing it."""
 
-    def __init__(self, snapshot: Snapshot, path: Path, state: os.stat_result) -> None:
+    def __init__(self, snapshot: Snapshot, path: Path, state: os.stat_result, beside: Snapshot | None) -> None:
         # As a frozen class can be given values.
-        self.__dict__.update(snapshot.__dict__, _path=path, _state=state)
+        self.__dict__.update(snapshot.__dict__, _path=path, _state=state, _beside=beside)
+
+    @property
+    def beside(self) -> Snapshot | None:
+        """Another one that was read with it."""
+        found: Snapshot | None = self.__dict__["_beside"]
+        return found
 
     def write(self, path: Path) -> SnapshotSummary:
         """Copy the rows, unless the file is another by now or somebody else's; the header is written as always."""

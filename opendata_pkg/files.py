@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
@@ -24,6 +23,8 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     The bytes are on disk before the name is (fsync, then rename), so that a crash leaves the old file. Without `sync`,
     nothing must depend on the file before `sync_all` has brought it to disk, together with many others.
     """
+    import tempfile  # noqa: PLC0415 - readers write few files, and many of their processes none
+
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
     temporary = Path(name)

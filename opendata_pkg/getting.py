@@ -11,18 +11,20 @@ import shlex
 import socket
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from opendata_pkg.annex import KeyFacts, read_key
-from opendata_pkg.download import NoUrlError, download, each_apart
+from opendata_pkg.bringing import bring_all
+from opendata_pkg.download import NoUrlError, download
 from opendata_pkg.git.content import AnnexClone, AnnexedFile, relative_to_top
 from opendata_pkg.model import MismatchError, OpenDataError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.proxies import proxy_for, read_proxies
 from opendata_pkg.transport import Transport
-from opendata_pkg.wanted import Failure, Got, Wanted
+from opendata_pkg.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -106,7 +108,7 @@ def get(
     _explain_refusals(works, reporter)
     return GetResult(
         files=sum(work.got_files for work in works),
-        size_bytes=sum(got.size_bytes for work in works for got in work.got.values()),
+        size_bytes=sum(size_bytes for work in works for size_bytes in work.got.values()),
         here=sum(work.here for work in works),
         failures={path: error for work in works for path, error in work.failures.items()},
     )
@@ -146,12 +148,25 @@ class _Missing:
     facts: KeyFacts
 
 
+class _Order(NamedTuple):
+    """A content to be brought: what is wanted, where it goes, and where it is while it comes."""
+
+    wanted: Wanted
+    target: str
+    part: str
+
+    @property
+    def is_far(self) -> bool:
+        """It is not here: nothing else is asked for."""
+        return True
+
+
 class _Work:
-    """The files of one dataset whose contents are wanted, by key."""
+    """The files of one dataset whose contents are wanted, by key; `got` are the sizes in bytes of those that came."""
 
     def __init__(self, clone: AnnexClone, files: Sequence[AnnexedFile]) -> None:
         self.clone = clone
-        self.got: dict[AnnexKey, Got] = {}
+        self.got: dict[AnnexKey, int] = {}
         self.failures: dict[str, OpenDataError] = {}
         self._missing: dict[AnnexKey, _Missing] = {}
         self._present: set[AnnexKey] = set()
@@ -196,39 +211,37 @@ class _Work:
     def _download(self, transport: Transport, jobs: int, reporter: Reporter) -> None:
         mask = os.umask(0o077)
         os.umask(mask)
-
-        def bring(key: AnnexKey, on_bytes: Callable[[int], None]) -> Got:
-            return self._bring_one(key, transport, mask, on_bytes)
-
-        outcomes = each_apart(bring, self._missing, wanted_of=self._wanted, jobs=jobs, reporter=reporter)
-        for key, outcome in outcomes:
-            if isinstance(outcome, Failure):
-                self.failures |= {str(self.clone.top / file.path): outcome.error for file in self._missing[key].files}
+        orders: dict[AnnexKey, _Order] = {}
+        for key in self._missing:
+            try:
+                orders[key] = self._order(key)
+            except OpenDataError as error:
+                self._fail(key, error)
+        keys = list(orders)
+        outcomes = bring_all(
+            partial(_bring_one, mask), list(orders.values()), transport=transport, jobs=jobs, reporter=reporter
+        )
+        for number, outcome in outcomes:
+            if isinstance(outcome, OpenDataError):
+                self._fail(keys[number], outcome)
             else:
-                self.got[key] = outcome
+                self.got[keys[number]] = outcome
 
-    def _wanted(self, key: AnnexKey) -> Wanted:
+    def _fail(self, key: AnnexKey, error: OpenDataError) -> None:
+        self.failures |= {str(self.clone.top / file.path): error for file in self._missing[key].files}
+
+    def _order(self, key: AnnexKey) -> _Order:
+        """What is asked for to have a key's content; an error, if that cannot be."""
         missing = self._missing[key]
-        return Wanted(
+        self._check_key(key, missing.facts)
+        wanted = Wanted(
             name=missing.files[0].path,
             urls=self.urls[key],
             size_bytes=missing.facts.size_bytes,
             sha256=missing.facts.sha256,
             md5=missing.facts.md5,
         )
-
-    def _bring_one(self, key: AnnexKey, transport: Transport, mask: int, on_bytes: Callable[[int], None]) -> Got:
-        self._check_key(key, self._missing[key].facts)
-        target = self.clone.object_of(key)
-        with _writable_folder(os.path.dirname(target), mask):  # noqa: PTH120 - called for each of many files
-            return download(
-                self._wanted(key),
-                target,
-                transport=transport,
-                part=self.clone.part_of(key),
-                mode=_READ_ONLY & ~mask,
-                on_bytes=on_bytes,
-            )
+        return _Order(wanted, self.clone.object_of(key), self.clone.part_of(key))
 
     def _check_key(self, key: AnnexKey, facts: KeyFacts) -> None:
         if not self.urls[key]:
@@ -237,6 +250,20 @@ class _Work:
             raise UnknownBackendError(f"{key} is of a kind that is not checked here: use git annex get")
         if facts.sha256 is None and self.clone.wants_secure_keys:
             raise UnknownBackendError(f"{key} has no secure digest, and annex.securehashesonly is set: nothing was got")
+
+
+def _bring_one(mask: int, order: _Order, transport: Transport, on_bytes: Callable[[int], None]) -> int:
+    """Bring one content, in whatever process; its size in bytes."""
+    with _writable_folder(os.path.dirname(order.target), mask):  # noqa: PTH120 - called for each of many files
+        got = download(
+            order.wanted,
+            order.target,
+            transport=transport,
+            part=order.part,
+            mode=_READ_ONLY & ~mask,
+            on_bytes=on_bytes,
+        )
+    return got.size_bytes
 
 
 @contextmanager

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _GLOBS_AT_ONCE = 32
 # RE2 for "a character that is none".
 _NEVER = r"[^\x00-\x{10FFFF}]"
+# In an expression: a character that stands for itself, or a class with its sign, a `]` in first place, and the rest.
+_CLASS = re.compile(r"\\.|\[(?P<sign>\^?)(?P<first>\]?)(?P<rest>(?:\\.|[^\]\\])*)\]", re.DOTALL)
 # `[[:digit:]]`: git knows such classes, pathspec reads them as other things without a word.
 _NAMED_CLASS = re.compile(r"\[\[[:.=]")
 
@@ -83,14 +85,24 @@ def _parse(globs: tuple[str, ...], option: str) -> list[_Glob]:
         with warnings.catch_warnings():
             # "Possible nested set" and the like: of no use to those who wrote globs.
             warnings.simplefilter("ignore", FutureWarning)
-            patterns = GitIgnoreSpec.from_lines(globs).patterns
+            return [
+                _Glob(include=pattern.include, regex=_within_names(pattern.regex))
+                for pattern in GitIgnoreSpec.from_lines(globs).patterns
+                if pattern.include is not None and pattern.regex is not None
+            ]
     except (ValueError, re.error) as error:
         raise UsageError(f"expected gitignore-style globs such as '*.swc' after {option}: {error}") from error
-    return [
-        _Glob(include=pattern.include, regex=pattern.regex)
-        for pattern in patterns
-        if pattern.include is not None and pattern.regex is not None
-    ]
+
+
+def _within_names(regex: re.Pattern[str]) -> re.Pattern[str]:
+    """The expression with classes such as `[!a]` that match no slash, as in git; those that pathspec makes do."""
+    return re.compile(_CLASS.sub(_without_slash, regex.pattern), regex.flags)
+
+
+def _without_slash(found: re.Match[str]) -> str:
+    if not found["sign"] or found["rest"].startswith("/"):
+        return found[0]
+    return f"[^/{chr(92) if found['first'] else ''}{found['first']}{found['rest']}]"
 
 
 def _match_path(globs: Sequence[_Glob], path: str) -> bool:
@@ -134,7 +146,7 @@ def _any_of(globs: Sequence[_Glob], paths: pa.Array) -> pa.Array:
 
 def _levels_of(glob: _Glob, paths: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Whether each path is matched at all, and whether it is the file itself and not a folder above it."""
-    # pathspec lets `[!a]` match a slash: then one path may be matched both ways, and Python tells which comes first.
+    # A range such as `[+-9]` has a slash in it: then a path may be matched both ways, and Python tells which is first.
     if "[" in glob.regex.pattern.replace("[^/]", ""):
         return _levels_by_python(glob, paths)
     try:

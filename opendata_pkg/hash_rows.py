@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.snapshot import with_columns
+from opendata_pkg.snapshot_rows import with_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -82,7 +82,7 @@ class Lock:
         self.data = self.path.parent / DATA_NAME if data is None else Path(data)
         # What stays true if the process goes to another folder.
         self._top = self.data.absolute()
-        self.offline = _is_offline() if offline is None else offline
+        self.offline = is_offline() if offline is None else offline
         try:
             content = self.path.read_bytes()
         except FileNotFoundError as error:
@@ -237,7 +237,8 @@ class Lock:
         return CacheItem(snapshot=self.selections[file.selection].snapshot, path=file.path, wanted=wanted)
 
 
-def _is_offline() -> bool:
+def is_offline() -> bool:
+    """Whether `OPENDATA_OFFLINE` says to leave the network alone."""
     return os.environ.get("OPENDATA_OFFLINE", "").strip().lower() not in {"", "0", "f", "false", "n", "no", "off"}
 
 

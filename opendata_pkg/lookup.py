@@ -24,7 +24,8 @@ class NotADatasetWordError(InputError):
     """A word that does not read as `[BRANCH][@VERSION][:PATH]`."""
 
     def __init__(self, text: str) -> None:
-        super().__init__(f"expected [BRANCH][@VERSION][:PATH], such as Model_Data@2026.1.0, got {text!r}")
+        hint = ": a store's URL goes after --store" if "://" in text else ""
+        super().__init__(f"expected [BRANCH][@VERSION][:PATH], such as Model_Data@2026.1.0, got {text!r}{hint}")
 
 
 class NoReleaseError(NotFoundError):
@@ -50,6 +51,11 @@ class DatasetWord:
     path: str | None
 
 
+def is_of_store(word: str) -> bool:
+    """Whether a word names a dataset of a store, not a bucket or a snapshot's file."""
+    return not word.startswith("s3://") and not word.endswith(".parquet")
+
+
 def parse_dataset(text: str) -> DatasetWord:
     """Take a word apart.
 
@@ -57,7 +63,8 @@ def parse_dataset(text: str) -> DatasetWord:
         NotADatasetWordError: it is none.
     """
     match = _WORD.fullmatch(text)
-    if match is None:
+    # A URL would be read as the branch `https` and a path, which none in a tree is.
+    if match is None or (match["path"] or "").startswith("//"):
         raise NotADatasetWordError(text)
     return DatasetWord(branch=match["branch"] or ROOT, version=match["version"], path=match["path"])
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, Any, NewType
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,6 +40,16 @@ class OpenDataError(Exception):
     """
 
     exit_status = 3
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process an error goes as it is: most are made from other values than their sentence."""
+        return _error_again, (type(self), self.args, self.__dict__)
+
+
+def _error_again(kind: type[OpenDataError], args: tuple[Any, ...], fields: dict[str, Any]) -> OpenDataError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class UsageError(OpenDataError):

@@ -7,10 +7,11 @@ import os
 import queue
 import threading
 import time
+from contextlib import closing
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -53,17 +54,39 @@ def map_unordered(
     Then, or when this generator is closed, the threads end after what they are doing; nobody waits for them, since they
     are daemons: Ctrl-C is quick.
     """
-    if jobs <= 1:  # as many as there are items may be none
+    with closing(map_together(function, items, jobs=jobs, at_once=at_once)) as groups:
+        for group in groups:
+            yield from group
+
+
+def map_together(
+    function: Callable[[_Item], _Result],
+    items: Iterable[_Item],
+    *,
+    jobs: int,
+    at_once: int = 1,
+    room: int | None = None,
+    others: Iterable[Iterable[Sequence[tuple[_Item, _Result]]]] = (),
+) -> Generator[list[tuple[_Item, _Result]], None, None]:
+    """`map_unordered`, giving results together that became ready together: up to `room` (by default `jobs`) wait.
+
+    Of those of `others`, which somebody else makes, each is waited for by a thread of its own.
+    """
+    following = list(others)
+    if jobs <= 1 and not following:  # as many as there are items may be none
         for item in items:
-            yield item, function(item)
+            yield [(item, function(item))]
         return
-    crew = _Crew(function, items, jobs, min(at_once, jobs))
+    crew = _Crew(function, items, jobs, min(at_once, jobs), room or jobs)
+    for groups in following:
+        crew.follow(groups)
     try:
         while crew.is_at_work:
-            for outcome in crew.take():
-                if isinstance(outcome, BaseException):
-                    raise outcome
-                yield outcome
+            done, error = crew.take()
+            if done:
+                yield done
+            if error is not None:
+                raise error
     finally:
         crew.stop()
 
@@ -73,7 +96,8 @@ class Pace:
 
     Where they wait (for the network, mostly), many do more: there are up to twice as many, until they are busy. Then
     one more helps only if the work lets go of Python's lock, as hashing does; else threads take the lock from each
-    other, and small files from a near server take half as long again. Which of both it is, a trial tells.
+    other, and small files from a near server take twice as much of the processor. Which of both it is, a trial tells;
+    also where they seem to wait, since it may be for a processor that others keep busy.
     """
 
     def __init__(self, now_s: float, jobs: int, threads: int = 1) -> None:
@@ -82,8 +106,8 @@ class Pace:
         self._since_s, self._used_s, self._done = now_s, 0.0, 0
         # What has just begun, or changed, is not counted: threads make connections first.
         self._is_settled = False
-        # During a trial, the results in a second before it.
-        self._rate_before: float | None = None
+        # During a trial, how many threads there were before it, and their results in a second.
+        self._before: tuple[int, float] | None = None
         self._next_trial_s, self._pause_s = now_s, _NEXT_TRIAL_S
 
     @property
@@ -97,30 +121,35 @@ class Pace:
         if window_s < _WINDOW_S:
             return 0
         use, count = (used_s - self._used_s) / window_s, done - self._done
-        if use < _BUSY or count < 2 * self.threads:
-            # Twice as many at most. Of work that takes longer than the window, nothing is known yet.
-            share = 1 if count < 2 * self.threads else min(1.0, _ENOUGH / max(use, _ENOUGH / 2) - 1)
-            self._rate_before, change = None, min(math.ceil(self.threads * (1 + share)), self._jobs) - self.threads
-        elif self._is_settled and window_s < _TRIAL_S:
+        if count < 2 * self.threads:
+            # Of work that takes longer than the window, nothing is known yet.
+            self._before, change = None, self._more(0)
+        elif (self._is_settled or use < _BUSY) and window_s < _TRIAL_S:
             return 0
         else:
-            change = self._try(now_s, count / window_s) if self._is_settled else 0
+            change = self._try(now_s, count / window_s, use) if self._is_settled or use < _BUSY else 0
         self._since_s, self._used_s, self._done = now_s, used_s, done
         self._is_settled = change == 0
         self.threads += change
         return change
 
-    def _try(self, now_s: float, rate: float) -> int:
+    def _more(self, use: float) -> int:
+        """How many to add: one, if they are busy, else twice as many as there are at most."""
+        share = 0 if use >= _BUSY else min(1.0, _ENOUGH / max(use, _ENOUGH / 2) - 1)
+        return min(max(math.ceil(self.threads * (1 + share)), self.threads + 1), self._jobs) - self.threads
+
+    def _try(self, now_s: float, rate: float, use: float) -> int:
         """Begin or end a trial."""
-        if self._rate_before is not None:
-            before, self._rate_before = self._rate_before, None
-            if rate < before * (1 + _GAIN / (self.threads - 1)):
+        if self._before is not None:
+            (threads, before), self._before = self._before, None
+            added = self.threads - threads
+            if rate < before * (1 + _GAIN * added / threads):
                 self._next_trial_s, self._pause_s = now_s + self._pause_s, 2 * self._pause_s
-                return -1
+                return -added
         if self.is_full or now_s < self._next_trial_s:
             return 0
-        self._rate_before = rate
-        return 1
+        self._before = self.threads, rate
+        return self._more(use)
 
 
 def ahead(items: Iterable[_Item]) -> Generator[_Item, None, None]:
@@ -168,15 +197,18 @@ def _make(
 class _Crew(Generic[_Item, _Result]):
     """What the threads share: where items come from, and where results go."""
 
-    def __init__(self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int, at_once: int) -> None:
-        self._function, self._jobs = function, jobs
+    def __init__(
+        self, function: Callable[[_Item], _Result], items: Iterable[_Item], jobs: int, at_once: int, room: int
+    ) -> None:
+        self._function, self._most_waiting = function, room
         self._items = iter(items)
         self._taking = threading.Lock()
         # Whoever holds it may be made to clean up, and that may be another such crew's, or this one's, end.
         lock = threading.RLock()
         self._ready, self._room = threading.Condition(lock), threading.Condition(lock)
         # All below is the lock's.
-        self._waiting: list[tuple[_Item, _Result] | BaseException] = []
+        self._waiting: list[tuple[_Item, _Result]] = []
+        self._error: BaseException | None = None
         self._threads = self._surplus = self._done = 0
         self._used_s = 0.0
         self._is_stopped = self._is_drained = self._is_awaited = False
@@ -186,25 +218,30 @@ class _Crew(Generic[_Item, _Result]):
     @property
     def is_at_work(self) -> bool:
         """Whether there may be more results."""
-        return self._threads > 0 or bool(self._waiting)
+        return self._threads > 0 or bool(self._waiting) or self._error is not None
 
-    def take(self) -> list[tuple[_Item, _Result] | BaseException]:
-        """The results that wait, after waiting for them; the list may be empty."""
+    def take(self) -> tuple[list[tuple[_Item, _Result]], BaseException | None]:
+        """The results that wait, after waiting for them, and the first error after them; there may be neither."""
         with self._ready:
-            if not self._waiting or self._threads:
+            if self._threads and self._error is None:
                 # Being woken for each of many quick results would take longer than they do.
                 self._ready.wait(_TOGETHER_S)
-            if not self._waiting and self._threads:
+            if not self._waiting and self._threads and self._error is None:
                 self._is_awaited = True
                 self._ready.wait(_LONGEST_S if self._pace.is_full or self._is_drained else _WINDOW_S)
                 self._is_awaited = False
             taken, self._waiting = self._waiting, []
+            error, self._error = self._error, None
             self._room.notify_all()
             if not self._is_drained:
                 change = self._pace.change(time.monotonic(), self._used_s, self._done)
                 self._start(change)
                 self._surplus += max(0, -change)
-        return taken
+        return taken, error
+
+    def follow(self, groups: Iterable[Sequence[tuple[_Item, _Result]]]) -> None:
+        """Take over what somebody else makes, in one thread more."""
+        self._begin(self._follow, groups)
 
     def stop(self) -> None:
         """Let the threads end after what they are doing."""
@@ -214,21 +251,38 @@ class _Crew(Generic[_Item, _Result]):
 
     def _start(self, threads: int) -> None:
         for _ in range(threads):
-            self._threads += 1
-            threading.Thread(target=self._work, name=f"opendata-{self._threads}", daemon=True).start()
+            self._begin(self._work)
 
-    def _work(self) -> None:
+    def _begin(self, task: Callable[..., None], *arguments: object) -> None:
+        self._threads += 1
+        name = f"opendata-{self._threads}"
+        threading.Thread(target=self._run, args=(task, *arguments), name=name, daemon=True).start()
+
+    def _run(self, task: Callable[..., None], *arguments: object) -> None:
+        failed: BaseException | None = None
         try:
-            used_s = time.thread_time()
-            for item in self._taken():
-                outcome = (item, self._function(item))
-                before_s, used_s = used_s, time.thread_time()
-                self._hand_over(outcome, used_s - before_s)
+            task(*arguments)
         except BaseException as error:  # noqa: BLE001 - it is raised again, in the thread that asked
-            self._hand_over(error, 0)
+            failed = error
         with self._ready:
+            self._error = self._error or failed
             self._threads -= 1
             self._ready.notify()
+
+    def _work(self) -> None:
+        used_s = time.thread_time()
+        for item in self._taken():
+            outcome = (item, self._function(item))
+            before_s, used_s = used_s, time.thread_time()
+            with self._room:
+                self._done += 1
+                self._used_s += used_s - before_s
+                self._hand_over(outcome)
+
+    def _follow(self, groups: Iterable[Sequence[tuple[_Item, _Result]]]) -> None:
+        for group in groups:
+            with self._room:
+                self._hand_over(*group)
 
     def _taken(self) -> Iterator[_Item]:
         end = object()
@@ -249,12 +303,10 @@ class _Crew(Generic[_Item, _Result]):
             self._surplus -= is_surplus
             return is_surplus
 
-    def _hand_over(self, outcome: tuple[_Item, _Result] | BaseException, used_s: float) -> None:
-        with self._room:
-            while len(self._waiting) >= self._jobs and not self._is_stopped:
-                self._room.wait()
-            self._waiting.append(outcome)
-            self._done += 1
-            self._used_s += used_s
-            if self._is_awaited or 2 * len(self._waiting) >= self._jobs:
-                self._ready.notify()
+    def _hand_over(self, *outcomes: tuple[_Item, _Result]) -> None:
+        """Let results wait to be taken, when there is room; the lock is held."""
+        while len(self._waiting) >= self._most_waiting and not self._is_stopped:
+            self._room.wait()
+        self._waiting += outcomes
+        if self._is_awaited or 2 * len(self._waiting) >= self._most_waiting:
+            self._ready.notify()

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from opendata_pkg.dataset import write_files, write_logs
 from opendata_pkg.git.objects import SYMLINK
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository, call_git
-from opendata_pkg.snapshot import Snapshot, unchecked_rows
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_io import unchecked_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from opendata_pkg.dataset import Child, Past
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
+    from opendata_pkg.packs import Packs
     from opendata_pkg.plan import Plan
     from opendata_pkg.written import ContentDigest, Totals
 
@@ -42,10 +44,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What one process wrote of a dataset: its files, its logs, or both."""
+    """What one process wrote of a dataset: its files, its logs, or both; and the pack that holds them."""
 
     files: tuple[ObjectId, Totals, ContentDigest] | None
     logs: tuple[ObjectId, int] | None
+    packed: Packs
 
 
 def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a call for `Workers`
@@ -77,7 +80,7 @@ def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a
             )
     if wrote_files is not None:
         _check_written(repository, task, wrote_files[0])
-    return Part(files=wrote_files, logs=wrote_logs)
+    return Part(files=wrote_files, logs=wrote_logs, packed=writer.packed)
 
 
 def _check_written(repository: Repository, task: Task, commit: ObjectId) -> None:

@@ -89,9 +89,9 @@ class Naming:
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.compute as pc  # noqa: PLC0415
 
-        from opendata_pkg.arrays import replace_where  # noqa: PLC0415
+        from opendata_pkg.arrays import replace_where, without_prefix  # noqa: PLC0415
 
-        relative = pc.utf8_slice_codeunits(keys, start=len(self.prefix)) if self.prefix else keys
+        relative = without_prefix(keys, self.prefix)
         if self.renamed_folders:
             plain = pa.repeat(pa.scalar(value=False), len(keys))
         else:

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.annex import digest_keys, key_of
+from opendata_pkg.arrays import are_equal, joined
 from opendata_pkg.model import AnnexKey, ObjectKey, OpenDataError, S3Object
 from opendata_pkg.paths import Naming
 from opendata_pkg.snapshot import Snapshot
@@ -31,6 +32,9 @@ FOLDER_MARKER = "folder marker: an empty object whose key ends in a slash, as co
 
 _BATCH_ROWS = 16_384
 _KEYS = pa.schema([pa.field("key", pa.string())])
+
+BEHIND_SLASH = chr(ord("/") + 1)
+"""`name` and this sorts behind all keys that begin with `name/`, before all others behind `name` and what is less."""
 
 Keys: TypeAlias = pa.Array | pa.ChunkedArray
 """Keys in their order."""
@@ -237,10 +241,12 @@ def kept_keys(batches: Iterable[pa.Table], catalogue: Catalogue) -> pa.ChunkedAr
 
     def kept() -> Iterator[pa.Table]:
         for batch in batches:
-            keep = pc.invert(is_marker(batch))
+            left_out = is_marker(batch)
             for ignored in catalogue.ignore:
-                keep = pc.and_(keep, pc.invert(pc.starts_with(batch["key"], ignored.prefix)))
-            yield batch.select(["key"]).filter(keep).cast(_KEYS)
+                left_out = pc.or_(left_out, pc.starts_with(batch["key"], ignored.prefix))
+            kept = batch.select(["key"])
+            # Where nothing is left out, as mostly, no key is copied.
+            yield (kept.filter(pc.invert(left_out)) if pc.any(left_out).as_py() else kept).cast(_KEYS)
 
     return spooled(kept(), _KEYS)["key"]
 
@@ -251,7 +257,12 @@ def find_clashes(keys: Keys, earlier_keys: Sequence[Keys]) -> tuple[frozenset[st
     A tree cannot hold both `a` and `a/b`. Whichever name was released first keeps it for ever, even where the other has
     gone since; if both came in one release, the folder keeps it, so that one path changes and not many.
     """
-    releases = [*earlier_keys, keys]
+    # Most updates change objects, not their names.
+    releases = [*map(_in_chunks, earlier_keys), _in_chunks(keys)]
+    if len(releases) > 1 and are_equal(releases[-1], releases[-2]):
+        releases.pop()
+    if len(releases) == 1 and not may_clash(keys):
+        return frozenset(), frozenset()
     folders = [_folders(release) for release in releases]
     # Only names that the present release uses can matter to it.
     candidates = {name for release in releases for name in _common(release, folders[-1])}
@@ -269,6 +280,31 @@ def find_clashes(keys: Keys, earlier_keys: Sequence[Keys]) -> tuple[frozenset[st
     return frozenset(files), frozenset(renamed_folders)
 
 
+def may_clash(keys: Keys) -> bool:
+    """Whether among keys in order there may be `a` and `a/b`.
+
+    Between those two are only keys that begin with `a` and what sorts before a slash: so the one behind `a` tells.
+    """
+    last = None
+    for piece in _pieces(keys):
+        if last is not None and piece[0].as_py() < last + BEHIND_SLASH:
+            return True
+        if pc.any(pc.less(piece.slice(1), joined(piece.slice(0, len(piece) - 1), BEHIND_SLASH))).as_py():
+            return True
+        last = piece[-1].as_py()
+    return False
+
+
+def _in_chunks(keys: Keys) -> pa.ChunkedArray:
+    return pa.chunked_array([keys]) if isinstance(keys, pa.Array) else keys
+
+
+def _pieces(keys: Keys) -> Iterator[pa.Array]:
+    """Keys in pieces, whose memory is used again and again: many times quicker than all at once."""
+    chunks = _in_chunks(keys).chunks
+    return (chunk.slice(start, _BATCH_ROWS) for chunk in chunks for start in range(0, len(chunk), _BATCH_ROWS))
+
+
 def _common(keys: Keys, names: set[str]) -> list[str]:
     found: list[str] = keys.filter(pc.is_in(keys, value_set=pa.array(sorted(names), pa.string()))).to_pylist()
     return found
@@ -276,10 +312,7 @@ def _common(keys: Keys, names: set[str]) -> list[str]:
 
 def _folders(keys: Keys) -> set[str]:
     """Every folder, without its last slash, that one of the keys is in."""
-    chunks = [keys] if isinstance(keys, pa.Array) else keys.chunks
-    # In pieces, whose memory is used again and again: many times quicker than all at once.
-    pieces = (chunk.slice(start, _BATCH_ROWS) for chunk in chunks for start in range(0, len(chunk), _BATCH_ROWS))
-    nested = (piece.filter(pc.match_substring(piece, "/")) for piece in pieces)
+    nested = (piece.filter(pc.match_substring(piece, "/")) for piece in _pieces(keys))
     unique = pa.chunked_array([pc.unique(parents_of(piece)) for piece in nested], pa.string()).unique()
     found: set[str] = set()
     for folder in unique.to_pylist():

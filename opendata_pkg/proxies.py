@@ -5,7 +5,6 @@ The names are those that `curl` and `requests` read, so that a cluster's setting
 
 from __future__ import annotations
 
-import base64
 import ipaddress
 import os
 from dataclasses import dataclass
@@ -118,6 +117,8 @@ def _parse(url: str, variable: str) -> Proxy:
         )
     authorization = None
     if parts.username is not None:
+        import base64  # noqa: PLC0415 - few proxies ask for a password
+
         words = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
         authorization = f"Basic {base64.b64encode(words.encode()).decode()}"
     return Proxy(host=host, port=_DEFAULT_PORT if port is None else port, authorization=authorization)

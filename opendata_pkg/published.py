@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.documents import parse_json
 from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.packs import list_from_dict
 from opendata_pkg.places import BrokenStoreError, NoStoreError, StoreFolder, open_place
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from opendata_pkg.packs import PackList
     from opendata_pkg.places import Place
     from opendata_pkg.state import DatasetEntry
 
 INDEX = "index.json"
 DESCRIPTOR = "datapackage.json"
+PACKS = "packs.json"
 
 
 class NotAStoreError(InputError):
@@ -112,6 +115,23 @@ class PublishedStore:
         """The last release, None before the first."""
         versions = self.versions()
         return self.release(versions[-1]) if versions else None
+
+    def last_release(self) -> dict[str, Any]:
+        """What `index.json` says of the last release; nothing before the first."""
+        releases: list[dict[str, Any]] = self.index()["releases"]
+        return releases[-1] if releases else {}
+
+    def packs(self) -> PackList | None:
+        """The packs of all repositories after the last release; None if it has no list of them.
+
+        Raises:
+            BrokenStoreError: the list is gone, or not as it was released.
+        """
+        bound = self.last_release().get("packs")
+        if bound is None:
+            return None
+        data = self._bound(bound["path"], bound["sha256"])
+        return list_from_dict(parse_json(data, "pack-list", where=f"{self.where}/{bound['path']}"))
 
     def read_catalogue(self, sha256: str) -> Catalogue:
         """A catalogue of a release.

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import sync_all, write_text
+from opendata_pkg.git.bound import bind_packs
 from opendata_pkg.git.objects import tag_body
+from opendata_pkg.git.repository import BrokenRepositoryError
 from opendata_pkg.git.upkeep import put_packs_together, refresh_server_info
 from opendata_pkg.model import Grade, InputError, ObjectId
 from opendata_pkg.progress import SILENT, Reporter
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.git.repository import Repository
+    from opendata_pkg.packs import PackList, Packs
     from opendata_pkg.written import Commits
 
 
@@ -100,7 +103,8 @@ def release(
         state = with_version(draft, version)
         state = _write_artefacts(store, state, version)
         _advance_refs(store, state, latest, version, reporter)
-        store.publish(state, date=_date(state.datasets[""]))
+        packs = store.write_packs(_bind_packs(store, state, latest), version)
+        store.publish(state, date=_date(state.datasets[""]), packs=packs)
         store.drop_draft()
     return _result(state, version)
 
@@ -214,6 +218,29 @@ def _advance_refs(store: Store, state: State, latest: State | None, version: str
             for _ in pool.map(advance, entries):
                 reporter.advance()
     reporter.finish()
+
+
+def _bind_packs(store: Store, state: State, latest: State | None) -> PackList:
+    """What readers are offered of each repository, by which they need not trust a server; see `bind_packs`."""
+    try:
+        before = store.packs() or {}
+    except InputError:
+        # It is not what was released: all is read again.
+        before = {}
+    released = {entry.dataset_id for entry in (latest.datasets.values() if latest else ())}
+    written = store.draft_packs()
+
+    def bind(entry: DatasetEntry) -> Packs | None:
+        commits, name = entry.written.commits, entry.name
+        earlier = before.get(name) if entry.dataset_id in released else {}
+        repository, new = store.repository(name).path, written.get(name, {})
+        try:
+            return bind_packs(repository, (commits.main, commits.annex), before=earlier, written=new)
+        except (OSError, BrokenRepositoryError):
+            # What did not change need not be there to be read.
+            return earlier
+
+    return {entry.name: packs for entry in state.datasets.values() if (packs := bind(entry)) is not None}
 
 
 def _publish(repository: Repository, commits: Commits, version: str) -> None:

@@ -18,8 +18,10 @@ from opendata_pkg.listing.s3_inventory import read_inventory
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file, key_stands_twice, read_listing
 from opendata_pkg.model import NotFoundError, SourceError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import SCHEMA, DuplicateKeyError, Snapshot, each_key_once, write_snapshot
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path
+from opendata_pkg.snapshot_io import write_snapshot
+from opendata_pkg.snapshot_rows import SCHEMA, DuplicateKeyError, each_key_once
 from opendata_pkg.sorting import SortedRows
 from opendata_pkg.urls import base_url as make_base_url
 from opendata_pkg.urls import check_http_url
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from opendata_pkg.listing.s3 import Versions
-    from opendata_pkg.snapshot import SnapshotSummary
+    from opendata_pkg.snapshot_io import SnapshotSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

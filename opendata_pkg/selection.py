@@ -161,6 +161,14 @@ class Selection:
         """How many files."""
         return int(self.table.num_rows)
 
+    def __repr__(self) -> str:
+        """What it is of, and how much: not its rows."""
+        origin = self.origin
+        version = "" if origin.version is None else f"@{origin.version}"
+        return (
+            f"<Selection {origin.branch}{version} of {origin.source}: {len(self):,} files, {self.size_bytes:,} bytes>"
+        )
+
     @cached_property
     def digest(self) -> str:
         """`sha256:HEX` over branch, version, rules and files; see `selection_digest`."""

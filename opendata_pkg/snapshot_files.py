@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Protocol
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.arrays import joined, one_array
+from opendata_pkg.arrays import one_array
 from opendata_pkg.canonical import ID_COLUMNS
 from opendata_pkg.paths import Naming
-from opendata_pkg.plan import find_clashes, is_marker, parents_of
+from opendata_pkg.plan import BEHIND_SLASH, find_clashes, is_marker, may_clash, parents_of
 from opendata_pkg.selection import FILES
 from opendata_pkg.spool import in_rows_order, spooled
 
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.snapshot_header import SnapshotHeader
-
-# What sorts behind all keys that begin with `name/`, and before those that begin with `name` and any other character.
-_BEHIND_SLASH = chr(ord("/") + 1)
 
 
 class Rows(Protocol):
@@ -94,9 +91,7 @@ def settle(batches: Iterable[pa.Table]) -> Iterator[Settled]:
         decided, waiting = _decided(waiting, keys, following)
         yield from decided
         near = keys if following is None else pa.concat_arrays([keys, pa.array([following], keys.type)])
-        above, below = near.slice(0, len(near) - 1), near.slice(1)
-        # Between `a` and `a/b` are only keys that begin with `a`: so the one behind `a` tells whether there may be one.
-        if not pc.any(pc.less(below, joined(above, _BEHIND_SLASH))).as_py():
+        if not may_clash(near):
             yield Settled(rows=rows)
             continue
         renamed, _ = find_clashes(near, ())
@@ -166,7 +161,7 @@ def _decided(
         name = row["key"][0].as_py()
         if pc.any(pc.starts_with(keys, f"{name}/")).as_py():
             decided.append(Settled(rows=row, renamed=frozenset([name]), late=True))
-        elif following is None or following >= name + _BEHIND_SLASH:
+        elif following is None or following >= name + BEHIND_SLASH:
             decided.append(Settled(rows=row, late=True))
         else:
             left.append(row)
@@ -175,7 +170,7 @@ def _decided(
 
 def _beginnings(key: str) -> list[str]:
     """The names that can be a folder of this key or of a later one: all that it begins with, up to a `/` or before."""
-    return [key[:length] for length in range(1, len(key)) if key < key[:length] + _BEHIND_SLASH]
+    return [key[:length] for length in range(1, len(key)) if key < key[:length] + BEHIND_SLASH]
 
 
 def _owners(keys: pa.Array, catalogue: Catalogue | None) -> pa.Array:

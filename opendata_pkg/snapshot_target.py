@@ -12,9 +12,10 @@ from opendata_pkg.canonical import ID_COLUMNS
 from opendata_pkg.checksums import cache_folder
 from opendata_pkg.places import NotInCacheError
 from opendata_pkg.selection import Origin, Rules, Selection, match_names, match_sizes, nothing_selected
-from opendata_pkg.snapshot import Snapshot, StoredSnapshot
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_files import Passing, Tree, in_path_order, settle
 from opendata_pkg.snapshot_header import format_time
+from opendata_pkg.snapshot_io import StoredSnapshot
 from opendata_pkg.target import EVERYTHING, Target
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from opendata_pkg.snapshot_files import Rows, Settled
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SnapshotTarget(Target):
     """The objects of a snapshot below a folder of it (`folder`: with its slash; empty: all).
 

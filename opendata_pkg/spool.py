@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import mmap
 from bisect import bisect_left
-from itertools import chain
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from typing import IO, TYPE_CHECKING, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from opendata_pkg.sorting import nameless
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
 SPOOL_BYTES = 512 << 20
@@ -25,23 +25,74 @@ SPOOL_BYTES = 512 << 20
 _BLOCK_ROWS = 65_536
 
 
-def spooled(tables: Iterable[pa.Table], schema: pa.Schema, *, folder: Path | None = None) -> pa.Table:
-    """The rows of tables of one schema as one table, in their order.
+class Spool:
+    """Takes tables of one schema, and gives their rows as one table, in their order; `with` lets go of the file.
 
     Beyond `SPOOL_BYTES` they go into a file in `folder` (by default that of temporary files), which is gone with the
     table, or with the process, however it ends.
+    """
+
+    def __init__(self, schema: pa.Schema, *, folder: Path | None = None) -> None:
+        """Begin with no rows."""
+        self._schema, self._folder = schema, folder
+        self._pending, self._bytes = list[pa.Table](), 0
+        self._files = ExitStack()
+        self._file: IO[bytes] | None = None
+        self._writer: pa.RecordBatchStreamWriter | None = None
+
+    def __enter__(self) -> Self:
+        """The spool itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """A mapping stays when its file is closed; Arrow's arrays keep it as long as there is one of them."""
+        self._files.close()
+
+    def add(self, table: pa.Table) -> None:
+        """Take rows.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self._writer is not None:
+            self._writer.write_table(table)
+            return
+        self._pending.append(table)
+        self._bytes += table.nbytes
+        if self._bytes > SPOOL_BYTES:
+            self._file = self._files.enter_context(nameless(self._folder))
+            self._writer = self._files.enter_context(
+                pa.ipc.new_stream(pa.PythonFile(self._file, mode="w"), self._schema)
+            )
+            # Without holding on to those that are written.
+            self._pending.reverse()
+            while self._pending:
+                self._writer.write_table(self._pending.pop())
+
+    def table(self) -> pa.Table:
+        """All rows that were added; the last call.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        if self._file is None or self._writer is None:
+            return pa.concat_tables(self._pending or [self._schema.empty_table()]).unify_dictionaries()
+        self._writer.close()
+        self._file.flush()
+        mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        return pa.ipc.open_stream(pa.py_buffer(mapping)).read_all().unify_dictionaries()
+
+
+def spooled(tables: Iterable[pa.Table], schema: pa.Schema, *, folder: Path | None = None) -> pa.Table:
+    """The rows of tables of one schema as one table, in their order, as `Spool` keeps them.
 
     Raises:
         OSError: the disk is full.
     """
-    pending, count = [schema.empty_table()], 0
-    tables = iter(tables)
-    for table in tables:
-        pending.append(table)
-        count += table.nbytes
-        if count > SPOOL_BYTES:
-            return _mapped(_emptied(pending, tables), schema, folder)
-    return pa.concat_tables(pending).unify_dictionaries()
+    with Spool(schema, folder=folder) as spool:
+        for table in tables:
+            spool.add(table)
+        return spool.table()
 
 
 def in_rows_order(table: pa.Table, rows: pa.Array) -> pa.Table:
@@ -65,20 +116,3 @@ def _taken(pieces: Iterable[pa.RecordBatch], rows: pa.Array, schema: pa.Schema) 
             found.append(pa.Table.from_batches([piece.take(here)]))
         start, low = start + len(piece), high
     return pa.concat_tables(found).unify_dictionaries().combine_chunks().take(pc.sort_indices(order))
-
-
-def _emptied(pending: list[pa.Table], tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """All of them, without holding on to those that were pending."""
-    pending.reverse()
-    return chain((pending.pop() for _ in range(len(pending))), tables)
-
-
-def _mapped(tables: Iterable[pa.Table], schema: pa.Schema, folder: Path | None) -> pa.Table:
-    with nameless(folder) as file:
-        with pa.ipc.new_stream(pa.PythonFile(file, mode="w"), schema) as writer:
-            for table in tables:
-                writer.write_table(table)
-        file.flush()
-        # A mapping stays when its file is closed; Arrow's arrays keep it as long as there is one of them.
-        mapping = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return pa.ipc.open_stream(pa.py_buffer(mapping)).read_all().unify_dictionaries()

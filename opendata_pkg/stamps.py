@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from opendata_pkg.files import lock_open
 from opendata_pkg.model import Md5, Sha256
@@ -28,8 +27,7 @@ _FIELDS = 8
 _TOGETHER = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """A file's size in bytes, times in ns, inode, and digests when it had them. MD5 only if it was computed."""
 
     size_bytes: int

@@ -18,15 +18,17 @@ from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
+from opendata_pkg.packs import list_from_dict, list_to_dict
 from opendata_pkg.places import NoStoreError, StoreFolder
-from opendata_pkg.published import INDEX, NotAStoreError, PublishedStore
+from opendata_pkg.published import INDEX, PACKS, NotAStoreError, PublishedStore
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.packs import PackList
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.unread import UnreadSnapshot
 
@@ -144,22 +146,48 @@ class Store(PublishedStore):
             )
         return State.from_dict(read_json(self.draft_folder / INDEX, "release-index"))
 
-    def write_draft(self, state: State) -> None:
-        """Write the draft's index: what `release` will publish."""
+    def draft_packs(self) -> PackList:
+        """The packs that the draft's build wrote, and those before it whose drafts were replaced."""
+        path = self.draft_folder / PACKS
+        return list_from_dict(read_json(path, "pack-list")) if path.is_file() else {}
+
+    def write_draft(self, state: State, packs: PackList | None = None) -> None:
+        """Write the draft's index: what `release` will publish; before it, which packs were written (None: as said)."""
+        if packs is not None:
+            write_text(self.draft_folder / PACKS, dump_json(list_to_dict(packs)))
         write_text(self.draft_folder / INDEX, dump_json(state.to_dict()))
 
-    def drop_draft(self) -> None:
-        """Remove the draft, its index first, so that no half of one is ever taken for a whole."""
+    def drop_draft(self) -> PackList:
+        """Remove the draft, its index first, so that no half of one is ever taken for a whole; returns its packs."""
+        packs = self.draft_packs()
         (self.draft_folder / INDEX).unlink(missing_ok=True)
         if self.draft_folder.exists():
             shutil.rmtree(self.draft_folder)
+        return packs
 
     def unfinished_release(self) -> str | None:
         """The version whose release was interrupted, if one was: it must be finished before anything else."""
         return self.draft().version if self.has_draft() else None
 
-    def publish(self, state: State, *, date: str) -> None:
-        """Name a release in `index.json`: the last step, after which readers see it. `date` is ISO 8601."""
+    def write_packs(self, packs: PackList, version: str) -> dict[str, str]:
+        """Write the list of packs after a release, unless it is that of the release before; returns where it is.
+
+        Path and digest, as `index.json` names them.
+        """
+        data = dump_json(list_to_dict(packs)).encode()
+        sha256 = hashlib.sha256(data).hexdigest()
+        last: dict[str, str] | None = self.last_release().get("packs")
+        if last is not None and last["sha256"] == sha256:
+            return last
+        path = f"releases/{version}/{PACKS}"
+        write_bytes(self.path / path, data)
+        return {"path": path, "sha256": sha256}
+
+    def publish(self, state: State, *, date: str, packs: Mapping[str, str]) -> None:
+        """Name a release in `index.json`: the last step, after which readers see it.
+
+        `date` is ISO 8601, `packs` what `write_packs` gave.
+        """
         assert state.version is not None  # noqa: S101 - a caller's defect, not input
         index = self.index()
         path = f"releases/{state.version}/{INDEX}"
@@ -173,6 +201,7 @@ class Store(PublishedStore):
                 "snapshot": state.snapshot,
                 "catalogue": state.catalogue,
                 "commit": state.datasets[""].written.commits.main,
+                "packs": packs,
             }
         )
         self._write_index(index)

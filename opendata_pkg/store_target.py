@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from opendata_pkg.state import DatasetEntry, State
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class StoreTarget(Target):
     """A dataset of a release, with all below it."""
 

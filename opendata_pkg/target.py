@@ -47,6 +47,11 @@ class Target(ABC):
             rules = replace(rules, path=self.path)
         return rules.normal()
 
+    def __repr__(self) -> str:
+        """What was named, and where: not all that is known of it."""
+        path = "" if self.path is None else f":{self.path}"
+        return f"<{type(self).__name__} {self.where}{path} of {self.origin.source}>"
+
     def _repr_html_(self) -> str:
         """What it is, as notebooks show it."""
         from opendata_pkg.branch import ROOT  # noqa: PLC0415 - notebooks have time
@@ -60,6 +65,7 @@ class Target(ABC):
         facts = {
             "title": title,
             "source": origin.source,
+            "path": self.path,
             "version": origin.version,
             "date": origin.date,
             "commit": origin.commit,

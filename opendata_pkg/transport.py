@@ -6,13 +6,12 @@ twice the processor, those of urllib3 five times, and those of requests fifteen 
 
 from __future__ import annotations
 
-import random
 import re
 import socket
 import threading
 import weakref
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote, urljoin
 
 from opendata_pkg.connection import PLAIN_URL, Address, Connector, TunnelError
@@ -159,6 +158,7 @@ class Transport:
 
     def __init__(self, *, connections: int, offline: bool, tries: int, first_delay_s: float, timeout_s: float) -> None:
         self.offline = offline
+        self._settings = connections, offline, tries, first_delay_s, timeout_s
         self._connections, self._tries, self._first_delay_s = connections, tries, first_delay_s
         self._connector = Connector(read_timeout_s=timeout_s)
         self._lock = threading.Lock()
@@ -185,6 +185,10 @@ class Transport:
         return cls(
             connections=connections, offline=offline, tries=tries, first_delay_s=first_delay_s, timeout_s=timeout_s
         )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """To another process goes one of the same settings, without connections."""
+        return _transport, self._settings
 
     def __enter__(self) -> Self:
         return self
@@ -237,6 +241,8 @@ class Transport:
 
     def wait(self, failures: int, at_least_s: float = 0.0) -> None:
         """Wait before another try after so many failures; a little irregularly, so that not all come back at once."""
+        import random  # noqa: PLC0415 - most that is asked for comes at once
+
         delay_s = self._first_delay_s * 2**failures * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
         self._closed.wait(max(delay_s, at_least_s))
 
@@ -295,6 +301,12 @@ class Transport:
                 if self._idle[number].place == place:
                     return self._idle.pop(number)
         return None
+
+
+def _transport(connections: int, offline: bool, tries: int, first_delay_s: float, timeout_s: float) -> Transport:  # noqa: FBT001 - in the order of `_settings`
+    return Transport(
+        connections=connections, offline=offline, tries=tries, first_delay_s=first_delay_s, timeout_s=timeout_s
+    )
 
 
 def _close_all(idle: list[Connection]) -> None:

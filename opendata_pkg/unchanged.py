@@ -11,6 +11,7 @@ from opendata_pkg.store import REPORT, Store
 from opendata_pkg.unread import UnreadSnapshot
 
 if TYPE_CHECKING:
+    from opendata_pkg.built import BuildRequest
     from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.state import State
@@ -26,19 +27,18 @@ class Unchanged:
     troubles: int
 
 
-def draft_as_released(
-    store: Store, latest: State, snapshot: Snapshot | UnreadSnapshot, catalogue: Catalogue, allow_undigested: str | None
-) -> Unchanged | None:
+def draft_as_released(store: Store, latest: State, request: BuildRequest) -> Unchanged | None:
     """What a build of the last release's snapshot and catalogue makes, which is what it was.
 
     None where that is not all: they are others, a file without a digest may not be let by, an address on offer may have
     to be withdrawn, or the report is not there to be had again.
     """
+    snapshot, catalogue = request.snapshot, request.catalogue
     if (snapshot.id, catalogue.sha256) != (latest.snapshot, latest.catalogue):
         return None
     if any(entry.written.borrowed for entry in latest.datasets.values()):
         return None
-    if _has_undigested(latest) and not _all_allowed(snapshot, catalogue, allow_undigested):
+    if _has_undigested(latest) and not _all_allowed(snapshot, catalogue, request.allow_undigested):
         return None
     path = store.path / "releases" / str(latest.version) / REPORT
     if not path.is_file():

@@ -30,7 +30,7 @@ from opendata_pkg.table_check import TableChecker
 from opendata_pkg.table_schema import TableSchema, UnusableTableSchemaError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _YAML = (".yaml", ".yml")
 _TABLE_SCHEMA = ".tableschema.json"
@@ -241,15 +241,21 @@ class _Checks:
             self.faults.append(fault)
 
     def _bound_indexes(self, file: Path, document: dict[str, Any]) -> None:
-        """A store's index binds each release's index by its digest."""
+        """A store's index binds each release's index and list of packs by their digests."""
         for number, release in enumerate(document["releases"]):
-            target = file.parent / release["index"]
-            place = json_path(("releases", number, "sha256"))
-            if not target.is_file():
-                self._add(file, json_path(("releases", number, "index")), f"expected {target}, which is missing")
-            elif (found := hashlib.sha256(target.read_bytes()).hexdigest()) != release["sha256"]:
-                message = f"expected {target} to have the sha256 {release['sha256']}, got {found}"
-                self._add(file, place, message, remedy="it is not as it was released: restore it from a copy")
+            self._bound(file, ("releases", number), release, "index")
+            if packs := release.get("packs"):
+                self._bound(file, ("releases", number, "packs"), packs, "path")
+
+    def _bound(self, file: Path, place: Sequence[str | int], said: Mapping[str, Any], field: str) -> None:
+        """A file that a store's index names in one field, and binds in the field `sha256` beside it."""
+        target, sha256 = file.parent / said[field], said["sha256"]
+        if not target.is_file():
+            self._add(file, json_path((*place, field)), f"expected {target}, which is missing")
+        elif (found := hashlib.sha256(target.read_bytes()).hexdigest()) != sha256:
+            message = f"expected {target} to have the sha256 {sha256}, got {found}"
+            remedy = "it is not as it was released: restore it from a copy"
+            self._add(file, json_path((*place, "sha256")), message, remedy=remedy)
 
     def _add(
         self,

@@ -1,7 +1,7 @@
 """A store against itself: everything that `index.json` binds, directly or by way of what it binds. Nothing is written.
 
 index → release indexes → descriptors → inventories; index → snapshots and catalogues; release indexes → commits and
-tags → every object of git. `opendata_pkg.rebuild` makes all of it again.
+tags → every object of git; index → the last list of packs → every pack. `opendata_pkg.rebuild` makes all of it again.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 ITSELF = "its own index"
 _DRAFTS = "refs/opendata/"
+# So many repositories are named in a note.
+_SHOWN = 5
 
 
 def verify_store(path: Path, *, jobs: int = DEFAULT_JOBS, reporter: Reporter = SILENT) -> Verification:
@@ -86,6 +88,7 @@ class StoreCheck:
                 if entry.changed:
                     self._artefacts(state, entry, catalogue, base_url)
             self._present(f"releases/{state.version}/{REPORT}")
+        self._pack_lists()
         self._repositories(self.store.draft() if unfinished is not None else None)
         self._extra(unfinished)
 
@@ -137,6 +140,39 @@ class StoreCheck:
         self._unjudged.add(f"releases/{release['version']}/")
         self._known.add(f"catalogues/{release['catalogue']}.yaml")
         self._known |= {f"snapshots/{release['snapshot']}{suffix}" for suffix in (".parquet", ".json")}
+
+    def _pack_lists(self) -> None:
+        """Check the lists of packs, and the packs of the last one: earlier packs may be gone."""
+        lists = [release.get("packs") for release in self.store.index()["releases"]]
+        digests = {bound["path"]: f"sha256:{bound['sha256']}" for bound in lists if bound is not None}
+        good = {path: self._has_digest(path, digest) for path, digest in digests.items()}
+        if not lists or lists[-1] is None or not good[lists[-1]["path"]]:
+            return
+        subjects: list[Subject] = []
+        repacked: list[str] = []
+        for name, packs in (self.store.packs() or {}).items():
+            folder = self.store.repository(name).path / "objects" / "pack"
+            if not all((folder / f"{pack}.pack").exists() for pack in packs):
+                repacked.append(name)
+                continue
+            subjects += [
+                Subject(
+                    name=(folder / f"{pack}{suffix}").relative_to(self.store.path).as_posix(),
+                    file=folder / f"{pack}{suffix}",
+                    size_bytes=file.size_bytes,
+                    digest=f"sha256:{file.sha256}",
+                )
+                for pack, bound in packs.items()
+                for suffix, file in bound.files.items()
+            ]
+        self._all_good(subjects)
+        if repacked:
+            shown = ", ".join(f"git/{name}.git" for name in repacked[:_SHOWN])
+            more = f" and {len(repacked) - _SHOWN} more" if len(repacked) > _SHOWN else ""
+            self._notes.append(
+                f"packed anew since the last release: {shown}{more}; until the next one, clones of them over the web "
+                "take longer"
+            )
 
     def _snapshots(self) -> dict[str, str]:
         """Check every snapshot by its id; id → where its objects are."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Any
 
 from opendata_pkg.model import ETag, Md5, MismatchError, OpenDataError, Sha256
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # Small enough for what was received to be still in the processor's cache when it is written and hashed: with blocks of
 # 1 MiB the system takes three times as long.
@@ -39,6 +37,10 @@ class Wanted:
     md5: Md5 | None = None
     etag: ETag | None = None
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For the many that go to another process: in a quarter of the time that a dataclass takes by itself."""
+        return _wanted, (self.name, self.urls, self.size_bytes, self.sha256, self.md5, self.etag)
+
     @property
     def is_checkable(self) -> bool:
         """Whether a digest is known."""
@@ -62,15 +64,29 @@ class Wanted:
         return f"{hashlib.sha256(known.encode()).hexdigest()[:32]}.part"
 
 
+def _wanted(
+    name: str, urls: tuple[str, ...], size_bytes: int | None, sha256: Sha256 | None, md5: Md5 | None, etag: ETag | None
+) -> Wanted:
+    return Wanted(name=name, urls=urls, size_bytes=size_bytes, sha256=sha256, md5=md5, etag=etag)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Got:
-    """A file that is there: its bytes are as `wanted` says. `url` is where they came from, "" if from this machine."""
+    """A file that is there: its bytes are as `wanted` says. `url` is where they came from, "" if from this machine.
+
+    `local` is where it is; `path` is made of it for whoever asks, since that takes a while for many.
+    """
 
     wanted: Wanted
-    path: Path
+    local: str
     size_bytes: int
     sha256: Sha256
     url: str
+
+    @property
+    def path(self) -> Path:
+        """Where it is."""
+        return Path(self.local)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

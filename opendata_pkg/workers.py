@@ -12,25 +12,20 @@ import pickle
 import queue
 import selectors
 import signal
-import subprocess
 import sys
 import threading
-import traceback
 from typing import IO, TYPE_CHECKING, Any, Self
 
+from opendata_pkg.lean_arrow import import_arrow
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import subprocess
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
-    _Call = tuple[Callable[..., Any], tuple[Any, ...]]
-
-# No numpy, which pyarrow takes along where it is installed, and which takes as long to import: nothing here hands an
-# array of it to pyarrow. "If the value is None, then a ModuleNotFoundError is raised" (Python's reference, 5.3.1).
 _BOOT = (
-    "import sys; sys.path[:] = sys.argv[1:]; sys.modules['numpy'] = None; "
-    "from opendata_pkg.workers import serve; serve()"
+    "import sys; sys.path[:] = sys.argv[2:]; from importlib import import_module; import_module(sys.argv[1]).serve()"
 )
 
 
@@ -51,15 +46,10 @@ class Workers:
         self._idle: list[subprocess.Popen[bytes]] = []
         self._tags: dict[int, object] = {}
         for _ in range(count):
-            process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, *sys.path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                pass_fds=tuple(inherit),
-            )
+            process = start_process(__name__, inherit=inherit)
             self._processes.append(process)
             self._idle.append(process)
-            self._selector.register(_pipe(process.stdout), selectors.EVENT_READ, process)
+            self._selector.register(pipe(process.stdout), selectors.EVENT_READ, process)
 
     @property
     def idle(self) -> bool:
@@ -75,12 +65,12 @@ class Workers:
         """Let an idle process call a function; `wait` will give its result with the tag."""
         process = self._idle.pop()
         self._tags[process.pid] = tag
-        stdin = _pipe(process.stdin)
+        stdin = pipe(process.stdin)
         try:
             pickle.dump((function, arguments), stdin, protocol=pickle.HIGHEST_PROTOCOL)
             stdin.flush()
         except BrokenPipeError as error:
-            raise _lost(process) from error
+            raise lost(process, "nothing was published") from error
 
     def wait(self) -> tuple[Any, Any]:
         """The tag and the result of a call that has ended.
@@ -92,11 +82,11 @@ class Workers:
         ((key, _), *_) = self._selector.select()
         process: subprocess.Popen[bytes] = key.data
         try:
-            result, error = pickle.load(_pipe(process.stdout))  # noqa: S301 - from a process of our own
-        except EOFError as lost:
-            raise _lost(process) from lost
-        if error is not None:
-            raise error
+            result, raised = pickle.load(pipe(process.stdout))  # noqa: S301 - from a process of our own
+        except EOFError as error:
+            raise lost(process, "nothing was published") from error
+        if raised is not None:
+            raise raised
         self._idle.append(process)
         return self._tags.pop(process.pid), result
 
@@ -112,59 +102,100 @@ class Workers:
         for process in self._processes:
             # What could not be sent need not be.
             with contextlib.suppress(BrokenPipeError):
-                _pipe(process.stdin).close()
+                pipe(process.stdin).close()
         for process in self._processes:
             process.wait()
-            _pipe(process.stdout).close()
+            pipe(process.stdout).close()
 
 
-def _pipe(stream: IO[bytes] | None) -> IO[bytes]:
+def start_process(module: str, *, inherit: Sequence[int] = ()) -> subprocess.Popen[bytes]:
+    """A process that runs `serve()` of a module; it keeps the file descriptors `inherit` open.
+
+    What that takes from stdin, and gives on stdout, is pickled: see `conversation`.
+    """
+    # The process itself needs none of it, and the sooner it is there the better.
+    import subprocess  # noqa: PLC0415
+
+    return subprocess.Popen(
+        [sys.executable, "-c", _BOOT, module, *sys.path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        pass_fds=tuple(inherit),
+    )
+
+
+def pipe(stream: IO[bytes] | None) -> IO[bytes]:
+    """A stream of a process that was started with a pipe for it."""
     assert stream is not None  # noqa: S101 - for the type checker
     return stream
 
 
-def _lost(process: subprocess.Popen[bytes]) -> LostWorkerError:
+def lost(process: subprocess.Popen[bytes], outcome: str) -> LostWorkerError:
+    """The error of a process that ended too early, with what became of the work."""
     status = process.wait()
     how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
     return LostWorkerError(
-        f"a process that did part of the work was ended from outside ({how}): nothing was published; "
+        f"a process that did part of the work was ended from outside ({how}): {outcome}; "
         "see whether memory ran out, then run the command again"
     )
 
 
-def serve() -> None:
-    """Take calls from stdin and give results on stdout, until there is no more stdin."""
+@contextlib.contextmanager
+def conversation() -> Iterator[tuple[queue.SimpleQueue[Any], Callable[[Any], None]]]:
+    """In a process that was started for work: what stdin says, None at its end, and how to answer on stdout.
+
+    The process stops at the end of stdin, even in the middle of its work: nobody waits for it any more.
+    """
     # Ctrl-C reaches all processes of a terminal: ours tell by the end of their stdin.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
+    # What there is to do needs it, be it asked for or not: before anything of that is unpickled.
+    import_arrow()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as results:
         # Whatever prints must not come between the results.
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        threading.Thread(target=_receive, args=(calls,), daemon=True).start()
-        while (call := calls.get()) is not None:
-            function, arguments = call
-            answer: tuple[Any, BaseException | None]
-            try:
-                answer = function(*arguments), None
-            except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
-                error.add_note(f"in a worker:\n{traceback.format_exc()}")
-                answer = None, error
-            del call, function, arguments
-            pickle.dump(answer, results)
+        messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=_receive, args=(messages,), daemon=True).start()
+
+        def answer(result: Any) -> None:
+            pickle.dump(result, results, protocol=pickle.HIGHEST_PROTOCOL)
             results.flush()
 
+        yield messages, answer
 
-def _receive(calls: queue.SimpleQueue[_Call | None]) -> None:
+
+def serve() -> None:
+    """Take calls from stdin and give results on stdout, until there is no more stdin."""
+    with conversation() as (calls, answer):
+        while (call := calls.get()) is not None:
+            function, arguments = call
+            outcome: tuple[Any, BaseException | None]
+            try:
+                outcome = function(*arguments), None
+            except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
+                outcome = None, noted(error)
+            del call, function, arguments
+            answer(outcome)
+
+
+def noted(error: Exception) -> Exception:
+    """An error that is raised again in another process, with the traceback of this one."""
+    import traceback  # noqa: PLC0415 - as in `start_process`
+
+    error.add_note(f"in a worker:\n{traceback.format_exc()}")
+    return error
+
+
+def _receive(messages: queue.SimpleQueue[Any]) -> None:
     # Not `sys.stdin`, which Python closes when it ends, and dies if somebody is reading.
     stdin = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
     try:
         while True:
-            calls.put(pickle.load(stdin))  # noqa: S301 - from the process that started this one
+            messages.put(pickle.load(stdin))  # noqa: S301 - from the process that started this one
     except (EOFError, pickle.UnpicklingError):
         # Nobody waits any more, be it that all is done or that who asked is gone: stop, even in the middle of a call;
         # and after it, since what the signal raises is lost where a finalizer happens to run.
-        calls.put(None)
+        messages.put(None)
         os.kill(os.getpid(), signal.SIGTERM)
 
 

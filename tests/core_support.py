@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 from opendata_pkg.build import build
 from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.cli.main import app
+from opendata_pkg.documents import dump_json
 from opendata_pkg.model import Md5, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.release import release
 from opendata_pkg.snapshot import Snapshot
@@ -112,6 +114,32 @@ def annexed_paths(folder, commit="main"):
     return {path for path, mode in paths_in(folder, commit).items() if mode == "120000"}
 
 
+def packs_on_disk(store):
+    """The packs that readers over the web are told of, as a release binds them."""
+
+    def digest(path):
+        data = path.read_bytes()
+        return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+
+    found = {}
+    for repository in sorted((Path(store) / "git").glob("*.git")):
+        lines = (repository / "objects/info/packs").read_text().splitlines()
+        names = sorted(line.removeprefix("P ") for line in lines if line)
+        packs = [repository / "objects" / "pack" / name for name in names]
+        found[repository.stem] = {
+            path.stem: {"pack": digest(path), "idx": digest(path.with_suffix(".idx"))} for path in packs
+        }
+    return found
+
+
+def bound_packs(store):
+    """The packs that the last release binds, by the digest of their list."""
+    packs = json.loads((Path(store) / "index.json").read_bytes())["releases"][-1]["packs"]
+    data = (Path(store) / packs["path"]).read_bytes()
+    assert hashlib.sha256(data).hexdigest() == packs["sha256"]
+    return json.loads(data)["repositories"]
+
+
 def every_ref(store, *, drafts=True):
     """`name.git ref id` of every repository of a store."""
     return [
@@ -141,13 +169,22 @@ def temporary_files(store):
 
 
 def published(store):
-    """All that readers see, path → bytes: everything but drafts, the lock, and the store of git's objects."""
+    """All that is promised to be the same for the same releases, path → bytes.
+
+    Everything that readers see but packs and what tells of them, and Parquet's bytes.
+    """
     found = {}
     for path in sorted(Path(store).rglob("*")):
         relative = path.relative_to(store)
         hidden = relative.parts[0] in {"draft", ".lock"} or "objects" in relative.parts or "opendata" in relative.parts
-        if path.is_file() and not hidden and not path.name.endswith(".part") and path.suffix != ".parquet":
+        hidden = hidden or path.name == "packs.json" or path.name.endswith(".part") or path.suffix == ".parquet"
+        if path.is_file() and not hidden:
             found[str(relative)] = path.read_bytes()
+    if "index.json" in found:
+        index = json.loads(found["index.json"])
+        for release_entry in index["releases"]:
+            release_entry.pop("packs", None)
+        found["index.json"] = dump_json(index).encode()
     return found
 
 

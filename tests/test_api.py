@@ -57,6 +57,59 @@ def test_look_and_find(store):
         find("Rat", include=["*.nrrd"], store=store)
 
 
+def test_one_glob_may_stand_without_a_list(store):
+    """`include="*.swc"` means that glob, not each of its letters, of which `*` is all files."""
+    for verb, files in (
+        (find, lambda found: found.table["path"].to_pylist()),
+        (fetch, lambda result: list(result.paths)),
+        (pooch, lambda made: list(made.registry)),
+        (pin, lambda _: list(Lock("opendata.lock"))),
+    ):
+        assert files(verb("Rat", include="*.swc", store=store)) == ["Rat/Cortex/a b.swc"]
+    assert find("Rat", exclude="*.swc", store=store).table["path"].to_pylist() == ["Rat/Cortex/c.h5"]
+    assert diff("Rat@1.0.0", "Rat@1.1.0", include="*.h5", store=store).totals[Kind.ADDED].files == 0
+    assert ".swc" in cite("Rat", include="*.swc", store=store)
+
+
+def test_the_environment_counts_as_on_the_command_line(store, monkeypatch):
+    """`OPENDATA_STORE` names the store, and a store that is named comes first; `OPENDATA_OFFLINE` keeps to the cache."""
+    with pytest.raises(OpenDataError, match="OPENDATA_STORE"):
+        find("Rat")
+    monkeypatch.setenv("OPENDATA_STORE", str(store))
+    assert len(find("Rat")) == 2
+    assert len(fetch("Rat").paths) == 2
+    assert verify_files(fetch("Rat", to="copies").paths["Rat/Cortex/c.h5"].parent, against="Rat:Cortex").ok
+    with pytest.raises(OpenDataError, match="nothing says what should be in"):
+        verify_files()
+    with pytest.raises(OpenDataError, match="no store at nowhere"):
+        find("Rat", store="nowhere")
+    monkeypatch.setenv("OPENDATA_OFFLINE", "1")
+    with pytest.raises(OpenDataError, match="offline"):
+        find("Rat", store="http://127.0.0.1:1/")
+    with pytest.raises(OpenDataError, match="Connection refused"):
+        find("Rat", store="http://127.0.0.1:1/", offline=False)
+
+
+def test_words_may_be_texts_and_unknown_ones_are_told(store):
+    """Grades, orders and formats by their names, files by their paths as texts; what is none of them is refused."""
+    assert len(find("Rat", grade="verifiable", sort="size", store=store)) == 2
+    with pytest.raises(OpenDataError, match="expected grade to be one of fixed, verifiable, versioned, mutable, got"):
+        find("Rat", grade="good", store=store)
+    with pytest.raises(OpenDataError, match="expected sort to be one of path, size, got 'sizes'"):
+        find("Rat", sort="sizes", store=store)
+    with pytest.raises(OpenDataError, match="expected form to be one of text, bibtex"):
+        cite("Rat", form="bib", store=store)
+    with pytest.raises(OpenDataError, match=r"no\.yaml"):
+        find("Rat", catalogue="no.yaml")
+
+
+def test_what_is_printed_is_short(store):
+    """A text of one line, however many files there are: also where nobody draws tables."""
+    assert repr(open_dataset("Rat:Cortex", store=store)) == f"<StoreTarget Rat@1.1.0:Cortex of {store}>"
+    assert repr(find("Rat", store=store)) == f"<Selection Rat@1.1.0 of {store}: 2 files, 17 bytes>"
+    assert repr(fetch("Rat", store=store)) == "<FetchResult: 2 files, 2 of them downloaded>"
+
+
 def test_fetch_and_pooch_share_their_files(store):
     """What the one has brought, the other finds."""
     got = fetch("Rat", include=["*.swc"], store=store)

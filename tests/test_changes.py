@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg.changes import Change, compare, compare_rows, difference, differences
-from opendata_pkg.snapshot import objects_to_table
+from opendata_pkg.snapshot_rows import objects_to_table
 from opendata_pkg.written import ChangeCounts
 from tests.core_support import entry_of
 

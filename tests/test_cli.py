@@ -135,10 +135,45 @@ def test_a_really_full_disk_ends_with_5(capsys):
     assert "the disk is full" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+@pytest.mark.parametrize("words", ["--help", "--version", "tree --help", "tree"])
+def test_output_that_cannot_be_written_is_told(words):
+    """Also of what is printed before any command runs: one sentence and status 5, no traceback."""
+    command = [sys.executable, "-m", "opendata_pkg", *words.split()]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 5
+    assert re.fullmatch(r"error: the disk is full[^\n]*\n", done.stderr)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_reason_to_fail(closed, tmp_path):
+    """Some start commands without standard streams: all is done, and no file takes a stream's place."""
+    (tmp_path / "bucket").mkdir()
+    (tmp_path / "bucket" / "a").write_text("x")
+    scan = f"{sys.executable} -m opendata_pkg scan bucket --base-url http://example.org/ --out made.parquet"
+    done = subprocess.run(["bash", "-c", f"{scan} {closed}"], cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0
+    assert b"Traceback" not in done.stderr
+    assert (tmp_path / "made.parquet").read_bytes().startswith(b"PAR1")
+
+
 def test_a_refusal_names_the_file():
     """What the system does not allow is named with its path and reason."""
     sentence = os_error_sentence(PermissionError(errno.EACCES, "Permission denied", "/store"))
     assert sentence == "not allowed: /store (Permission denied); check who owns it and its permissions, then run again"
+
+
+@pytest.mark.parametrize("reason", [errno.EROFS, errno.EACCES])
+def test_a_cache_that_cannot_be_written_says_where_else(reason, monkeypatch, tmp_path):
+    """Homes of clusters and containers may be read-only: whose cache is there is told how to move it."""
+    monkeypatch.setenv("OPENDATA_CACHE", str(tmp_path / "home" / ".cache" / "opendata"))
+    for path in (tmp_path / "home" / ".cache", tmp_path / "home" / ".cache" / "opendata" / "files" / "a"):
+        sentence = os_error_sentence(OSError(reason, os.strerror(reason), str(path)))
+        assert sentence.startswith(f"cannot write the cache: {path} (")
+        assert sentence.endswith("set OPENDATA_CACHE to a folder that you may write to")
+    for other in (tmp_path, tmp_path / "store", None):
+        assert "OPENDATA_CACHE" not in os_error_sentence(OSError(reason, os.strerror(reason), other and str(other)))
 
 
 def run_as_command(body, stdout=subprocess.PIPE, **environment):

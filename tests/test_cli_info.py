@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 
@@ -76,6 +77,17 @@ def test_info_of_a_file(run_opendata, folder):
     row = json.loads(run_opendata("info", "Rat:Cortex/b", "--store", "store", "--json").stdout)
     assert (row["branch"], row["key"], row["bytes"], row["version"]) == ("Rat/Cortex", "Rat/Cortex/b", 12, "1.1.0")
     assert "grade: verifiable\n" in run_opendata("info", ":Rat/a.abf", "--store", "store").stdout
+
+
+def test_info_of_a_folder_and_of_a_snapshot(run_opendata, folder):
+    """How much is in it, in words of people; a snapshot needs no store, and one that is named makes no difference."""
+    shown = run_opendata("info", "Rat:Cortex", "--store", "store").stdout
+    assert "\nrules: path Cortex\n" in shown
+    (snapshot, *_) = sorted((folder / "store" / "snapshots").glob("*.parquet"))
+    alone = run_opendata("info", snapshot, env={"OPENDATA_STORE": ""}).stdout
+    assert re.search(r"^files: [1-9]$", alone, re.MULTILINE)
+    assert "rules" not in alone
+    assert run_opendata("info", snapshot, "--store", "store").stdout == alone
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import signal
@@ -13,17 +14,21 @@ from pathlib import Path
 
 import pytest
 
+import opendata_pkg
 from opendata_pkg import cloning
 from opendata_pkg.cloning import OccupiedError
+from opendata_pkg.git import bring
+from opendata_pkg.git import clone as git_clone
 from opendata_pkg.git.bring import DamagedPackError, NotARepositoryError
 from opendata_pkg.git.person import NEUTRAL_EMAIL
 from opendata_pkg.git.repository import BrokenRepositoryError
-from opendata_pkg.model import UsageError
+from opendata_pkg.model import OpenDataError, UsageError
 from opendata_pkg.selection import EmptySelectionError, Rules
 from opendata_pkg.target import open_target
 from opendata_pkg.transport import OfflineError, RefusedError
 from tests.clone_support import CONTENTS, FIRST, LATER, SECOND, Listener, make_clone, publish_contents
 from tests.core_support import dataset, git, git_text, paths_in, repository_of
+from tests.web import serve, truncate
 
 RAT = "Rat"
 
@@ -238,6 +243,9 @@ def test_nothing_to_clone(store, tmp_path):
     snapshot = open_target(str(next((store / "snapshots").glob("*.parquet"))))
     with pytest.raises(UsageError, match="opendata fetch or opendata pin"):
         cloning.clone(snapshot, tmp_path / "x")
+    with pytest.raises(OpenDataError, match="expected a dataset of a store, got s3://bucket/x"):
+        # Before the bucket is listed: nothing answers there.
+        opendata_pkg.clone("s3://bucket/x", endpoint_url="http://127.0.0.1:1")
     assert left_behind(tmp_path) == []
 
 
@@ -324,6 +332,140 @@ def packs_of(store, name):
     """The packs of a repository, the largest first."""
     folder = repository_of(store, name) / "objects" / "pack"
     return sorted(folder.glob("*.pack"), key=lambda path: -path.stat().st_size)
+
+
+def no_looking(*_, **__):
+    """Stands for git's way to find out what a pack holds, where it is not to be gone."""
+    raise AssertionError
+
+
+def test_bound_packs_are_taken_as_they_are(store, tmp_path, static_server, monkeypatch):
+    """From the web, packs and indexes that are as the release says are not looked through; and nothing else differs."""
+    monkeypatch.setattr(bring, "receive_pack", no_looking)
+    monkeypatch.setattr(git_clone, "check_complete", no_looking)
+    made = make_clone(".", static_server(store), tmp_path / "clone", recursive=True)
+    for installed in made.datasets:
+        clone = made.folder / installed.path
+        assert git_text(clone, "fsck", "--strict", "--no-dangling", "--no-progress") == ""
+        assert status_of(clone) == ""
+    ours, theirs = (
+        {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in (made.folder / "Rat/.git/objects/pack", repository_of(store, "rat") / "objects" / "pack")
+    )
+    assert ours == theirs
+
+
+def swap_index(copy):
+    """Another index of the same pack, as an older git writes it."""
+    pack = packs_of(copy, "rat")[0]
+    git(pack.parent, "index-pack", "--index-version=1", "-o", pack.parent / "other.idx", pack)
+    (pack.parent / "other.idx").replace(pack.with_suffix(".idx"))
+
+
+def drop_list(copy):
+    """An index without a list of packs, as stores have that were made before there was one."""
+    index = json.loads((copy / "index.json").read_bytes())
+    for release in index["releases"]:
+        del release["packs"]
+    (copy / "index.json").write_text(json.dumps(index))
+
+
+def repack(copy):
+    """All packs made one."""
+    git(repository_of(copy, "rat"), "repack", "-ad", "--quiet")
+
+
+def altered_list(copy):
+    """A list that is not the one that the index binds, though it tells the truth."""
+    for path in (copy / "releases").glob("*/packs.json"):
+        path.write_bytes(path.read_bytes() + b" ")
+
+
+@pytest.mark.parametrize(
+    ("harm", "looks"),
+    [
+        (swap_index, []),
+        (lambda copy: [path.unlink() for path in repository_of(copy, "rat").glob("objects/pack/*.idx")], []),
+        (drop_list, [True]),
+        (repack, [True]),
+        (altered_list, [True]),
+        (lambda copy: [path.unlink() for path in (copy / "releases").glob("*/packs.json")], [True]),
+    ],
+    ids=["other index", "no indexes", "no list", "repacked", "other list", "list gone"],
+)
+def test_packs_that_are_not_bound(harm, looks, store, tmp_path, static_server, monkeypatch):
+    """Wherever the list does not say what is there, git looks at all that comes; where it says it of packs, less far."""
+    copy, looked = shutil.copytree(store, tmp_path / "copy"), []
+
+    def check(*arguments, deep):
+        looked.append(deep)
+        check_complete(*arguments, deep=deep)
+
+    harm(copy)
+    check_complete = git_clone.check_complete
+    monkeypatch.setattr(git_clone, "check_complete", check)
+    made = make_clone(RAT, static_server(copy), tmp_path / "clone")
+    assert looked == looks
+    assert git_text(made.folder, "fsck", "--strict", "--no-dangling", "--no-progress") == ""
+    assert git_text(made.folder, "rev-parse", "HEAD") == dataset(store, RAT).written.commits.main
+
+
+@pytest.fixture
+def slow_line(monkeypatch):
+    """Every line is slow, from the first bytes on."""
+    monkeypatch.setattr(bring, "_TRIAL_BYTES", 50)
+    monkeypatch.setattr(bring, "_FAST_BYTES_S", float("inf"))
+
+
+def test_bound_packs_on_a_slow_line(store, tmp_path, slow_line, monkeypatch):
+    """No index is transferred, nor any byte twice: git makes it, and need not look for what may be missing."""
+    monkeypatch.setattr(git_clone, "check_complete", no_looking)
+    with serve() as web:
+        for path in store.rglob("*"):
+            if path.is_file():
+                web.put(str(path.relative_to(store)), path.read_bytes())
+        names = [str(path.relative_to(store)) for path in packs_of(store, "rat")]
+        for name in names:
+            web.script[name].append(truncate(100))
+        made = make_clone(RAT, web.url, tmp_path / "clone")
+        asked = {(path, given) for path, given, _ in web.asked if "/objects/pack/" in path}
+    assert asked == {(name, given) for name in names for given in (None, "bytes=100-")}
+    assert git_text(made.folder, "fsck", "--strict", "--no-dangling", "--no-progress") == ""
+    assert status_of(made.folder) == ""
+
+
+def test_a_damaged_pack_on_a_slow_line(store, tmp_path, static_server, slow_line):
+    """It is git that sees it first."""
+    copy = shutil.copytree(store, tmp_path / "copy")
+    damage(packs_of(copy, "rat")[0])
+    with pytest.raises(DamagedPackError):
+        make_clone(RAT, static_server(copy), tmp_path / "clone")
+
+
+def test_other_objects_under_a_bound_name(store, tmp_path, static_server):
+    """A sound pack of other objects under the name of a bound one, index and all, is not taken for it."""
+    copy = shutil.copytree(store, tmp_path / "copy")
+    ours, theirs = packs_of(copy, "rat")[0], packs_of(copy, "mouse")[0]
+    for suffix in (".pack", ".idx"):
+        theirs.with_suffix(suffix).replace(ours.with_suffix(suffix))
+    (tmp_path / "work").mkdir()
+    with pytest.raises(BrokenRepositoryError, match="lacks objects that its release needs"):
+        make_clone(RAT, static_server(copy), tmp_path / "work" / "clone")
+    assert left_behind(tmp_path / "work") == []
+
+
+def test_bound_packs_that_break_off(store, tmp_path):
+    """A connection that breaks in the middle of a pack: it goes on from there, and the whole is what was bound."""
+    with serve() as web:
+        for path in store.rglob("*"):
+            if path.is_file():
+                web.put(str(path.relative_to(store)), path.read_bytes())
+        pack = str(packs_of(store, "rat")[0].relative_to(store))
+        web.script[pack].append(truncate(100))
+        made = make_clone(RAT, web.url, tmp_path / "clone")
+        asked = [given for path, given, _ in web.asked if path == pack]
+    assert asked == [None, "bytes=100-"]
+    assert git_text(made.folder, "fsck", "--strict", "--no-dangling", "--no-progress") == ""
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -453,10 +595,12 @@ def test_others_at_work_are_left_alone(store, tmp_path):
         assert around.is_dir()
 
 
-def test_release_in_between(store, tmp_path):
+@pytest.mark.parametrize("way", ["path", "web"])
+def test_release_in_between(way, store, tmp_path, static_server):
     """While a steward publishes, refs are ahead of the index: HEAD is the released commit that the index names."""
     copy = shutil.copytree(store, tmp_path / "copy")
-    target, index = open_target(RAT, store=copy), (copy / "index.json").read_bytes()
+    address = copy if way == "path" else static_server(copy)
+    target, index = open_target(RAT, store=address), (copy / "index.json").read_bytes()
     publish_contents(copy, "1.2.0", {"Rat/cell 1.swc": "other\n"}, "http://127.0.0.1:9/bucket/")
     (copy / "index.json").write_bytes(index)
     made = cloning.clone(target, tmp_path / "clone", rules=Rules())

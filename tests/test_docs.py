@@ -4,10 +4,13 @@ import json
 import re
 import socket
 import subprocess
+from itertools import chain
 from pathlib import Path
 
 import pytest
+import typer
 
+from opendata_pkg.cli.main import SECTIONS, app
 from opendata_pkg.paths import Naming, relative_key
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -43,6 +46,20 @@ def test_the_tutorial_works_as_it_stands(tmp_path):
     assert " another.swc " in done.stdout
     assert commits(tmp_path, "recordings") == 1
     assert commits(tmp_path, "morphologies") == commits(tmp_path, "our-lab") == 2
+
+
+def test_every_option_that_the_docs_show_exists():
+    """Each `opendata COMMAND --option` of README.md and docs/, run by a test or not, is one that the command has."""
+    shown = []
+    for page in [DOCS.parent / "README.md", *DOCS.rglob("*.md")]:
+        for name, words in re.findall(r"\bopendata ([a-z]+)\b((?: [^\n`|#;&]*)?)", page.read_text()):
+            shown += [(page.name, name, option) for option in re.findall(r"(?<!\S)--?[a-z][a-z-]*", words)]
+    made = {
+        name: typer.main.get_command(app).get_command(None, name) for name in chain.from_iterable(SECTIONS.values())
+    }
+    known = {name: {"-h", "--help", *(o for p in made[name].params for o in p.opts)} for name in made}
+    assert len(shown) > 100
+    assert [(page, name, option) for page, name, option in shown if option not in known.get(name, {option})] == []
 
 
 def commits(folder, name):

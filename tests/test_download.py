@@ -8,15 +8,13 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
-from opendata_pkg.download import DiskFullError, LocalFileError, NoUrlError, download, each_apart
-from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.transport import BrokenTransferError, OfflineError, RefusedError, TransportError
-from opendata_pkg.wanted import Failure, Got, Wanted, WrongBytesError
+from opendata_pkg.download import DiskFullError, LocalFileError, NoUrlError, download
+from opendata_pkg.transport import BrokenTransferError, RefusedError, TransportError
+from opendata_pkg.wanted import Got, Wanted, WrongBytesError
 from tests.web import behave, chunked, ignore_range, impatient, reset, serve, stall, status, truncate
 
 SMALL = random.Random(1).randbytes(20_000)
@@ -41,16 +39,6 @@ def wanted_of(content, *urls, known="sha256", **values):
     return Wanted(**fields | values)
 
 
-def download_all(items, *, transport, jobs, reporter=SILENT):
-    """Bring files, (what is wanted, target), side by side."""
-
-    def bring(item, on_bytes):
-        return download(item[0], item[1], transport=transport, on_bytes=on_bytes)
-
-    for _, outcome in each_apart(bring, items, wanted_of=lambda item: item[0], jobs=jobs, reporter=reporter):
-        yield outcome
-
-
 def names_in(folder):
     """Everything in a folder, hidden files too."""
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
@@ -68,7 +56,7 @@ def test_a_file_comes_whole(web, tmp_path, content, known, size):
     got = download(wanted, tmp_path / "x" / "cell.swc", transport=impatient(), on_bytes=counted.append)
     assert got == Got(
         wanted=wanted,
-        path=tmp_path / "x" / "cell.swc",
+        local=str(tmp_path / "x" / "cell.swc"),
         size_bytes=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
         url=f"{web.url}/a",
@@ -375,54 +363,6 @@ def test_killed_in_the_middle(web, tmp_path):
     assert web.asked[-1][1] == "bytes=5000000-"
 
 
-class _Counting(Reporter):
-    def __init__(self):
-        self.count, self._lock = 0, threading.Lock()
-
-    def advance(self, count=1):
-        with self._lock:
-            self.count += count
-
-
-def test_many_at_a_time(web, tmp_path):
-    """One bad file stops no other; each has its result; progress is in bytes."""
-    contents = {f"{number}": random.Random(number).randbytes(2_000) for number in range(40)}
-    items = [
-        (wanted_of(content, web.put(name, content), name=name), tmp_path / name) for name, content in contents.items()
-    ]
-    items[3] = (wanted_of(SMALL[:2_000], web.put("3", contents["3"]), name="3"), tmp_path / "3")
-    items[7] = (wanted_of(contents["7"], f"{web.url}/none", name="7"), tmp_path / "7")
-    reporter = _Counting()
-    outcomes = {
-        outcome.wanted.name: outcome
-        for outcome in download_all(items, transport=impatient(), jobs=8, reporter=reporter)
-    }
-    failed = {name: type(outcome.error) for name, outcome in outcomes.items() if isinstance(outcome, Failure)}
-    assert failed == {"3": WrongBytesError, "7": RefusedError}
-    assert len(outcomes) == 40
-    assert all((tmp_path / name).read_bytes() == contents[name] for name in outcomes if name not in failed)
-    assert reporter.count == 38 * 2_000
-    assert len(names_in(tmp_path)) == 38
-
-
-def test_a_far_server(web, tmp_path):
-    """Where each answer takes long, sixteen are waited for at a time: far less than a quarter of the time of one."""
-
-    def far(handler, content, etag):
-        time.sleep(0.1)
-        behave(handler, content, etag)
-
-    items = []
-    for number in range(64):
-        content = SMALL + bytes([number])
-        items.append((wanted_of(content, web.put(f"{number}", content, far), name=f"{number}"), tmp_path / f"{number}"))
-    begun = time.monotonic()
-    outcomes = list(download_all(items, transport=impatient(timeout_s=30), jobs=16))
-    assert time.monotonic() - begun < 64 * 0.1 / 4
-    assert all(isinstance(outcome, Got) for outcome in outcomes)
-    assert 8 <= web.connections <= 16
-
-
 @pytest.mark.parametrize("size", ["known", "unknown"])
 def test_a_body_without_a_length(web, tmp_path, size):
     """Whatever is known of the size, chunks are put together, also more of them than were expected."""
@@ -432,13 +372,6 @@ def test_a_body_without_a_length(web, tmp_path, size):
     with pytest.raises(WrongBytesError):
         download(longer, tmp_path / "b", transport=impatient())
     assert names_in(tmp_path) == ["a"]
-
-
-def test_offline(tmp_path):
-    """Each file that is not there says so."""
-    items = [(wanted_of(SMALL, "http://127.0.0.1:9/a"), tmp_path / "a")]
-    (failure,) = download_all(items, transport=impatient(offline=True), jobs=2)
-    assert isinstance(failure.error, OfflineError)
 
 
 def test_memory_does_not_grow_with_the_file(web, tmp_path):
@@ -460,14 +393,3 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 30
     assert resource.getpagesize()
-
-
-def test_whoever_stops_listening_stops_the_transfers(web, tmp_path):
-    """Closing the results ends what is under way."""
-    first = (wanted_of(SMALL, web.put("a", SMALL), name="a"), tmp_path / "a")
-    slow = (wanted_of(LARGE, web.put("b", LARGE, stall(3, 1_000_000)), name="b"), tmp_path / "b")
-    results = download_all([first, slow], transport=impatient(timeout_s=5), jobs=2)
-    assert next(results).wanted.name == "a"
-    results.close()
-    time.sleep(4)
-    assert not (tmp_path / "b").exists()

@@ -5,7 +5,6 @@ import json
 import random
 import re
 import zipfile
-from functools import partial
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -329,8 +328,7 @@ def test_the_page(store, web, monkeypatch, capsys, tmp_path):
     blocks = re.findall(r"^```python\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
     code = "\n".join(blocks).replace("Experimental_Data", "Rat").replace('"registry.txt"', repr(str(tmp_path / "r")))
     (tmp_path / "r").write_text(opendata("registry", "Rat", "--store", store)[1])
-    monkeypatch.setattr(opendata_pkg, "fetch", partial(fetch, store=store), raising=False)
-    monkeypatch.setattr(opendata_pkg, "pooch", partial(pooch, store=store), raising=False)
+    monkeypatch.setenv("OPENDATA_STORE", str(store))
     names = {}
     exec(code, names)  # noqa: S102 - our own page
     assert list(names["fetcher"].registry) == ["Rat/Cortex/c #1'.swc", "Rat/Cortex/d.txt", "Rat/a b.swc"]

@@ -16,7 +16,16 @@ from opendata_pkg.release import release
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.store import Store
 from opendata_pkg.text import unescape_line
-from tests.core_support import annexed_paths, every_ref, git_text, publish, published, repository_of
+from tests.core_support import (
+    annexed_paths,
+    bound_packs,
+    every_ref,
+    git_text,
+    packs_on_disk,
+    publish,
+    published,
+    repository_of,
+)
 
 DATA = Path(__file__).parent / "data" / "format-1"
 
@@ -69,6 +78,12 @@ def test_can_read_old(old):
             assert git_text(repository, "cat-file", "-t", entry.written.commits.annex) == "commit"
     for repository in (old / "git").iterdir():
         assert git_text(repository, "fsck", "--strict", "--full") == ""
+
+
+def test_can_read_old_packs(old):
+    """The list of packs that the index binds has every pack of every repository, byte for byte."""
+    assert bound_packs(old) == packs_on_disk(old)
+    assert Store.open(old).packs().keys() == {repository.stem for repository in (old / "git").iterdir()}
 
 
 def test_can_read_old_artefacts(old):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import warnings
 
 import pyarrow as pa
@@ -87,10 +89,29 @@ def judged_by_pathspec(globs, path):
 
 
 @settings(deadline=None)
-@given(st.lists(GLOBS.filter(lambda glob: "[b-a]" not in glob), min_size=1, max_size=4), st.lists(PATHS, max_size=8))
+@given(
+    st.lists(GLOBS.filter(lambda glob: not re.search(r"\[(?:b-a|!|\^)", glob)), min_size=1, max_size=4),
+    st.lists(PATHS, max_size=8),
+)
 def test_pathspec_agrees(globs, paths):
     """Spaces, brackets, `**`, `!`, escapes and other alphabets: one by one and all at once as pathspec's own engine."""
     assert chosen_of(paths, globs) == [path for path in paths if judged_by_pathspec(globs, path)]
+
+
+@pytest.mark.parametrize(
+    "glob",
+    ["[!0-9]*", "x[!0-9]*", "x[^0-9]y", "[!]a]*", "[^]]?", "[!\\\\]a", "/x[!a]", "**[!0]y", "[^]-a]", "\\[!a]", "[^^]"],
+)
+def test_a_class_matches_no_slash(glob, tmp_path):
+    """`run[!0-9]*.h5` is about a name, not about a folder `run`: by git's own judgement."""
+    paths = [f"{a}{b}{c}" for a in ("x", "x/x", "[", "0") for b in ("/", "", "]", "!", "^") for c in ("y", "a", "a]")]
+    (tmp_path / "globs").write_text(f"{glob}\n")
+    command = ["git", "-c", f"core.excludesFile={tmp_path / 'globs'}", "check-ignore", "--no-index", "-z", "--stdin"]
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    asked = "\0".join(paths)
+    done = subprocess.run(command, cwd=tmp_path, input=asked, capture_output=True, text=True, check=False)
+    judged = set(done.stdout.split("\0"))
+    assert chosen_of(paths, [glob]) == [path for path in paths if path in judged]
 
 
 @settings(deadline=None)

@@ -63,7 +63,17 @@ def test_other_words_are_refused(text):
         parse_dataset(text)
 
 
-@given(st.text("ab/.", min_size=1), st.none() | st.text("01.", min_size=1), st.none() | st.text("a@:/\n", min_size=1))
+@pytest.mark.parametrize("url", ["s3://bucket/x", "https://example.org/store", "file:///srv/store"])
+def test_a_url_is_no_branch(url):
+    """It is not looked for as a branch `https`: whoever means a store is told where its URL goes."""
+    with pytest.raises(NotADatasetWordError, match="a store's URL goes after --store"):
+        parse_dataset(url)
+
+
+TREE_PATHS = st.text("a@:/\n", min_size=1).filter(lambda path: not path.startswith("//"))
+
+
+@given(st.text("ab/.", min_size=1), st.none() | st.text("01.", min_size=1), st.none() | TREE_PATHS)
 def test_words_can_be_put_together_and_taken_apart(branch, version, path):
     """What is asked for is what is found, whatever the path holds."""
     text = branch + (f"@{version}" if version else "") + (f":{path}" if path else "")

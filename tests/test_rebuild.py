@@ -148,8 +148,31 @@ def test_rows_of_a_snapshot_are_bound_by_its_id(store):
     assert told(result) == [("changed", path.relative_to(store).as_posix())]
 
 
+def test_packs_are_checked_by_their_list(store):
+    """A pack or index that is other than it was released is named, and so is a list that is."""
+    folder = repository_of(store, "rat") / "objects" / "pack"
+    index = min(folder.glob("*.idx"))
+    git(folder, "index-pack", "--index-version=1", "-o", folder / "other.idx", index.with_suffix(".pack"))
+    (folder / "other.idx").replace(index)
+    result = verify_store(store)
+    assert told(result) == [("changed", f"git/rat.git/objects/pack/{index.name}")]
+    packs = store / "releases" / "2024.2.0" / "packs.json"
+    packs.write_bytes(packs.read_bytes() + b" ")
+    assert told(verify_store(store)) == [("changed", "releases/2024.2.0/packs.json")]
+    packs.unlink()
+    assert told(verify_store(store)) == [("missing", "releases/2024.2.0/packs.json")]
+
+
+def test_a_repacked_store_is_sound(store):
+    """What a steward's `git gc` made of packs is no fault: it is said that clones take longer until the next release."""
+    git(repository_of(store, "rat"), "gc", "--quiet", "--prune=now")
+    result = verify_store(store)
+    assert told(result) == []
+    assert [note for note in result.notes if "packed anew since the last release: git/rat.git;" in note]
+
+
 def test_git_is_the_judge_of_its_objects(store):
-    """A byte of a pack flipped: git fsck's own words, with the repository."""
+    """A byte of a pack flipped: git fsck's own words, with the repository; and the pack is named."""
     pack = max((repository_of(store, "rat") / "objects" / "pack").glob("*.pack"), key=lambda path: path.stat().st_size)
     data = bytearray(pack.read_bytes())
     data[len(data) // 2] ^= 0xFF
@@ -158,7 +181,10 @@ def test_git_is_the_judge_of_its_objects(store):
     result = verify_store(store)
     assert ("changed", "git/rat.git") in told(result)
     assert any("git fsck: " in finding.note for finding in result.findings)
-    assert {finding.path.split(" ")[0] for finding in result.findings} == {"git/rat.git"}
+    assert {finding.path.split(" ")[0] for finding in result.findings} == {
+        "git/rat.git",
+        f"git/rat.git/objects/pack/{pack.name}",
+    }
 
 
 def test_refs_are_where_the_releases_left_them(store):

@@ -11,6 +11,7 @@ import pytest
 from opendata_pkg import annex
 from opendata_pkg.build import UnfinishedReleaseError, build, catalogue_for
 from opendata_pkg.git.repository import ForeignCommitError
+from opendata_pkg.git.upkeep import MAX_PACKS
 from opendata_pkg.model import Grade
 from opendata_pkg.progress import Reporter
 from opendata_pkg.release import GradeError, PartialDraftError, release
@@ -18,6 +19,7 @@ from opendata_pkg.store import NoDraftError, Store, VersionError
 from tests.core_support import (
     BASE,
     annexed_paths,
+    bound_packs,
     catalogue_of,
     dataset,
     entry_of,
@@ -25,6 +27,7 @@ from tests.core_support import (
     git,
     git_text,
     opendata,
+    packs_on_disk,
     paths_in,
     publish,
     published,
@@ -384,6 +387,76 @@ def test_somebody_pushed_after_the_build(store, branch):
     assert opendata("release", "2026.1.2", "--store", store)[0] == 0
 
 
+# Packs
+
+
+def test_packs_are_bound(tmp_path):
+    """After each of some releases the list has all packs that are offered, and no others; until they are many, too."""
+    keys = ["Rat/a", "Mouse/b", "top"]
+    for number in range(MAX_PACKS + 2):
+        keys.append(f"Rat/{number}")
+        publish(tmp_path, f"1.{number}.0", snapshot_of(*keys))
+        assert bound_packs(tmp_path) == packs_on_disk(tmp_path)
+    assert len(bound_packs(tmp_path)["rat"]) < MAX_PACKS
+
+
+def test_a_release_of_the_same_has_the_same_packs(store):
+    """Nothing is listed anew, nor read: the index names the list of the release before."""
+    before = json.loads((store / "index.json").read_bytes())["releases"][-1]["packs"]
+    for path in (repository_of(store, "rat") / "objects" / "pack").glob("*.pack"):
+        path.unlink()
+    publish(store, "2026.1.1", snapshot_of(*KEYS))
+    assert json.loads((store / "index.json").read_bytes())["releases"][-1]["packs"] == before
+    assert not (store / "releases" / "2026.1.1" / "packs.json").exists()
+
+
+def test_packs_of_a_draft_that_was_replaced(store):
+    """What a build wrote is bound as it was written, although the draft was made again before it was released."""
+    for _ in range(2):
+        build(snapshot_of(*KEYS, "Rat/new"), catalogue_of(), store)
+    written = json.loads((store / "draft" / "packs.json").read_bytes())["repositories"]["rat"]
+    release("2026.1.1", store)
+    assert written.items() <= bound_packs(store)["rat"].items()
+    assert bound_packs(store) == packs_on_disk(store)
+
+
+def test_packs_after_git_gc(store):
+    """Whatever a steward's own git made of the packs is bound by the next release, also where nothing else changed."""
+    for repository in (store / "git").iterdir():
+        git(repository, "gc", "--quiet", "--prune=now")
+    assert bound_packs(store) != packs_on_disk(store)
+    publish(store, "2026.1.1", snapshot_of(*KEYS))
+    assert bound_packs(store) == packs_on_disk(store)
+
+
+@pytest.mark.parametrize("harm", ["gone", "altered", "never there"])
+def test_packs_without_a_list(harm, store):
+    """A store whose list is lost, or that was made before there was one, has one again after the next release."""
+    if harm == "never there":
+        index = json.loads((store / "index.json").read_bytes())
+        del index["releases"][-1]["packs"]
+        (store / "index.json").write_text(json.dumps(index))
+    (path,) = (store / "releases").glob("*/packs.json")
+    if harm == "altered":
+        path.write_bytes(path.read_bytes() + b" ")
+    else:
+        path.unlink()
+    publish(store, "2026.1.1", snapshot_of(*KEYS, "Rat/new"))
+    assert bound_packs(store) == packs_on_disk(store)
+
+
+def test_packs_that_are_not_all(store):
+    """A repository that is not whole in its packs is not listed, and the release is made all the same."""
+    repository = repository_of(store, "mouse")
+    for pack in list((repository / "objects" / "pack").glob("*.pack")):
+        data = pack.read_bytes()
+        for path in (pack.with_suffix(".idx"), pack):
+            path.unlink()
+        git(repository, "unpack-objects", "-q", data=data)
+    publish(store, "2026.1.1", snapshot_of(*KEYS, "Mouse/new"))
+    assert bound_packs(store).keys() == packs_on_disk(store).keys() - {"mouse"}
+
+
 # Interruptions
 
 
@@ -480,6 +553,7 @@ def test_a_release_killed_at_any_step(tmp_path):
             continue
         release("2026.1.1", copy)
         assert (published(copy), every_ref(copy)) == wanted, copy
+        assert bound_packs(copy) == packs_on_disk(copy)
         assert not (copy / "draft").exists()
     assert finished <= 2
 
@@ -503,6 +577,7 @@ def test_a_build_killed_at_any_step(tmp_path):
             release("2026.1.1", copy)
         publish(copy, "2026.1.1", snapshot_of(*SMALL, "Rat/new"))
         assert (published(copy), every_ref(copy)) == wanted, copy
+        assert bound_packs(copy) == packs_on_disk(copy)
 
 
 def test_a_first_build_killed_at_any_step(tmp_path):

@@ -7,7 +7,8 @@ import pytest
 
 from opendata_pkg.build import build
 from opendata_pkg.release import release
-from opendata_pkg.snapshot import SCHEMA, Snapshot
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_rows import SCHEMA
 from tests.core_support import DAY_ZERO, catalogue_of, git, git_text, repository_of, snapshot_of
 
 # S3 keys have at most 1024 bytes.

@@ -48,7 +48,15 @@ branches:
   Rat: {keywords: [rat], branches: {Cortex: {title: Cortex}, Other: null}}
 """
 DOCUMENTS = {
-    "store-index": {"format": 1, "catalogue": "example", "releases": [RELEASE]},
+    "store-index": {
+        "format": 1,
+        "catalogue": "example",
+        "releases": [RELEASE, RELEASE | {"packs": {"path": "releases/1.0.0/packs.json", "sha256": HEX}}],
+    },
+    "pack-list": {
+        "format": 1,
+        "repositories": {"rat": {f"pack-{HEX[:40]}": {name: {"bytes": 3, "sha256": HEX} for name in ("pack", "idx")}}},
+    },
     "release-index": {
         "format": 1,
         "version": "1.0.0",

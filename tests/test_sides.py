@@ -115,7 +115,7 @@ def test_snapshots_read_side_by_side_differ_as_their_tables_do(tmp_path_factory,
     tables = [files_of_snapshot(Snapshot.read(path), None) for path in paths]
     assume(any(len(table) for table in tables))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("opendata_pkg.snapshot._READ_ROWS", rows)
+        patch.setattr("opendata_pkg.snapshot_io.READ_ROWS", rows)
         found = diff(*map(str, paths))
     assert found.table.to_pylist() == diff_tables(*tables).to_pylist()
     assert [found.before.files, found.after.files] == [len(table) for table in tables]

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
-from opendata_pkg.snapshot import BrokenSnapshotError, DuplicateKeyError, Snapshot, objects_to_table
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader, format_time, header_path, parse_time
+from opendata_pkg.snapshot_io import BrokenSnapshotError
+from opendata_pkg.snapshot_rows import DuplicateKeyError, objects_to_table
 from opendata_pkg.text import escape_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -135,7 +137,7 @@ def test_the_id_does_not_depend_on_how_many_rows_are_worked_on_at_a_time(objects
         fields = (field_of(value) for value in (o.version_id, o.size_bytes, o.etag, o.sha256, o.md5))
         text += "\t".join([escape_line(o.key), *fields, time]) + "\n"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("opendata_pkg.snapshot._BATCH_ROWS", rows)
+        patch.setattr("opendata_pkg.snapshot.BATCH_ROWS", rows)
         assert Snapshot.from_objects(objects, HEADER).id == hashlib.sha256(text.encode()).hexdigest()
 
 

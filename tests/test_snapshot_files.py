@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from opendata_pkg.paths import Naming
 from opendata_pkg.plan import find_clashes
-from opendata_pkg.snapshot import Snapshot, StoredSnapshot
+from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_files import Passing, files_of_snapshot, settle
+from opendata_pkg.snapshot_io import StoredSnapshot
 from tests.core_support import catalogue_of, entry_of, snapshot_of
 
 # Names that are each other's beginnings, with signs that sort before and behind `/`.

@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from opendata_pkg.build import build, snapshot_for
-from opendata_pkg.snapshot import BrokenSnapshotError, Snapshot
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_io import BrokenSnapshotError
 from opendata_pkg.store import Store
 from tests.core_support import catalogue_of, publish, snapshot_of
 

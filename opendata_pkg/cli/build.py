@@ -38,20 +38,22 @@ def build(
 ) -> None:
     """Make the draft of the store's next release from a snapshot: DataLad datasets, inventories, registries."""
     from opendata_pkg import build as building
-    from opendata_pkg.cli.arrow import without_numpy
 
+    if not building.is_released(store, snapshot):
+        # Else nobody may need it.
+        from opendata_pkg.lean_arrow import import_arrow
+
+        import_arrow()
     out = Output(json=json, quiet=quiet)
-    # Arrow is imported late, or never: where nothing is new.
-    with without_numpy():
-        result = building.build(
-            building.snapshot_for(store, snapshot),
-            building.catalogue_for(store, catalogue),
-            store,
-            only=only or (),
-            allow_undigested=allow_undigested,
-            dry_run=dry_run,
-            reporter=out,
-        )
+    result = building.build(
+        building.snapshot_for(store, snapshot),
+        building.catalogue_for(store, catalogue),
+        store,
+        only=only or (),
+        allow_undigested=allow_undigested,
+        dry_run=dry_run,
+        reporter=out,
+    )
     out.result(build_document(result), None if json else _text(result, store, partial=bool(only)))
 
 

@@ -61,15 +61,16 @@ def clone(
     All files are there as links, and contents come with --get, opendata get or datalad get. A path and globs say
     which contents and subdatasets are meant; without any, all.
     """
-    from opendata_pkg.cli.arrow import import_arrow
+    from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
+    from opendata_pkg.cloning import check_word
     from opendata_pkg.cloning import clone as clone_dataset
-    from opendata_pkg.getting import get
     from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
     out = Output(json=json, quiet=quiet)
+    check_word(dataset)
     target = open_target(
         dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
     )
@@ -79,6 +80,8 @@ def clone(
         out.message(f"{made.elsewhere:,} of the files are in subdatasets, which --recursive installs")
     got = None
     if contents:
+        from opendata_pkg.getting import get
+
         got = get([made.folder.resolve()], only=made.wanted, jobs=jobs, offline=offline, reporter=out)
     out.result(_to_document(made, got), _describe(made, got))
     if got is not None:

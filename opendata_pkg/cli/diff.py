@@ -51,7 +51,7 @@ def diff(
     Moved: the same digest at another path. Regraded: the same content, of which more or other is known, such as a
     better digest or a new version. Compared with a lock, only what the lock's selections mean counts.
     """
-    from opendata_pkg.cli.arrow import import_arrow
+    from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.selection import Rules

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -22,6 +23,7 @@ CLOSED_PIPE = 141
 """128 + SIGPIPE: what ordinary commands end with when `head` has seen enough."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+_NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 @contextmanager
@@ -50,6 +52,18 @@ def os_error_sentence(error: OSError) -> str:
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno in _NO_SPACE:
         return f"the disk is full{where}; nothing was published: free space and run the same command again"
+    if error.errno in _NOT_WRITABLE and _is_of_cache(error.filename):
+        return f"cannot write the cache{where} ({reason}); set OPENDATA_CACHE to a folder that you may write to"
     if isinstance(error, PermissionError):
         return f"not allowed{where} ({reason}); check who owns it and its permissions, then run again"
     return f"the system refused{where} ({reason}); nothing was published: mend that and run the same command again"
+
+
+def _is_of_cache(filename: object) -> bool:
+    """Whether a file is in the cache's folder, or is a folder above it that there is not."""
+    from opendata_pkg.checksums import cache_folder
+
+    if not isinstance(filename, str):
+        return False
+    cache, path = cache_folder(), Path(filename)
+    return path.is_relative_to(cache) or (cache.is_relative_to(path) and not path.exists())

@@ -55,7 +55,7 @@ def fetch(
     They are kept in the cache, where plain pooch finds them too; the same command goes on where it was stopped. A file
     of other content that stands in the way is left alone.
     """
-    from opendata_pkg.cli.arrow import import_arrow
+    from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.fetching import fetch as fetch_files

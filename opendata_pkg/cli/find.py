@@ -79,7 +79,7 @@ def find(
     quiet: QuietOption = False,
 ) -> None:
     """List the files of a dataset, bucket or snapshot: size, grade, digest, path, URL; nothing is fetched."""
-    from opendata_pkg.cli.arrow import import_arrow
+    from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg import finding

@@ -32,7 +32,8 @@ def info(
     dataset: Annotated[
         str,
         typer.Argument(
-            metavar="DATASET", help="BRANCH, BRANCH@VERSION, or with :PATH one file below it; the root is a dot."
+            metavar="DATASET",
+            help="BRANCH, BRANCH@VERSION, or with :PATH a file or folder below it; the root is a dot.",
         ),
     ] = ROOT,
     *,
@@ -49,9 +50,22 @@ def info(
     """
     from opendata_pkg.cli.reading import look_at
     from opendata_pkg.info import describe_branch, describe_dataset, describe_selection
-    from opendata_pkg.lookup import find_in_releases, parse_dataset
+    from opendata_pkg.lookup import find_in_releases, is_of_store, parse_dataset
 
     out = Output(json=json, quiet=quiet)
+
+    def tell_selection() -> None:
+        from opendata_pkg.target import open_target
+
+        target = open_target(
+            dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
+        )
+        found = describe_selection(target.select(reporter=out))
+        out.result(found, None if json else "\n".join(_lines(found)))
+
+    if not is_of_store(dataset):
+        tell_selection()
+        return
     word = parse_dataset(dataset)
     if store is None:
         if word.path is not None:
@@ -61,11 +75,7 @@ def info(
         out.result(document, None if json else _draw(document))
         return
     if word.path is not None:
-        from opendata_pkg.target import open_target
-
-        target = open_target(dataset, store=store, endpoint_url=endpoint_url, offline=offline, reporter=out)
-        found = describe_selection(target.select(reporter=out))
-        out.result(found, "\n".join(f"{name}: {value}" for name, value in found.items() if value))
+        tell_selection()
         return
     from opendata_pkg.published import PublishedStore
 
@@ -74,6 +84,17 @@ def info(
     document = describe_branch(known, known.branches[entry.branch])
     document["release"] = describe_dataset(opened, state, entry)
     out.result(document, None if json else _draw(document))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    """What is known of a file or a folder: a line for each thing."""
+    for name, value in found.items():
+        if isinstance(value, dict):
+            said = ", ".join(f"{rule} {given}" for rule, given in value.items())
+        else:
+            said = "" if value is None else str(value)
+        if said:
+            yield f"{name}: {said}"
 
 
 def _draw(document: dict[str, Any]) -> str:
@@ -142,7 +163,6 @@ def _release(release: dict[str, Any]) -> Iterator[RenderableType]:
     def amount(files: int, size_bytes: int) -> str:
         return f"{files} files, {human_bytes(size_bytes)}"
 
-    ", ".join(f"{count} {grade}" for grade, count in release["grades"].items() if count)
     facts = [
         ("own files", Text(amount(release["files"], release["bytes"]))),
         ("with all below", Text(amount(release["subtree_files"], release["subtree_bytes"]))),

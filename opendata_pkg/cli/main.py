@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import gc
 import io
+import os
 import sys
 from importlib import import_module
 from itertools import chain
@@ -60,7 +63,9 @@ class _Commands(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Give the options that may stand without a value theirs: typer has no such options."""
-        return super().parse_args(ctx, [f"{word}={_BARE[word]}" if word in _BARE else word for word in args])
+        # Here `--help` and `--version` print, which can fail as any output can.
+        with errors_as_sentences():
+            return super().parse_args(ctx, [f"{word}={_BARE[word]}" if word in _BARE else word for word in args])
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is click's
         """List the commands by who uses them, in the order of their use, each with its whole first sentence."""
@@ -115,8 +120,23 @@ def _opendata(
     """
 
 
+def _fill_closed_streams() -> None:
+    """Give each standard stream that was closed (`>&-`, some daemons) a place where what is written is lost.
+
+    Without it Python has no `sys.stdout`, and the next file that is opened takes the stream's number.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            # It gets the lowest number that is free, which is this one: those before it are filled.
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w" if number else "r", encoding="utf-8"))
+
+
 def main() -> None:
     """The console script."""
+    _fill_closed_streams()
+    # When Python ends, it looks twice for cycles among all that Arrow and pydantic have made, which takes as long as
+    # importing one of them. The system frees that memory at once.
+    atexit.register(gc.freeze)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What scripts read is UTF-8 whatever the locale: JSON must be, and keys are.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")

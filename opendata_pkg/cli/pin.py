@@ -67,7 +67,7 @@ def pin(
 
     Files without a digest are fetched and hashed. Says which files the bucket could overwrite.
     """
-    from opendata_pkg.cli.arrow import import_arrow
+    from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.cli.reading import rules_of

@@ -14,7 +14,7 @@ from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
-    from opendata_pkg.snapshot import SnapshotSummary
+    from opendata_pkg.snapshot_io import SnapshotSummary
 
 
 class VersionsChoice(StrEnum):

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING
 
-from opendata_pkg.files import write_bytes
+from opendata_pkg.files import replacing
 from opendata_pkg.git.annexed import wants_adjusting
-from opendata_pkg.git.index import TreeLine, index_bytes
+from opendata_pkg.git.beside import beside
+from opendata_pkg.git.index import SparseIndex, TreeLine
 from opendata_pkg.git.objects import GITLINK, SYMLINK
 from opendata_pkg.git.person import call_annex, person_environment
-from opendata_pkg.git.repository import call_git
+from opendata_pkg.git.repository import call_git, git_blocks
 from opendata_pkg.git.sparse import Sparse, set_sparse, sparse_patterns
 from opendata_pkg.model import ObjectId
 
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 # What is checked out are symlinks and texts that git-annex has no part in: its filter need not be started for them.
 # "MODE SP TYPE SP ID TAB PATH NUL" (git-ls-tree(1), with -z).
-_LINE = re.compile(rb"([0-7]{6}) [a-z]+ ([0-9a-f]{40})\t([^\0]+)\0")
+_LINE = re.compile(rb"([0-7]{6}) (?:blob|commit) (.{40})\t([^\0]+)\0", re.DOTALL)
 _INDEX_OF_SOME = "opendata-index"
 _NO_FILTER = tuple(word for name in ("smudge", "clean", "process") for word in ("-c", f"filter.annex.{name}="))
 
@@ -67,24 +69,31 @@ def adjust(clone: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Some:
-    """A sparse checkout: all lines of the tree, the paths of those that are checked out, and patterns for them."""
+    """A sparse checkout: all lines of the tree, which of them are checked out, and patterns for those."""
 
     lines: list[TreeLine]
-    wanted: frozenset[bytes]
+    wanted: list[int]
     sparse: Sparse
 
 
 def _choose(clone: Path, commit: ObjectId, files: Collection[str]) -> _Some | None:
     """What to check out, and the patterns that say so; None: everything is wanted."""
-    lines = _LINE.findall(call_git("ls-tree", "-r", "-z", "--full-tree", commit, cwd=clone))
-    wanted: list[str] = []
-    others: list[str] = []
-    for mode, _, raw in lines:
-        path = raw.decode()
-        (wanted if mode != SYMLINK or path in files else others).append(path)
-    if not others:
+    lines: list[TreeLine] = []
+    begun = b""
+    # Each block is taken apart while git lists the next.
+    for block in git_blocks("ls-tree", "-r", "-z", "--full-tree", commit, cwd=clone):
+        whole, end, begun = (begun + block).rpartition(b"\0")
+        lines += _LINE.findall(whole + end)
+    asked = {path.encode() for path in files}
+    wanted = [number for number, (mode, _, path) in enumerate(lines) if mode != SYMLINK or path in asked]
+    if len(wanted) == len(lines):
         return None
-    return _Some(lines, frozenset(path.encode() for path in wanted), sparse_patterns(wanted, others))
+    # All at once, since they are many.
+    paths = b"\0".join([path for _, _, path in lines]).decode().split("\0")
+    is_other = bytearray(b"\1") * len(lines)
+    for number in wanted:
+        is_other[number] = 0
+    return _Some(lines, wanted, sparse_patterns([paths[number] for number in wanted], compress(paths, is_other)))
 
 
 def _check_out_some(clone: Path, some: _Some) -> None:
@@ -94,14 +103,20 @@ def _check_out_some(clone: Path, some: _Some) -> None:
     """
     apart = clone / ".git" / _INDEX_OF_SOME
     environment = person_environment() | {"GIT_INDEX_FILE": str(apart)}
-    wanted = [line for line in some.lines if line[2] in some.wanted]
+    wanted = [some.lines[number] for number in some.wanted]
     asked = b"".join(b"%s %s\t%s\0" % line for line in wanted)
-    call_git("update-index", "-z", "--index-info", cwd=clone, data=asked, environment=environment)
-    call_git(*_NO_FILTER, "checkout-index", "--all", "--force", "--quiet", cwd=clone, environment=environment)
+
+    def write_files() -> None:
+        call_git("update-index", "-z", "--index-info", cwd=clone, data=asked, environment=environment)
+        call_git(*_NO_FILTER, "checkout-index", "--all", "--force", "--quiet", cwd=clone, environment=environment)
+
+    with beside(write_files):
+        index = SparseIndex(some.lines, some.wanted)
     apart.unlink()
     top = os.fsencode(clone) + b"/"
     there = {path: os.lstat(top + path) for mode, _, path in wanted if mode != GITLINK}
-    write_bytes(clone / ".git" / "index", index_bytes(some.lines, there, some.wanted), sync=False)
+    with replacing(clone / ".git" / "index", sync=False) as stream:
+        index.write(stream, there)
 
 
 def submodules_of(clone: Path) -> tuple[Submodule, ...]:

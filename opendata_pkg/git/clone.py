@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.git.annexed import adopt_branch, init_annex
 from opendata_pkg.git.beside import beside
-from opendata_pkg.git.bring import Refs, bring, check_complete, is_url
+from opendata_pkg.git.bring import Brought, Refs, bring, check_complete, is_url
 from opendata_pkg.git.checkout import adjust, check_out
 from opendata_pkg.git.person import NEUTRAL_EMAIL, NEUTRAL_NAME, person_environment
 from opendata_pkg.git.repository import BrokenRepositoryError, GitError, Repository, call_git, git_environment
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.model import ObjectId
+    from opendata_pkg.packs import Packs
     from opendata_pkg.transport import Transport
 
 MAIN = "main"
@@ -28,13 +29,15 @@ _REMOTE = "refs/remotes/origin/"
 class Wish:
     """What is to be cloned: from where (an absolute path or URL), which commit, and the local git branch for it.
 
-    `final` is where the clone will be in the end: it may be made elsewhere and moved.
+    `final` is where the clone will be in the end: it may be made elsewhere and moved. `packs` are what the release
+    bound of the repository's packs.
     """
 
     address: str
     commit: ObjectId
     branch: str
     final: Path
+    packs: Packs
 
 
 def clone_repository(
@@ -62,8 +65,8 @@ def clone_repository(
         call_git("config", "user.name", NEUTRAL_NAME, cwd=clone)
         call_git("config", "user.email", NEUTRAL_EMAIL, cwd=clone)
     with beside(lambda: _settle(clone, wish)) as settled:
-        refs = bring(wish.address, clone / ".git", transport=transport, reporter=reporter)
-        refs = _fill(clone, wish, files, refs, settled)
+        brought = bring(wish.address, clone / ".git", wish.packs, transport=transport, reporter=reporter)
+        refs = _fill(clone, wish, files, brought, settled)
     if "refs/heads/git-annex" not in refs:
         raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
     changes = {_tracking(name): value for name, value in refs.items()}
@@ -98,15 +101,22 @@ def _tracking(ref: str) -> str:
     return ref if ref.startswith("refs/tags/") else _REMOTE + ref.removeprefix("refs/heads/")
 
 
-def _fill(clone: Path, wish: Wish, files: Collection[str] | None, refs: Refs, settled: Callable[[], None]) -> Refs:
+def _fill(
+    clone: Path, wish: Wish, files: Collection[str] | None, brought: Brought, settled: Callable[[], None]
+) -> Refs:
     """Check out what is wished and give the refs, if all that they need is there; else git fetches what is missing."""
+
+    def check() -> None:
+        if not brought.is_whole:
+            check_complete(clone, [wish.commit, *brought.refs.values()], deep=is_url(wish.address))
+
     try:
-        with beside(lambda: check_complete(clone, [wish.commit, *refs.values()], deep=is_url(wish.address))):
+        with beside(check):
             check_out(clone, wish.commit, files, ready=settled)
     except GitError:
         settled()
     else:
-        return refs
+        return brought.refs
     # What is there by neither of the ways that we know, such as objects borrowed from another repository.
     environment = person_environment() if is_url(wish.address) else git_environment()
     try:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import BinaryIO
 
 TreeLine = tuple[bytes, bytes, bytes]
 """A file as `git ls-tree` lists it: its mode (six octal digits), its id in hex, its path from the top."""
@@ -38,31 +39,37 @@ _MAX_LENGTH = 0xFFF
 _ALIGNED = 8
 _ID_BYTES = 20
 _BEFORE_FLAGS = _STAT.size + _ID_BYTES
+_PIECES = 5
 
 
-def index_bytes(lines: Sequence[TreeLine], there: Mapping[bytes, os.stat_result], wanted: Collection[bytes]) -> bytes:
-    """An index of a tree's files; the paths in `wanted` are those of the sparse checkout, all others are not there.
+class SparseIndex:
+    """An index of a tree's files; those at the positions `wanted` are in the sparse checkout, all others are not there.
 
-    `there` is what lstat(2) says of files that are checked out; git looks again at those of which it says nothing.
     `lines` come as `git ls-tree -r` lists them: "sorted in ascending order on the name field, as a string of unsigned
-    bytes".
+    bytes". What depends on the checkout is filled in when that is done, so that the rest can be made meanwhile.
     """
-    ids = unhexlify(b"".join([line[1] for line in lines]))
-    absent = {mode: _stat_fields(mode, None) for mode in {line[0] for line in lines}}
-    around: dict[int, tuple[bytes, bytes]] = {}
-    pieces = [_HEADER.pack(b"DIRC", _VERSION, len(lines))]
-    for number, (mode, _, path) in enumerate(lines):
-        name, length = ids[number * _ID_BYTES : (number + 1) * _ID_BYTES], len(path)
-        if path in wanted:
-            before, after = _around(length, extended=False)
-            pieces.append(_stat_fields(mode, there.get(path)) + name + before + path + after)
-            continue
-        if length not in around:
-            around[length] = _around(length, extended=True)
-        before, after = around[length]
-        pieces.append(absent[mode] + name + before + path + after)
-    content = b"".join(pieces)
-    return content + hashlib.sha1(content, usedforsecurity=False).digest()
+
+    def __init__(self, lines: Sequence[TreeLine], wanted: Iterable[int]) -> None:
+        ids = unhexlify(b"".join([line[1] for line in lines]))
+        absent = {mode: _stat_fields(mode, None) for mode in {line[0] for line in lines}}
+        around = {length: _around(length, extended=True) for length in {len(line[2]) for line in lines}}
+        self._pieces: list[bytes] = []
+        for start, (mode, _, path) in zip(range(0, len(ids), _ID_BYTES), lines, strict=True):
+            before, after = around[len(path)]
+            self._pieces += absent[mode], ids[start : start + _ID_BYTES], before, path, after
+        self._there = [(number, lines[number]) for number in wanted]
+        self._head = _HEADER.pack(b"DIRC", _VERSION, len(lines))
+
+    def write(self, stream: BinaryIO, there: Mapping[bytes, os.stat_result]) -> None:
+        """Write the file; `there` is what lstat(2) says of what is checked out: git looks again at all else."""
+        for number, (mode, _, path) in self._there:
+            # Its fields, id, what stands before its path, the path, and what comes after it.
+            start = number * _PIECES
+            self._pieces[start] = _stat_fields(mode, there.get(path))
+            self._pieces[start + 2], self._pieces[start + 4] = _around(len(path), extended=False)
+        content = self._head + b"".join(self._pieces)
+        stream.write(content)
+        stream.write(hashlib.sha1(content, usedforsecurity=False).digest())
 
 
 def _stat_fields(mode: bytes, found: os.stat_result | None) -> bytes:

@@ -13,18 +13,19 @@ import tempfile
 from array import array
 from bisect import bisect_left
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
 
 from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.packs import FANOUT, INDEX_MAGIC, LARGE_OFFSET, TYPES, Packs
+from opendata_pkg.packs import BoundFile, BoundPack
 
 if TYPE_CHECKING:
-    import io
     from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 _CHECKSUM_BITS = 32
+_BLOCK_BYTES = 1 << 20
 
 
 class _Head(NamedTuple):
@@ -37,7 +38,8 @@ class _Head(NamedTuple):
 class PackWriter:
     """Writes new objects into one pack; `with` publishes it at the end, or leaves nothing behind on an error.
 
-    Memory: about 150 bytes an object for its id, checksum and offset; bodies are not kept.
+    Memory: about 150 bytes an object for its id, checksum and offset; bodies are not kept. `packed` is what it has
+    published: the pack by its name, once the block has ended, or nothing.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,6 +47,7 @@ class PackWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._known = Packs(folder)
+        self.packed: dict[str, BoundPack] = {}
         # Id → offset in the pack and, in the lower bits, the checksum of what stands there.
         self._entries: dict[bytes, int] = {}
         self._heads: dict[tuple[bytes, int], _Head] = {}
@@ -112,10 +115,13 @@ class PackWriter:
         self._stream.write(struct.pack(">L", len(self._entries)))
         self._stream.flush()
         self._stream.seek(0)
-        checksum = hashlib.file_digest(
-            cast("io.BufferedRandom", self._stream), lambda: hashlib.sha1(usedforsecurity=False)
-        ).digest()
-        self._stream.seek(0, os.SEEK_END)
+        # In one reading, from the system's memory: the checksum, and the digest that a release binds the pack by.
+        trailer, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+        while block := self._stream.read(_BLOCK_BYTES):
+            trailer.update(block)
+            sha256.update(block)
+        checksum = trailer.digest()
+        sha256.update(checksum)
         self._stream.write(checksum)
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -134,6 +140,10 @@ class PackWriter:
             temporary.rename(target.with_suffix(".idx"))
         finally:
             temporary.unlink(missing_ok=True)
+        self.packed[target.stem] = BoundPack(
+            pack=BoundFile(size_bytes=self._position + len(checksum), sha256=sha256.hexdigest()),
+            index=BoundFile(size_bytes=len(index), sha256=hashlib.sha256(index).hexdigest()),
+        )
 
     def _index(self, pack_checksum: bytes) -> bytes:
         """The version-2 index of the objects written."""

@@ -44,6 +44,7 @@ Heads = tuple[ObjectId | None, ObjectId | None]
 _LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
 # So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
 _IDS_AT_ONCE = 256
+_BLOCK_BYTES = 1 << 20
 
 # A bare repository as `git init --bare` makes it, less templates and whatever the user's own settings would add.
 _CONFIG = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n"
@@ -88,9 +89,29 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping
     except FileNotFoundError as error:
         raise GitError("expected git on PATH, found none: install git 2.30 or later") from error
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip()
-        raise GitError(f"git {arguments[0]} failed in {cwd} (exit status {done.returncode}): {said}")
+        raise _failure(arguments[0], cwd, done.returncode, done.stderr)
     return done.stdout
+
+
+def git_blocks(*arguments: str, cwd: Path) -> Iterator[bytes]:
+    """What `call_git` returns, as it comes: in blocks, so that it is worked on while git goes on.
+
+    Raises:
+        GitError: git failed, said after the last block; carries its stderr.
+    """
+    with tempfile.TemporaryFile() as said:
+        with _running(["git", *arguments], cwd=cwd, stdin=subprocess.DEVNULL, stderr=said.fileno()) as process:
+            assert process.stdout is not None  # noqa: S101 - for the type checker
+            while block := process.stdout.read(_BLOCK_BYTES):
+                yield block
+            status = process.wait()
+        if status != 0:
+            said.seek(0)
+            raise _failure(arguments[0], cwd, status, said.read())
+
+
+def _failure(command: str, cwd: Path, status: int, said: bytes) -> GitError:
+    return GitError(f"git {command} failed in {cwd} (exit status {status}): {said.decode(errors='replace').strip()}")
 
 
 class Repository:
@@ -318,9 +339,14 @@ def _broken(path: Path, name: bytes) -> BrokenRepositoryError:
 
 
 @contextmanager
-def _running(command: list[str], *, cwd: Path, stdin: int) -> Iterator[subprocess.Popen[bytes]]:
+def _running(
+    command: list[str], *, cwd: Path, stdin: int, stderr: int | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process whose stdout is read, and which is gone when the block ends, however it ends."""
-    with subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, env=git_environment()) as process:
+    environment = git_environment()
+    with subprocess.Popen(
+        command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
+    ) as process:
         try:
             yield process
         finally:

@@ -8,6 +8,7 @@ patterns say what is left out, not what is taken: a person's new files are then 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -59,17 +60,19 @@ def sparse_patterns(wanted: Iterable[str], others: Iterable[str], *, most: int =
 
 def _tree_of(wanted: Iterable[str], others: Iterable[str]) -> _Folder:
     """The tree of all folders; files are put together by folder first, since they are many and folders few."""
-    groups: dict[str, dict[bool, list[str]]] = {}
-    for paths, is_wanted in ((wanted, True), (others, False)):
-        for path in paths:
-            folder = path[: path.rfind("/") + 1]
-            if folder not in groups:
-                groups[folder] = {True: [], False: []}
-            groups[folder][is_wanted].append(path)
+    groups = {True: _by_folder(wanted), False: _by_folder(others)}
     top = _Folder("")
-    for folder, files in groups.items():
-        top.add(folder, files)
+    for folder in dict.fromkeys([*groups[True], *groups[False]]):
+        files = {is_wanted: found.get(folder, []) for is_wanted, found in groups.items()}
+        top.add(f"{folder}/" if folder else "", files)
     return top
+
+
+def _by_folder(paths: Iterable[str]) -> dict[str, list[str]]:
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        found[path.rpartition("/")[0]].append(path)
+    return found
 
 
 class _Folder:

@@ -1,7 +1,7 @@
 """What an interrupted listing has found so far, in a file: the next one goes on from there.
 
 Every page is kept as soon as it is read, with how to ask for the one after it. So the end of a process at any moment,
-however sudden, loses the pages under way, and nothing is found twice: pages count by prefix and number.
+however sudden, loses the pages under way, and nothing is found twice: pages count by span and number.
 """
 
 from __future__ import annotations
@@ -10,13 +10,12 @@ import json
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pyarrow as pa
 
+from opendata_pkg.listing.spans import Span
 from opendata_pkg.listing.versions import ENTRY_SCHEMA
 from opendata_pkg.model import InputError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
@@ -26,18 +25,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_FORMAT = 1
+_FORMAT = 2
 _STALE_AFTER = timedelta(hours=24)
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS pages (
     prefix TEXT NOT NULL,
-    delimiter TEXT NOT NULL,
+    after TEXT NOT NULL,
     number INTEGER NOT NULL,
     entries BLOB NOT NULL,
-    folders TEXT NOT NULL,
     following TEXT NOT NULL,
-    PRIMARY KEY (prefix, delimiter, number)
+    PRIMARY KEY (prefix, after, number)
 );
+CREATE TABLE IF NOT EXISTS folders (prefix TEXT PRIMARY KEY, entries BLOB NOT NULL, folders TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS listing (options TEXT NOT NULL, started TEXT NOT NULL);
 """
 
@@ -50,46 +49,46 @@ class BrokenCheckpointError(InputError):
     """A checkpoint's file is none of ours, or damaged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeptPage:
-    """A page's entries in the columns of `ENTRY_SCHEMA`; the rest as in `Page`."""
-
-    table: pa.Table
-    folders: tuple[str, ...]
-    following: dict[str, str] | None
-
-
 class Keeper(Protocol):
-    """Where pages are kept while a listing is under way. Called from any thread."""
+    """Where pages are kept while a listing is under way. Called from any thread.
 
-    def kept(self, prefix: str, delimiter: str) -> Iterator[KeptPage]:
-        """The pages of a prefix that were read before, from the first one on."""
+    Entries are in the columns of `ENTRY_SCHEMA`.
+    """
 
-    def how_far(self, prefix: str) -> tuple[int, dict[str, str] | None]:
-        """How many pages of a prefix, without a delimiter, are kept, and how to ask for the one after them."""
+    def kept_folder(self, prefix: str) -> tuple[pa.Table, tuple[str, ...]] | None:
+        """A folder's own entries and its folders, if it was listed as such."""
 
-    def keep(self, prefix: str, delimiter: str, number: int, page: KeptPage) -> None:
-        """Keep a page, which is the `number`-th of its prefix."""
+    def kept_spans(self, prefix: str) -> list[Span]:
+        """How far a prefix was listed as a whole, in the order of keys."""
 
-    def forget(self, prefix: str) -> None:
-        """Drop the pages of a prefix, without a delimiter."""
+    def kept_page(self, span: Span, number: int) -> pa.Table:
+        """The entries of the `number`-th page of a kept span."""
+
+    def keep_folder(self, prefix: str, entries: pa.Table, folders: tuple[str, ...]) -> None:
+        """Keep what is in a folder."""
+
+    def keep_page(self, span: Span, entries: pa.Table, following: dict[str, str] | None) -> None:
+        """Keep the next page of a span, and what asks for the one after it."""
 
 
 class NoKeeper:
     """Keeps nothing."""
 
-    def kept(self, prefix: str, delimiter: str) -> Iterator[KeptPage]:  # noqa: ARG002
-        """None."""
-        return iter(())
+    def kept_folder(self, prefix: str) -> None:
+        """None is."""
 
-    def how_far(self, prefix: str) -> tuple[int, dict[str, str] | None]:  # noqa: ARG002
-        """No page."""
-        return 0, None
+    def kept_spans(self, prefix: str) -> list[Span]:  # noqa: ARG002
+        """None is."""
+        return []
 
-    def keep(self, prefix: str, delimiter: str, number: int, page: KeptPage) -> None:
+    def kept_page(self, span: Span, number: int) -> pa.Table:
+        """None can be asked for."""
+        raise LookupError(span.after, number)
+
+    def keep_folder(self, prefix: str, entries: pa.Table, folders: tuple[str, ...]) -> None:
         """Do nothing."""
 
-    def forget(self, prefix: str) -> None:
+    def keep_page(self, span: Span, entries: pa.Table, following: dict[str, str] | None) -> None:
         """Do nothing."""
 
 
@@ -120,42 +119,80 @@ class Checkpoint:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = NORMAL")
                 started = _begin(path, connection, options, reporter)
-            yield cls(path, connection, started)
+            checkpoint = cls(path, connection, started)
+            try:
+                yield checkpoint
+            finally:
+                # Threads of a listing that failed may still have pages to keep: SQLite must not be closed under them.
+                with checkpoint._lock:
+                    connection.close()
 
-    def kept(self, prefix: str, delimiter: str) -> Iterator[KeptPage]:
-        """The pages of a prefix that were read before, from the first one on; one in memory at a time."""
-        query = "SELECT entries, folders, following FROM pages WHERE prefix = ? AND delimiter = ? AND number = ?"
-        for number in count():
-            with _errors_in_words(self.path):
-                with self._lock:
-                    row = self._connection.execute(query, (prefix, delimiter, number)).fetchone()
-                if row is None:
-                    return
-                entries, folders, following = row
-                table = pa.ipc.open_stream(entries).read_all()
-            yield KeptPage(table=table, folders=tuple(json.loads(folders)), following=json.loads(following))
+    def kept_folder(self, prefix: str) -> tuple[pa.Table, tuple[str, ...]] | None:
+        """A folder's own entries and its folders, if it was listed as such."""
+        with _errors_in_words(self.path):
+            row = self._row("SELECT entries, folders FROM folders WHERE prefix = ?", prefix)
+            return None if row is None else (_unpacked(row[0]), tuple(json.loads(row[1])))
 
-    def how_far(self, prefix: str) -> tuple[int, dict[str, str] | None]:
-        """How many pages of a prefix, without a delimiter, are kept, and how to ask for the one after them."""
-        query = "SELECT number, following FROM pages WHERE prefix = ? AND delimiter = '' ORDER BY number DESC LIMIT 1"
+    def kept_spans(self, prefix: str) -> list[Span]:
+        """How far a prefix was listed as a whole, in the order of keys."""
+        query = "SELECT after, count(*) FROM pages WHERE prefix = ? GROUP BY after"
         with _errors_in_words(self.path), self._lock:
-            row = self._connection.execute(query, (prefix,)).fetchone()
-        return (0, None) if row is None else (row[0] + 1, json.loads(row[1]))
+            rows = self._connection.execute(query, (prefix,)).fetchall()
+        return [self._span(prefix, after, pages) for after, pages in sorted(rows)]
 
-    def keep(self, prefix: str, delimiter: str, number: int, page: KeptPage) -> None:
-        """Keep a page, which is the `number`-th of its prefix."""
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, ENTRY_SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
-            writer.write_table(page.table)
-        entries = sink.getvalue().to_pybytes()
-        row = (prefix, delimiter, number, entries, json.dumps(page.folders), json.dumps(page.following))
-        with _errors_in_words(self.path), self._lock:
-            self._connection.execute("INSERT INTO pages VALUES (?, ?, ?, ?, ?, ?)", row)
+    def kept_page(self, span: Span, number: int) -> pa.Table:
+        """The entries of the `number`-th page of a kept span."""
+        return self._page(span.prefix, span.after, number)[0]
 
-    def forget(self, prefix: str) -> None:
-        """Drop the pages of a prefix, without a delimiter."""
+    def keep_folder(self, prefix: str, entries: pa.Table, folders: tuple[str, ...]) -> None:
+        """Keep what is in a folder."""
+        row = (prefix, _packed(entries), json.dumps(folders))
         with _errors_in_words(self.path), self._lock:
-            self._connection.execute("DELETE FROM pages WHERE prefix = ? AND delimiter = ''", (prefix,))
+            self._connection.execute("INSERT INTO folders VALUES (?, ?, ?)", row)
+
+    def keep_page(self, span: Span, entries: pa.Table, following: dict[str, str] | None) -> None:
+        """Keep the next page of a span, and what asks for the one after it."""
+        row = (span.prefix, span.after, span.pages, _packed(entries), json.dumps(following))
+        with _errors_in_words(self.path), self._lock:
+            self._connection.execute("INSERT INTO pages VALUES (?, ?, ?, ?, ?)", row)
+
+    def _span(self, prefix: str, after: str, pages: int) -> Span:
+        first, (last, following) = self._page(prefix, after, 0)[0], self._page(prefix, after, pages - 1)
+        keys = [*dict.fromkeys(last["key"].to_pylist())]
+        return Span(
+            prefix=prefix,
+            after=after,
+            pages=pages,
+            first=first["key"][0].as_py() if len(first) else None,
+            last=keys[-1] if keys else after,
+            before_last=keys[-2] if len(keys) > 1 else None,
+            following=following,
+        )
+
+    def _page(self, prefix: str, after: str, number: int) -> tuple[pa.Table, dict[str, str] | None]:
+        query = "SELECT entries, following FROM pages WHERE prefix = ? AND after = ? AND number = ?"
+        with _errors_in_words(self.path):
+            row = self._row(query, prefix, after, number)
+            if row is None:
+                raise BrokenCheckpointError(f"{self.path} lacks a page of {prefix!r}: delete it to begin anew")
+            return _unpacked(row[0]), json.loads(row[1])
+
+    def _row(self, query: str, *values: str | int) -> tuple[Any, ...] | None:
+        with self._lock:
+            row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+        return row
+
+
+def _packed(entries: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, ENTRY_SCHEMA, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(entries)
+    packed: bytes = sink.getvalue().to_pybytes()
+    return packed
+
+
+def _unpacked(entries: bytes) -> pa.Table:
+    return pa.ipc.open_stream(entries).read_all()
 
 
 def remove_checkpoint(path: Path) -> None:
@@ -183,7 +220,7 @@ def _begin(path: Path, connection: sqlite3.Connection, options: dict[str, Any], 
             "write to another --out, or delete the file to begin anew"
         )
     started = parse_time(row[1])
-    pages = connection.execute("SELECT count(*) FROM pages").fetchone()[0]
+    pages = connection.execute("SELECT (SELECT count(*) FROM pages) + (SELECT count(*) FROM folders)").fetchone()[0]
     reporter.message(f"going on with the scan of {row[1]}, of which {pages:,} pages are in {path}")
     if datetime.now(UTC) - started > _STALE_AFTER:
         hours = (datetime.now(UTC) - started) // timedelta(hours=1)

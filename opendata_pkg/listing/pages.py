@@ -29,7 +29,9 @@ _ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVe
 _FIELDS = ("Key", "VersionId", "Size", "ETag", "LastModified", "StorageClass", "IsLatest")
 _ROOT_WITHIN_BYTES = 1000
 _TAGS = {"Contents", "Version", "DeleteMarker"}
-_OK_STATUS, _BAD_REQUEST, _BROKEN_STATUS = 200, 400, 500
+_OK_STATUS, _BROKEN_STATUS = 200, 500
+# "Bad Request", and "Not Implemented".
+_BAD_MARKER_STATUSES = {400, 501}
 _BROKEN = b"<Error><Code>IncompleteBody</Code><Message>the connection broke while it was sent</Message></Error>"
 # What a page calls the place where it ends, and how the next one is asked for.
 _MARKERS = {
@@ -39,7 +41,7 @@ _MARKERS = {
 
 
 class BadMarkerError(SourceError):
-    """The server does not go on from where an earlier listing stopped."""
+    """The server does not go on from where it was asked to."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,47 +55,54 @@ class Page:
     folders: tuple[str, ...]
     following: dict[str, str] | None
 
-    @property
-    def is_last(self) -> bool:
-        """Whether no page follows."""
-        return self.following is None
 
-
-def list_pages(
+def get_page(
     bucket: Bucket,
     prefix: str,
     *,
     with_versions: bool,
     delimiter: str = "",
     after: dict[str, str] | None = None,
-) -> Generator[Page, None, None]:
-    """The pages of everything below a prefix, or of the folder that it is; of a bucket that is watched (`watch`).
+) -> Page:
+    """A page of everything below a prefix, or of the folder that it is; of a bucket that is watched (`watch`).
 
-    `after` is what a page of the same listing said of what follows it.
+    `after` is what a page of the same listing said of what follows it, or `after_key`.
 
     Raises:
-        BadMarkerError: the server does not know `after` any more.
+        BadMarkerError: the server does not go on from `after`.
         SourceError: as `Bucket.explain` says; after retries with growing delays, also where S3 says SlowDown.
     """
     ask: Any = bucket.client.list_object_versions if with_versions else bucket.client.list_objects_v2
     request = {"Bucket": bucket.name, "Prefix": prefix, **({"Delimiter": delimiter} if delimiter else {})}
-    following, is_first = after, True
-    while is_first or following is not None:
-        with bucket.errors_in_words():
-            try:
-                answer = ask(**request, **(following or {}))
-            except ClientError as error:
-                if is_first and following and error_status(error) == _BAD_REQUEST:
-                    raise BadMarkerError(f"{bucket.where} does not go on after {following} ({error})") from error
-                raise
-        before, following, is_first = following, _following(bucket, answer, with_versions=with_versions), False
-        if following is not None and following == before:
-            raise NotS3Error(bucket.where, f"it lists the page after {following} for ever")
-        yield Page(
-            entries=answer.get(_ENTRIES, []),
-            folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),
-            following=following,
-        )
+    with bucket.errors_in_words():
+        try:
+            answer = ask(**request, **(after or {}))
+        except ClientError as error:
+            if after and error_status(error) in _BAD_MARKER_STATUSES:
+                raise BadMarkerError(f"{bucket.where} does not go on after {after} ({error})") from error
+            raise
+    following = _following(bucket, answer, with_versions=with_versions)
+    if following is not None and following == after:
+        raise NotS3Error(bucket.where, f"it lists the page after {following} for ever")
+    return Page(
+        entries=answer.get(_ENTRIES, []),
+        folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),
+        following=following,
+    )
+
+
+def after_key(key: str, *, with_versions: bool) -> dict[str, str]:
+    """What asks for the keys that come after one, which need not be there."""
+    return {"KeyMarker" if with_versions else "StartAfter": key}
+
+
+def list_pages(bucket: Bucket, prefix: str, *, with_versions: bool, delimiter: str = "") -> Generator[Page, None, None]:
+    """All pages, one after the other; errors are those of `get_page`."""
+    page = get_page(bucket, prefix, with_versions=with_versions, delimiter=delimiter)
+    yield page
+    while page.following is not None:
+        page = get_page(bucket, prefix, with_versions=with_versions, delimiter=delimiter, after=page.following)
+        yield page
 
 
 def _following(bucket: Bucket, answer: dict[str, Any], *, with_versions: bool) -> dict[str, str] | None:

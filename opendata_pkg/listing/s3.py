@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from opendata_pkg.listing.bucket import AccessDeniedError, error_code, error_status
 from opendata_pkg.listing.checkpoint import Checkpoint, remove_checkpoint
 from opendata_pkg.listing.near import near_prefixes
-from opendata_pkg.listing.pages import watch
+from opendata_pkg.listing.pages import BadMarkerError, watch
 from opendata_pkg.listing.spread import list_entries
 from opendata_pkg.listing.versions import (
     ENTRY_SCHEMA,
@@ -24,8 +24,8 @@ from opendata_pkg.listing.versions import (
 )
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import SCHEMA
 from opendata_pkg.snapshot_header import format_time
+from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:
@@ -116,7 +116,10 @@ def list_bucket(
             options = {"bucket": bucket.where, "prefixes": apart, "versions": with_versions}
             with Checkpoint.open(checkpoint, options, reporter=reporter) as keeper:
                 started = keeper.started
-                listing(keeper=keeper)
+                try:
+                    listing(keeper=keeper)
+                except BadMarkerError as error:
+                    raise BadMarkerError(f"{error}: delete {checkpoint} to begin the scan anew") from error
         reporter.finish()
         try:
             found = resolve(entries.batches(), as_of=as_of, folder=folder)

@@ -23,7 +23,7 @@ from opendata_pkg.listing.manifest import BadInventoryError, check_bytes
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot import SCHEMA
+from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.model import InputError, SourceError
-from opendata_pkg.snapshot import SCHEMA
+from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.spool import spooled
 
 if TYPE_CHECKING:

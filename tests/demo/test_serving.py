@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,26 +12,6 @@ import pytest
 pytestmark = [pytest.mark.s3, pytest.mark.slow]
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial" / "pin_and_plot.py"
-
-
-@pytest.fixture
-def served(tmp_path):
-    """`opendata demo --serve` in a process of its own: what it says, once all is there."""
-    if (fetched := Path(sys.prefix) / "demo-wheels").is_dir():
-        shutil.copytree(fetched, Path(os.environ["OPENDATA_CACHE"]) / "demo-wheels")
-    command = [sys.executable, "-m", "opendata_pkg", "demo", "--serve", str(tmp_path / "demo"), "--json", "--quiet"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        lines = []
-        for line in process.stdout:
-            lines.append(line)
-            if line == "}\n":
-                break
-        try:
-            yield json.loads("".join(lines))
-        finally:
-            # As Ctrl-C; which shells let the processes ignore that they start in the background.
-            process.terminate()
-        assert process.wait() == 0
 
 
 def test_the_tutorial_does_what_it_says(served, tmp_path, git_identity):

@@ -1,5 +1,6 @@
 """git's index of a sparse checkout, as git itself reads it."""
 
+import io
 import os
 import subprocess
 
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from opendata_pkg.git.index import index_bytes
+from opendata_pkg.git.index import SparseIndex
 from tests.core_support import git
 
 ID = b"e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"  # of the empty blob
@@ -22,6 +23,13 @@ def repository(tmp_path_factory):
     git(folder, "init", "--quiet")
     git(folder, "config", "core.sparseCheckout", "true")
     return folder
+
+
+def index_of(lines, wanted, there):
+    """An index in which some paths are wanted."""
+    stream = io.BytesIO()
+    SparseIndex(lines, [number for number, line in enumerate(lines) if line[2] in wanted]).write(stream, there)
+    return stream.getvalue()
 
 
 def read_by_git(repository, data):
@@ -42,7 +50,7 @@ def test_git_reads_what_was_written(repository, files):
     lines = [(files[path][0], ID, path) for path in sorted(files)]
     wanted = {path for path in files if files[path][1]}
     expected = [(b"H" if path in wanted else b"S", mode, name, path) for mode, name, path in lines]
-    assert read_by_git(repository, index_bytes(lines, {}, wanted)) == expected
+    assert read_by_git(repository, index_of(lines, wanted, {})) == expected
 
 
 def test_git_need_not_look_again(tmp_path, git_identity):
@@ -57,7 +65,7 @@ def test_git_need_not_look_again(tmp_path, git_identity):
     listed = git(tmp_path, "ls-files", "-s").decode().splitlines()
     lines = [(line[:6].encode(), line[7:47].encode(), line.partition("\t")[2].encode()) for line in listed]
     by_git = git(tmp_path, "ls-files", "--debug")
-    (tmp_path / ".git" / "index").write_bytes(index_bytes(lines, made, made))
+    (tmp_path / ".git" / "index").write_bytes(index_of(lines, made, made))
     assert git(tmp_path, "ls-files", "--debug") == by_git
     assert git(tmp_path, "fsck", "--no-progress") == b""
     assert git(tmp_path, "status", "--porcelain") == b""

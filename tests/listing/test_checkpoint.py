@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -53,33 +55,59 @@ def request_of(server, **options):
 
 
 def pages_asked(server, since=0):
-    """What pages were asked for, each as its query."""
-    return [tuple(sorted(request.query.items())) for request in server.requests[since:]]
+    """What pages were asked for: of which prefix, as a folder or as a whole, after what."""
+    markers = ("prefix", "delimiter", "start-after", "continuation-token", "key-marker", "version-id-marker")
+    asked = [
+        request.query
+        for request in server.requests[since:]
+        if "prefix" in request.query and "max-keys" not in request.query
+    ]
+    return {tuple(query.get(name, "") for name in markers) for query in asked}
 
 
+def pages_kept(path, *, with_versions):
+    """How the pages that are in a checkpoint were asked for."""
+    with closing(sqlite3.connect(path)) as connection:
+        folders = {(prefix, "/", "", "", "", "") for (prefix,) in connection.execute("SELECT prefix FROM folders")}
+        query = "SELECT prefix, after, number, following FROM pages ORDER BY prefix, after, number"
+        rows = connection.execute(query).fetchall()
+    asked, following = set(), ""
+    for prefix, after, number, then in rows:
+        named = json.loads(following) if number else {"KeyMarker" if with_versions else "StartAfter": after}
+        names = ("StartAfter", "ContinuationToken", "KeyMarker", "VersionIdMarker")
+        asked.add((prefix, "", *(named.get(name, "") for name in names)))
+        following = then
+    return folders | asked
+
+
+@pytest.fixture(params=[0.01, 1e-9], ids=["near", "far"])
+def distance(request, monkeypatch):
+    """A server that answers at once, and one to which as many requests as there may be are of use."""
+    monkeypatch.setattr("opendata_pkg.listing.spread._PAGE_S", request.param)
+
+
+@pytest.mark.usefixtures("distance")
 @pytest.mark.parametrize("with_versions", [False, True])
-@pytest.mark.parametrize("after", range(0, 28, 3))
+@pytest.mark.parametrize("after", range(0, 28, 5))
 def test_a_listing_goes_on_after_any_page(scripted, tmp_path, after, with_versions):
     """Interrupted after every number of pages: the result is the same, and what was kept is not asked for again."""
     server = scripted(lambda request: listed(KEYS, request, with_versions="versions" in request.query))
     request = request_of(server, versions="yes" if with_versions else "no")
     whole = scan("s3://b", endpoint_url=server.url, versions=request.versions, jobs=4)
-    out, begun = tmp_path / "s.parquet", len(server.requests)
+    out = tmp_path / "s.parquet"
     with pytest.raises(KeyboardInterrupt):
         scan_to(out, request, reporter=Stopping(after))
     assert not out.exists()
     time.sleep(0.1)  # threads that were stopped end with the page they are at
-    with sqlite3.connect(checkpoint_path(out)) as connection:
-        kept = connection.execute("SELECT count(*) FROM pages").fetchone()[0]
-    connection.close()
+    kept = pages_kept(checkpoint_path(out), with_versions=with_versions)
     middle, said = len(server.requests), Stopping()
     summary = scan_to(out, request, reporter=said)
     assert Snapshot.read(out).id == whole.id == summary.id
     assert summary.header.delete_markers == whole.header.delete_markers
     assert not checkpoint_path(out).exists()
-    assert any(f"of which {kept} pages are in" in message for message in said.messages)
-    needed = len(pages_asked(server)[:begun])
-    assert len(pages_asked(server, middle)) <= needed - kept + 2
+    assert any(f"of which {len(kept)} pages are in" in message for message in said.messages)
+    assert kept
+    assert not kept & pages_asked(server, middle)
 
 
 def test_a_listing_that_is_killed_again_and_again_comes_to_its_end(scripted, tmp_path):
@@ -125,17 +153,18 @@ def test_a_network_that_is_gone_loses_nothing(scripted, tmp_path, monkeypatch):
     server = scripted(answer)
     with pytest.raises(SourceError):
         scan_to(tmp_path / "s.parquet", request_of(server))
-    assert checkpoint_path(tmp_path / "s.parquet").exists()
+    kept = pages_kept(checkpoint_path(tmp_path / "s.parquet"), with_versions=False)
+    assert len(kept) >= 4
     is_back.set()
     middle = len(server.requests)
     assert scan_to(tmp_path / "s.parquet", request_of(server)).objects == len(KEYS)
-    assert not set(pages_asked(server)[:8]) & set(pages_asked(server, middle))
+    assert not kept & pages_asked(server, middle)
 
 
-def interrupted(server, out, **options):
+def interrupted(server, out, after=8, **options):
     """A checkpoint of a few pages beside `out`."""
     with pytest.raises(KeyboardInterrupt):
-        scan_to(out, request_of(server, **options), reporter=Stopping(8))
+        scan_to(out, request_of(server, **options), reporter=Stopping(after))
     time.sleep(0.1)
 
 
@@ -166,22 +195,43 @@ def test_an_old_listing_is_told(scripted, tmp_path, monkeypatch):
     assert summary.header.started == long_ago
 
 
-def test_a_marker_that_the_server_forgot_begins_its_prefix_anew(scripted, tmp_path):
-    """Nothing is lost or found twice."""
-    refusals: list[Answer] = []
+def forgetful(generation, **server_is):
+    """An answering function whose tokens are good for a generation only."""
 
     def answer(request):
-        if refusals and "continuation-token" in request.query:
-            return refusals.pop()
-        return listed(KEYS, request)
+        if token := request.query.get("continuation-token"):
+            known, _, request.query["continuation-token"] = token.partition("-")
+            if known != generation[0]:
+                return error(400, "InvalidArgument")
+        page = listed(KEYS, request, **server_is)
+        page.body = page.body.replace("<NextContinuationToken>", f"<NextContinuationToken>{generation[0]}-")
+        return page
 
-    server = scripted(answer)
+    return answer
+
+
+@pytest.mark.usefixtures("distance")
+@pytest.mark.parametrize("after", [1, 4, 8, 12])
+def test_a_marker_that_the_server_forgot_is_done_without(scripted, tmp_path, after):
+    """The last key that is kept is asked for by the one before it: nothing is lost or found twice."""
+    generation = ["old"]
+    server = scripted(forgetful(generation))
     out = tmp_path / "s.parquet"
-    interrupted(server, out)
-    refusals.append(error(400, "InvalidArgument"))
+    interrupted(server, out, after=after)
+    generation[0] = "new"
     scan_to(out, request_of(server))
-    assert refusals == []
     assert Snapshot.read(out).table["key"].to_pylist() == KEYS
+
+
+def test_a_marker_that_cannot_be_done_without_is_told(scripted, tmp_path):
+    """A server that does not go on after a key either: with what to do."""
+    generation = ["old"]
+    server = scripted(forgetful(generation, start_after="ignored"))
+    out = tmp_path / "s.parquet"
+    interrupted(server, out, after=4, jobs=1)
+    generation[0] = "new"
+    with pytest.raises(SourceError, match=r"does not go on after .*delete .*s\.checkpoint to begin the scan anew"):
+        scan_to(out, request_of(server, jobs=1))
 
 
 def test_a_listing_that_cannot_be_used_leaves_no_checkpoint(scripted, tmp_path):

@@ -18,7 +18,8 @@ from opendata_pkg.listing.manifest import BadInventoryError, MissingInventoryFil
 from opendata_pkg.listing.s3_inventory import EmptyInventoryError
 from opendata_pkg.model import UsageError
 from opendata_pkg.scan import scan
-from opendata_pkg.snapshot import DuplicateKeyError, Snapshot
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_rows import DuplicateKeyError
 from tests.listing.inventories import COLUMNS, CURRENT_ONLY, Inventory, schema_text
 from tests.listing.scripted import Answer, error
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import bisect
 import socket
 import struct
 import threading
-from collections import Counter
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
@@ -23,36 +21,72 @@ from opendata_pkg.scan import scan
 from tests.listing.scripted import Answer, ScriptedServer, error
 
 PAGE = 3
-PARTS = st.sampled_from(["a", "b", "c+ d", "é", "", "0", "~", "a-"])
+PARTS = st.sampled_from(["a", "b", "c+ d", "é", "", "0", "~", "a-", "%41", "\uffee", "\U0001f9e0", "a1", "a2"])
 KEYS = st.lists(PARTS, min_size=1, max_size=4).map("/".join).filter(bool)
+NAMES = st.text(st.sampled_from("01aé+% \U0001f9e0"), min_size=1, max_size=5)
 ODD = ["a/b", "a", "a-", "a0", "a+b", "a b", "a%20b", "é/日本", "tab\there", "q?x#y&z=1", "..a/.b", "d/e/f/g"]
 
 
-def listed(keys, request, *, with_versions=False):
-    """A page of a bucket, as Amazon makes it: `keys` are sorted, or are pairs of keys and numbers of versions."""
+def by_folders(key):
+    """SeaweedFS's order: a folder's names one by one, each followed by what is in it."""
+    return key.split("/")
+
+
+def by_utf16(key):
+    """The order of Java's and JavaScript's texts."""
+    return key.encode("utf-16-be")
+
+
+def backwards(key):
+    """An order that nobody expects, as directory buckets may have it."""
+    return [-ord(character) for character in key], -len(key)
+
+
+def listed(keys, request, *, with_versions=False, order=str, start_after="honoured"):
+    """A page of a bucket, as Amazon makes it; of other servers, with an order of their own.
+
+    Of versions, each key has a marker and then a version; a page may end between them. `start_after` may be `ignored`
+    or `refused`, too.
+    """
     query = request.query
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
-    position = int(query.get("continuation-token") or query.get("key-marker") or bisect.bisect_left(keys, prefix))
-    items, end = [], bisect.bisect_left(keys, prefix + "\U0010ffff")
-    while position < end and len(items) < PAGE:
-        name, mark, _ = keys[position][len(prefix) :].partition(delimiter or "\0")
+    names = ("x", "v") if with_versions else ("",)
+    entries = [(key, name) for key in sorted(keys, key=order) for name in names if key.startswith(prefix)]
+    after = query.get("key-marker" if with_versions else "start-after")
+    position = int(query.get("continuation-token", 0))
+    if "version-id-marker" in query:
+        position = entries.index((after, query["version-id-marker"])) + 1
+    elif after is not None and start_after == "refused":
+        return error(400, "InvalidArgument")
+    elif after is not None and start_after == "honoured":
+        position = sum(order(key) <= order(after) for key, _ in entries)
+    items, folders = [], []
+    while position < len(entries) and len(items) + len(folders) < PAGE:
+        key, version_id = entries[position]
+        name, mark, _ = key[len(prefix) :].partition(delimiter or "\0")
+        position += 1
         if mark and delimiter:
             folder = prefix + name + delimiter
-            items.append(f"<CommonPrefixes><Prefix>{quote_plus(folder)}</Prefix></CommonPrefixes>")
-            position = bisect.bisect_left(keys, folder + "\U0010ffff")
+            if folder not in folders:
+                folders.append(folder)
             continue
-        fields = f"<Key>{quote_plus(keys[position])}</Key><Size>1</Size>"
-        if with_versions:
-            items.append(f"<DeleteMarker>{fields}<VersionId>x</VersionId></DeleteMarker>")
-            items.append(f"<Version>{fields}<VersionId>v</VersionId><IsLatest>true</IsLatest></Version>")
+        fields = f"<Key>{quote_plus(key)}</Key><Size>1</Size>"
+        if version_id:
+            tag, latest = ("DeleteMarker", "") if version_id == "x" else ("Version", "<IsLatest>true</IsLatest>")
+            items.append(f"<{tag}>{fields}<VersionId>{version_id}</VersionId>{latest}</{tag}>")
         else:
             items.append(f"<Contents>{fields}</Contents>")
+    while delimiter and folders and position < len(entries) and entries[position][0].startswith(folders[-1]):
         position += 1
     more = "<IsTruncated>false</IsTruncated>"
-    if position < end:
+    if position < len(entries):
+        key, version_id = entries[position - 1]
         more = "<IsTruncated>true</IsTruncated>"
-        more += f"<NextKeyMarker>{position}</NextKeyMarker><NextVersionIdMarker>v</NextVersionIdMarker>"
+        more += (
+            f"<NextKeyMarker>{quote_plus(key)}</NextKeyMarker><NextVersionIdMarker>{version_id}</NextVersionIdMarker>"
+        )
         more += f"<NextContinuationToken>{position}</NextContinuationToken>"
+    items += [f"<CommonPrefixes><Prefix>{quote_plus(folder)}</Prefix></CommonPrefixes>" for folder in folders]
     tag = "ListVersionsResult" if with_versions else "ListBucketResult"
     return Answer(body=f"<{tag}>{more}<EncodingType>url</EncodingType>{''.join(items)}</{tag}>")
 
@@ -64,15 +98,94 @@ def keys_of(server, *, jobs, versions="no"):
     return listing.table["key"].to_pylist(), listing
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.sets(KEYS, min_size=1, max_size=40), st.integers(1, 6))
-def test_any_keys_are_found_once_by_any_number_of_jobs(keys, jobs):
-    """Folders in folders, empty names, names that begin alike, pages that end anywhere."""
-    server = ScriptedServer(lambda request: listed(sorted(keys), request))
+@pytest.fixture
+def quick(monkeypatch):
+    """As if answers were long under way, so that as many requests as there may be are of use."""
+    monkeypatch.setattr("opendata_pkg.listing.spread._PAGE_S", 1e-9)
+
+
+def found_by(keys, *, jobs, versions="no", **server_is):
+    """What a listing finds on a server of its own, where as many requests as there may be are of use; and the server."""
+
+    def answer(request):
+        return listed(keys, request, with_versions="versions" in request.query, **server_is)
+
+    server = ScriptedServer(answer)
     try:
-        assert Counter(keys_of(server, jobs=jobs)[0]) == Counter(keys)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("opendata_pkg.listing.spread._PAGE_S", 1e-9)
+            return keys_of(server, jobs=jobs, versions=versions), server
     finally:
         server.stop()
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.one_of(st.sets(KEYS, min_size=1, max_size=40), st.sets(NAMES, min_size=1, max_size=60)),
+    st.integers(1, 6),
+    st.sampled_from(["no", "yes"]),
+)
+def test_any_keys_are_found_once_by_any_number_of_jobs(keys, jobs, versions):
+    """Folders in folders, empty names, names that begin alike, pages that end anywhere."""
+    (found, listing), _ = found_by(keys, jobs=jobs, versions=versions)
+    assert found == sorted(keys)
+    assert listing.delete_markers == (len(keys) if versions == "yes" else 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.one_of(st.sets(KEYS, min_size=10, max_size=40), st.sets(NAMES, min_size=10, max_size=60)),
+    st.sampled_from([str, by_folders, by_utf16, backwards]),
+    st.sampled_from(["honoured", "ignored", "refused"]),
+    st.sampled_from(["no", "yes"]),
+)
+def test_any_keys_are_found_once_in_any_order(keys, order, start_after, versions):
+    """Servers that list in an order of their own, or do not begin where they are asked to."""
+    (found, _), server = found_by(keys, jobs=6, versions=versions, order=order, start_after=start_after)
+    assert found == sorted(keys)
+    assert len(server.requests) <= 1 + (12 + 2 * len(keys)) * (2 if versions == "yes" else 1)
+
+
+@pytest.mark.parametrize("versions", ["no", "yes"])
+def test_one_large_folder_is_listed_by_many_requests(versions):
+    """A folder is no longer one chain of pages: those of most of its keys are asked for while another is under way."""
+    keys = [f"flat/cell-{number:04d}.swc" for number in range(600)]
+    (found, _), server = found_by(keys, jobs=8, versions=versions)
+    assert found == keys
+    pages = 2 * len(keys) // PAGE if versions == "yes" else len(keys) // PAGE
+    assert pages <= len(server.requests) <= 2 * pages
+    begun = [request for request in server.requests if {"start-after", "key-marker"} & {*request.query}]
+    assert len([request for request in begun if "version-id-marker" not in request.query]) >= 8
+
+
+def test_what_one_job_lists_is_one_chain():
+    """There is nobody to begin further on."""
+    keys = [f"{folder}/{number}" for folder in "ab" for number in range(9)]
+    (found, _), server = found_by(keys, jobs=1)
+    assert found == keys
+    assert len(server.requests) == 6
+
+
+def test_requests_that_make_nothing_quicker_are_not_made(scripted):
+    """Of a server that answers at once, two chains keep the processor busy."""
+    keys = [f"flat/{number:03d}" for number in range(90)]
+    server = scripted(lambda request: listed(keys, request))
+    assert keys_of(server, jobs=16)[0] == keys
+    assert len(server.requests) <= 50
+
+
+def test_a_folder_that_may_not_be_looked_at_is_listed(scripted, quick):
+    """A policy may allow all keys of a prefix, and not its folders alone: looking for folders is no more than that."""
+    keys = [f"a/{number % 7}/{number}" for number in range(60)]
+
+    def answer(request):
+        if request.query.get("delimiter") and len(request.query.get("prefix", "")) > 0:
+            return error(403, "AccessDenied")
+        return listed(keys, request)
+
+    bucket = open_bucket("b", endpoint_url=scripted(answer).url, connections=8)
+    listing = list_bucket(bucket, versions="no", prefixes=["a/"], jobs=8)
+    assert listing.table["key"].to_pylist() == sorted(keys)
 
 
 def test_versions_are_found_by_many_jobs_too(scripted):
@@ -92,7 +205,8 @@ def test_a_folder_of_many_folders_is_listed_as_one(scripted):
     keys = sorted(f"{number:03d}/x" for number in range(60))
     server = scripted(lambda request: listed(keys, request))
     assert sorted(keys_of(server, jobs=4)[0]) == keys
-    assert len(server.requests) == 1 + len(keys) // PAGE
+    assert len(server.requests) < 2 * len(keys) // PAGE
+    assert len([request for request in server.requests if "delimiter" in request.query]) == 1
 
 
 def test_refusals_and_broken_connections_lose_nothing(scripted):

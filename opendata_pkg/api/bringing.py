@@ -1,0 +1,213 @@
+"""Bringing files, without git; and what a lock says of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from opendata_pkg import fetching
+from opendata_pkg.api.words import globs_of, rules_of, source_of
+from opendata_pkg.lock import LOCK_NAME, Lock
+from opendata_pkg.notebook import HERE
+from opendata_pkg.pinning import pin as pin_files
+from opendata_pkg.pinning import unpin as unpin_files
+from opendata_pkg.selection import Rules
+from opendata_pkg.syncing import sync as sync_files
+from opendata_pkg.verifying import verify as verify_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pooch import Pooch
+
+    from opendata_pkg.api.words import Globs, Store
+    from opendata_pkg.fetching import FetchResult
+    from opendata_pkg.pinning import PinResult, UnpinResult
+    from opendata_pkg.progress import Reporter
+    from opendata_pkg.syncing import SyncResult
+    from opendata_pkg.verification import Verification
+
+
+def fetch(
+    word: str,
+    *,
+    include: Globs = (),
+    exclude: Globs = (),
+    larger: int | None = None,
+    smaller: int | None = None,
+    to: Path | str | None = None,
+    processor: Callable[[str, str, Pooch], Any] | None = None,
+    jobs: int = 16,
+    store: Store = None,
+    catalogue: Path | str | None = None,
+    endpoint_url: str | None = None,
+    offline: bool | None = None,
+    reporter: Reporter = HERE,
+) -> FetchResult:
+    """Files without git, through pooch's cache, each checked; `result.paths` are where they are, by path in the tree.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.fetching.fetch` says; also if a file could not be had: all others were.
+    """
+    result = fetching.fetch(
+        word,
+        include=globs_of(include),
+        exclude=globs_of(exclude),
+        larger=larger,
+        smaller=smaller,
+        to=to,
+        processor=processor,
+        jobs=jobs,
+        **source_of(store, catalogue, offline),
+        endpoint_url=endpoint_url,
+        reporter=reporter,
+    )
+    result.check_complete()
+    return result
+
+
+def pooch(
+    word: str,
+    *,
+    include: Globs = (),
+    exclude: Globs = (),
+    larger: int | None = None,
+    smaller: int | None = None,
+    store: Store = None,
+    catalogue: Path | str | None = None,
+    endpoint_url: str | None = None,
+    offline: bool | None = None,
+    reporter: Reporter = HERE,
+) -> Pooch:
+    """A plain `pooch.Pooch`: registry and versioned URLs filled in, its folder shared with `fetch`.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.fetching.pooch` says.
+    """
+    return fetching.pooch(
+        word,
+        include=globs_of(include),
+        exclude=globs_of(exclude),
+        larger=larger,
+        smaller=smaller,
+        **source_of(store, catalogue, offline),
+        endpoint_url=endpoint_url,
+        reporter=reporter,
+    )
+
+
+def pin(
+    word: str,
+    *,
+    lock: Path | str = LOCK_NAME,
+    name: str | None = None,
+    update: bool = False,
+    include: Globs = (),
+    exclude: Globs = (),
+    larger: int | None = None,
+    smaller: int | None = None,
+    jobs: int = 16,
+    store: Store = None,
+    catalogue: Path | str | None = None,
+    endpoint_url: str | None = None,
+    offline: bool | None = None,
+    reporter: Reporter = HERE,
+) -> PinResult:
+    """Write exact files into a lock, under a `name` of its own. `update` replaces what has that name already.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.pinning.pin` says.
+    """
+    return pin_files(
+        word,
+        lock=Path(lock),
+        name=name,
+        update=update,
+        # A script that says `update` has decided.
+        confirm=lambda _name, _change: True,
+        rules=rules_of(include, exclude, larger, smaller),
+        jobs=jobs,
+        **source_of(store, catalogue, offline),
+        endpoint_url=endpoint_url,
+        reporter=reporter,
+    )
+
+
+def unpin(name: str, *, lock: Path | str = LOCK_NAME) -> UnpinResult:
+    """Take a selection out of a lock; its files stay where they are until the next `sync`.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.pinning.unpin` says.
+    """
+    return unpin_files(name, lock=Path(lock))
+
+
+def sync(
+    lock: Lock | Path | str = LOCK_NAME,
+    *,
+    to: Path | str | None = None,
+    from_: Path | str | None = None,
+    link: bool = False,
+    jobs: int = 16,
+    offline: bool | None = None,
+    reporter: Reporter = HERE,
+) -> SyncResult:
+    """Bring exactly the files of a lock into a folder, by default `data` beside it.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.syncing.sync` says; also if a file could not be had: all others were.
+    """
+    result = sync_files(
+        lock if isinstance(lock, Lock) else Lock(lock),
+        to=None if to is None else Path(to),
+        from_=from_,
+        link=link,
+        jobs=jobs,
+        offline=offline,
+        reporter=reporter,
+    )
+    result.check_complete()
+    return result
+
+
+def verify(
+    folder: Path | str | None = None,
+    *,
+    lock: Path | str | None = None,
+    against: str | None = None,
+    store: Store = None,
+    rebuild: bool = False,
+    include: Globs = (),
+    exclude: Globs = (),
+    larger: int | None = None,
+    smaller: int | None = None,
+    fast: bool = False,
+    jobs: int | None = None,
+    catalogue: Path | str | None = None,
+    endpoint_url: str | None = None,
+    offline: bool | None = None,
+    reporter: Reporter = HERE,
+) -> Verification:
+    """Every file against its digest: a lock's folder, a clone, a store, or copies `against` a dataset.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.verifying.verify` says; files that are wrong are in the result.
+    """
+    rules = rules_of(include, exclude, larger, smaller)
+    source = source_of(store, catalogue, offline)
+    # A store alone is what is verified: then only one that was named counts.
+    named = store if against is None else source["store"]
+    return verify_files(
+        None if folder is None else Path(folder),
+        lock=None if lock is None else Path(lock),
+        against=against,
+        store=None if named is None else str(named),
+        rebuild=rebuild,
+        rules=None if rules == Rules() else rules,
+        fast=fast,
+        **({} if jobs is None else {"jobs": jobs}),
+        catalogue=source["catalogue"],
+        endpoint_url=endpoint_url,
+        offline=source["offline"],
+        reporter=reporter,
+    )

@@ -1,0 +1,86 @@
+"""Clones: what needs git and git-annex."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opendata_pkg.api.words import rules_of, source_of
+from opendata_pkg.cloning import check_word
+from opendata_pkg.cloning import clone as clone_dataset
+from opendata_pkg.getting import get as get_contents
+from opendata_pkg.lock import is_offline
+from opendata_pkg.notebook import HERE
+from opendata_pkg.target import open_target
+
+if TYPE_CHECKING:
+    from opendata_pkg.api.words import Globs, Store
+    from opendata_pkg.cloning import CloneResult
+    from opendata_pkg.getting import GetResult
+    from opendata_pkg.progress import Reporter
+
+
+def clone(
+    word: str,
+    folder: Path | str | None = None,
+    *,
+    recursive: bool = False,
+    sparse: bool = False,
+    contents: bool = False,
+    include: Globs = (),
+    exclude: Globs = (),
+    larger: int | None = None,
+    smaller: int | None = None,
+    jobs: int = 16,
+    store: Store = None,
+    catalogue: Path | str | None = None,
+    endpoint_url: str | None = None,
+    offline: bool | None = None,
+    reporter: Reporter = HERE,
+) -> CloneResult:
+    """A DataLad dataset at a released commit; `contents` also gets those of the files that are meant.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.cloning.clone` says.
+    """
+    check_word(word)
+    source = source_of(store, catalogue, offline)
+    target = open_target(word, **source, endpoint_url=endpoint_url, reporter=reporter)
+    made = clone_dataset(
+        target,
+        None if folder is None else Path(folder),
+        rules=rules_of(include, exclude, larger, smaller),
+        recursive=recursive,
+        sparse=sparse,
+        offline=source["offline"],
+        reporter=reporter,
+    )
+    if contents:
+        got = get_contents(
+            [made.folder.resolve()], only=made.wanted, jobs=jobs, offline=source["offline"], reporter=reporter
+        )
+        got.check_complete()
+    return made
+
+
+def get(
+    *paths: Path | str,
+    cwd: Path | str | None = None,
+    jobs: int = 16,
+    offline: bool | None = None,
+    reporter: Reporter = HERE,
+) -> GetResult:
+    """Contents of files in a clone, in parallel and checked; git-annex then knows them as present.
+
+    Raises:
+        OpenDataError: as `opendata_pkg.getting.get` says; also if a file could not be had: all others were.
+    """
+    got = get_contents(
+        [Path(path) for path in paths],
+        cwd=None if cwd is None else Path(cwd),
+        jobs=jobs,
+        offline=is_offline() if offline is None else offline,
+        reporter=reporter,
+    )
+    got.check_complete()
+    return got

@@ -1,0 +1,102 @@
+"""What a release binds of a repository's packs, and whether they are all that its commits need.
+
+Packs that a build wrote, or that were bound before, need not be looked at again. Others are read: what a killed build
+left, what small packs were put together into, what a steward's own `git gc` or `git repack` made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from opendata_pkg.git.repository import GitError, call_git, git_environment
+from opendata_pkg.git.upkeep import superseded
+from opendata_pkg.packs import BoundFile, BoundPack
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from opendata_pkg.model import ObjectId
+    from opendata_pkg.packs import Packs
+
+_BLOCK_BYTES = 1 << 20
+_TRAILER_BYTES = 20
+
+
+def bind_packs(repository: Path, commits: Iterable[ObjectId], *, before: Packs | None, written: Packs) -> Packs | None:
+    """The packs of a repository that readers are offered, all of which together hold the commits and their history.
+
+    Args:
+        repository: a bare repository of the store, whose lock is held.
+        commits: what is released.
+        before: what the last release bound; empty for a new repository, None where it bound nothing.
+        written: what the build wrote since.
+
+    Returns:
+        None if objects are elsewhere (in files of their own, in another repository), or a pack is damaged: readers
+        then have git look at all that they get.
+    """
+    folder, kept = repository / "objects" / "pack", set(superseded(repository))
+    # A release looks at all repositories, most of which are as they were.
+    there = {name.removesuffix(".idx") for name in os.listdir(folder) if name.endswith(".idx")}  # noqa: PTH208
+    names = there - kept
+    if before is not None and names == before.keys():
+        return before
+    known = {**(before or {}), **written}
+    # Whatever was bound before, and not superseded by what we made of it ourselves, must be there still: otherwise
+    # somebody has repacked, and git has to say whether that left something out.
+    if (before is None or not known.keys() <= names | kept) and not _are_whole(
+        [folder / f"{name}.idx" for name in names], repository, commits
+    ):
+        return None
+    found: dict[str, BoundPack] = {}
+    for name in sorted(names):
+        pack = known.get(name) or _bind(folder / f"{name}.idx")
+        if pack is None:
+            return None
+        found[name] = pack
+    return found
+
+
+def _are_whole(indexes: Iterable[Path], repository: Path, commits: Iterable[ObjectId]) -> bool:
+    """Whether packs hold commits and all that they need, without help of anything else in the repository."""
+    with tempfile.TemporaryDirectory(prefix="opendata-packs-") as folder:
+        packs = Path(folder) / "pack"
+        packs.mkdir()
+        for index in indexes:
+            for path in (index, index.with_suffix(".pack")):
+                (packs / path.name).symlink_to(path.resolve())
+        environment = {**git_environment(), "GIT_OBJECT_DIRECTORY": folder}
+        try:
+            call_git("rev-list", "--objects", "--quiet", *commits, cwd=repository, environment=environment)
+        except GitError:
+            return False
+    return True
+
+
+def _bind(index: Path) -> BoundPack | None:
+    """Read a pack and its index; None if they are not as whoever wrote them has left them."""
+    pack, bound = _read(index.with_suffix(".pack")), _read(index)
+    return None if pack is None or bound is None else BoundPack(pack=pack, index=bound)
+
+
+def _read(path: Path) -> BoundFile | None:
+    """A pack's or index's digest; None if it is damaged.
+
+    gitformat-pack(5): both end in a SHA-1 "of all of the above".
+    """
+    checksum, sha256 = hashlib.sha1(usedforsecurity=False), hashlib.sha256()
+    size_bytes, last = 0, b""
+    with path.open("rb") as stream:
+        while block := stream.read(_BLOCK_BYTES):
+            size_bytes += len(block)
+            sha256.update(block)
+            block = last + block
+            checksum.update(block[:-_TRAILER_BYTES])
+            last = block[-_TRAILER_BYTES:]
+    if checksum.digest() != last:
+        return None
+    return BoundFile(size_bytes=size_bytes, sha256=sha256.hexdigest())
