@@ -1,9 +1,10 @@
 """How fast a bucket is listed, beside boto3's own paginator in the same run, with and without a slow network.
 
-    python benchmarks/listing.py [OBJECTS] [--latency-ms N]
+    python benchmarks/listing.py [OBJECTS] [--latency-ms N] [--one-folder]
 
 The server answers with pages made beforehand, in a process of its own, as Amazon would write them; the second figure of
-each kind adds its latency to every page. Objects are those of a generated snapshot of the catalogue's branches.
+each kind adds its latency to every page. Objects are those of a generated snapshot of the catalogue's branches, or as
+many numbered files of one folder.
 """
 
 from __future__ import annotations
@@ -82,15 +83,18 @@ def encoded(key: str) -> str:
     return quote_plus(key, safe="/")
 
 
-def serve(objects: int, latency_s: float, said: Connection) -> None:
+def serve(objects: int, latency_s: float, said: Connection, *, is_one_folder: bool) -> None:
     """Serve a bucket for ever; its address is sent through `said`."""
-    table = generate_snapshot(objects, shipped_catalogue()).table
-    _Pages.keys = table["key"].to_pylist()
+    rows = generate_snapshot(objects, shipped_catalogue()).table.to_pylist()
+    if is_one_folder:
+        for number, row in enumerate(rows):
+            row["key"] = f"data/cell-{number:07d}.swc"
+    _Pages.keys = [row["key"] for row in rows]
     _Pages.entries = [
         f"<Contents><Key>{encoded(row['key'])}</Key><LastModified>{row['last_modified']:%Y-%m-%dT%H:%M:%S.000Z}"
         f"</LastModified><ETag>&quot;{row['etag']}&quot;</ETag><Size>{row['size']}</Size>"
         "<StorageClass>STANDARD</StorageClass></Contents>".encode()
-        for row in table.to_pylist()
+        for row in rows
     ]
     _Pages.latency_s = latency_s
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Pages)
@@ -112,10 +116,12 @@ def scan(url: str, jobs: int) -> int:
     return len(list_bucket(bucket, versions="no", jobs=jobs).table)
 
 
-def compare(objects: int, latency_s: float) -> None:
+def compare(objects: int, latency_s: float, *, is_one_folder: bool) -> None:
     """Print both, best of three, and their ratio."""
     here, there = multiprocessing.Pipe(duplex=False)
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(objects, latency_s, there), daemon=True)
+    server = multiprocessing.get_context("spawn").Process(
+        target=serve, args=(objects, latency_s, there), kwargs={"is_one_folder": is_one_folder}, daemon=True
+    )
     server.start()
     url = here.recv()
     ways: dict[str, Callable[[], int]] = {
@@ -143,9 +149,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("objects", nargs="?", type=int, default=20_000)
     parser.add_argument("--latency-ms", type=float, default=50)
+    parser.add_argument("--one-folder", action="store_true", help="all objects in one folder")
     options = parser.parse_args()
     for latency_s in (0.0, options.latency_ms / 1000):
-        compare(options.objects, latency_s)
+        compare(options.objects, latency_s, is_one_folder=options.one_folder)
 
 
 if __name__ == "__main__":

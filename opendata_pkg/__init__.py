@@ -2,6 +2,15 @@
 
 The verbs of the command line, for Python: `open_dataset`, `find`, `fetch`, `pooch`, `pin`, `unpin`, `sync`, `verify`,
 `cite`, `diff`, `clone`, `get`; and `Lock`, whose files are local paths (docs/reference/python.md).
+
+A `word` is what commands call DATASET: `[BRANCH][@VERSION][:PATH]` of a store, `s3://bucket/prefix`, or a snapshot's
+`.parquet` file. `include` and `exclude` are gitignore-style globs (one, or several) on paths relative to the branch,
+`larger` and `smaller` bytes. `store` (path or URL), `catalogue` (a file) and `offline` are by default what
+`OPENDATA_STORE`, `OPENDATA_CATALOGUE` and `OPENDATA_OFFLINE` say; `endpoint_url` is an S3 server other than Amazon's,
+`jobs` how many transfers run at a time. In a notebook, whatever takes long draws a bar; results show themselves as
+tables.
+
+What goes wrong is an `OpenDataError`, whose text is a sentence that says what to do.
 """
 
 from __future__ import annotations

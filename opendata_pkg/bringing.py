@@ -90,7 +90,11 @@ def bring_all(
         started = [stack.enter_context(Helper(bring_share, bring, transport, share)) for _ in range(helpers)]
         done = map_together(one, line, jobs=jobs - helpers * share, others=map(elsewhere, started))
         stack.callback(stopped.set)
-        for group in stack.enter_context(closing(done)):
+        groups, left = stack.enter_context(closing(done)), len(orders)
+        while left:
+            # No helper is waited for that has taken nothing.
+            group = next(groups)
+            left -= len(group)
             yield from group
 
 

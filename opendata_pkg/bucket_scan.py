@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from opendata_pkg.hash_rows import Digests
 from opendata_pkg.listing.etags import check_samples, choose_samples, decide, fill_md5
 from opendata_pkg.listing.heads import list_sha256
 from opendata_pkg.listing.read import S3ObjectReader
@@ -85,7 +86,7 @@ def scan_bucket(
     believed = map(fill_md5, batches) if verdict.are_md5 else batches
     snapshot = Snapshot.collect(each_key_once(believed), header, folder=folder)
     if options.checksums == "head":
-        snapshot = _with_source_checksums(bucket, snapshot, jobs=jobs, reporter=reporter)
+        snapshot = _with_source_checksums(bucket, snapshot, jobs=jobs, folder=folder, reporter=reporter)
     return Snapshot(snapshot.table, replace(snapshot.header, finished=datetime.now(UTC)))
 
 
@@ -96,7 +97,10 @@ def _judge_etags(bucket: Bucket, table: pa.Table, *, told: bool) -> EtagVerdict:
     return decide(checks, is_anonymous_aws=is_anonymous_aws, told=told)
 
 
-def _with_source_checksums(bucket: Bucket, snapshot: Snapshot, *, jobs: int, reporter: Reporter) -> Snapshot:
-    digests, notes = list_sha256(bucket, snapshot.objects(), total=len(snapshot), jobs=jobs, reporter=reporter)
-    values = pa.array([digests.get(key) for key in snapshot.table["key"].to_pylist()], pa.string())
-    return snapshot.with_columns({"sha256": values}, notes)
+def _with_source_checksums(
+    bucket: Bucket, snapshot: Snapshot, *, jobs: int, folder: Path | None, reporter: Reporter
+) -> Snapshot:
+    found = Digests()
+    notes = list_sha256(bucket, snapshot.objects(), found.add, total=len(snapshot), jobs=jobs, reporter=reporter)
+    header = replace(snapshot.header, notes=snapshot.header.notes + notes)
+    return Snapshot.collect(found.fill(snapshot.batches()), header, folder=folder)

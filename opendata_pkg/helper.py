@@ -31,7 +31,7 @@ class Helper:
         """Start the process."""
         self._call = function, arguments
         self._process = start_process(__name__)
-        self._is_done = False
+        self._owed = 0
 
     def results(self, take: Callable[[int], Sequence[Any]], *, ahead: int) -> Iterator[Sequence[Any]]:
         """What the function yields for the items that `take(count)` gives, until it gives none.
@@ -45,16 +45,14 @@ class Helper:
         self._send(self._call)
         # It says when it is there: until then, others take what there is.
         self._receive()
-        owed = 0
         while True:
-            while owed <= ahead and (items := take(_TOGETHER)):
+            while self._owed <= ahead and (items := take(_TOGETHER)):
+                self._owed += len(items)
                 self._send(items)
-                owed += len(items)
-            if not owed:
-                self._is_done = True
+            if not self._owed:
                 return
             results = self._receive()
-            owed -= len(results)
+            self._owed -= len(results)
             yield results
 
     def _send(self, message: object) -> None:
@@ -83,8 +81,8 @@ class Helper:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End the process, also in the middle of its work."""
-        if self._is_done:
-            # There is nothing that it could leave undone: it need not take its time.
+        if not self._owed:
+            # There is nothing that it could leave half done: it need not take its time, be it to begin or to end.
             self._process.kill()
         # What could not be sent need not be.
         with contextlib.suppress(BrokenPipeError):
@@ -95,15 +93,13 @@ class Helper:
 
 def serve() -> None:
     """Be the process: take the function, then items from stdin, and give results on stdout."""
-    with conversation() as (messages, answer), contextlib.suppress(BrokenPipeError):
-        if (call := messages.get()) is None:
-            return
-        function, arguments = call
-        answer(((), None))
-        try:
-            for results in function(chain.from_iterable(iter(messages.get, None)), *arguments):
-                answer((results, None))
-        except BrokenPipeError:
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
-            answer(((), noted(error)))
+    messages, answer = conversation()
+    if (call := messages.get()) is None:
+        return
+    function, arguments = call
+    answer(((), None))
+    try:
+        for results in function(chain.from_iterable(iter(messages.get, None)), *arguments):
+            answer((results, None))
+    except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
+        answer(((), noted(error)))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from opendata_pkg.listing.digest_files import DIGEST_BYTES, read_digest_file
+from opendata_pkg.listing.digest_files import DIGEST_BYTES, ENTRY_SCHEMA, read_digests
 from opendata_pkg.model import InputError
+from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_rows import with_columns
+from opendata_pkg.sorting import SortedRows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
 
-    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.snapshot_io import StoredSnapshot
 
 
 _STATE = ["version_id", "size", "etag"]
@@ -48,49 +53,86 @@ class JoinResult:
     unusable: int
 
 
-def join_digests(snapshot: Snapshot, paths: Sequence[Path]) -> JoinResult:
+def join_digests(snapshot: Snapshot | StoredSnapshot, paths: Sequence[Path]) -> JoinResult:
     """Fill in the digests that files have and the snapshot lacks.
 
     An entry belongs to the object of its key if what it says of version, size and ETag is not otherwise in the
-    snapshot. An entry that says no version is taken for any.
+    snapshot. An entry that says no version is taken for any. Both sides are gone through side by side, in the order of
+    keys, so that neither has to be in memory.
 
     Raises:
         DigestsDisagreeError: an object has another digest already, or the entries give it two.
-        OpenDataError: as `read_digest_file` says.
+        OpenDataError: as `read_digests` says.
     """
-    files = [read_digest_file(path, bucket=snapshot.header.bucket) for path in paths]
-    entries = pa.concat_tables([file.table for file in files])
-    rows = _rows_of(entries["key"], snapshot.table["key"])
-    listed = entries.append_column("row", rows).filter(pc.is_valid(rows))
-    matched = listed.filter(_is_same_state(listed, snapshot.table.select(_STATE).take(listed["row"])))
-    matched = matched.take(pc.sort_indices(matched["row"])).combine_chunks()
-    columns = {}
-    learnt = pa.repeat(False, len(snapshot))
-    for name in DIGEST_BYTES:
-        column, is_new = _fill(snapshot.table[name].combine_chunks(), matched, name)
-        if pc.any(is_new).as_py():
-            columns[name] = column
-            learnt = pc.or_(learnt, is_new)
-    filled = pc.sum(learnt).as_py() or 0
+    unusable, counts = 0, _Counts()
+    with SortedRows(ENTRY_SCHEMA) as entries:
+        for path in paths:
+            for part in read_digests(path, bucket=snapshot.header.bucket):
+                unusable += part.unusable
+                entries.add(part.table)
+        filled = Snapshot.collect(_joined(snapshot.batches(), entries.batches(), counts), snapshot.header)
     names = ", ".join(path.name for path in paths)
-    notes = (f"digests of {filled} objects were taken from {names}",) if filled else ()
+    if counts.filled:
+        filled = filled.with_columns({}, (f"digests of {counts.filled} objects were taken from {names}",))
+    elif isinstance(snapshot, Snapshot):
+        filled = snapshot
     return JoinResult(
-        snapshot=snapshot.with_columns(columns, notes) if columns else snapshot,
-        filled=filled,
-        matched=len(matched),
-        other_state=len(listed) - len(matched),
-        not_listed=len(entries) - len(listed),
-        unusable=sum(file.unusable for file in files),
+        snapshot=filled,
+        filled=counts.filled,
+        matched=counts.matched,
+        other_state=counts.listed - counts.matched,
+        not_listed=counts.entries - counts.listed,
+        unusable=unusable,
     )
 
 
-def _rows_of(keys: pa.ChunkedArray, known: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Where each key stands in a snapshot's column; null if it does not. Arrow looks through up to 2 GiB at a time."""
-    rows, start = pa.chunked_array([pa.nulls(len(keys), pa.int32())]), 0
-    for chunk in known.chunks:
-        rows = pc.coalesce(rows, pc.add(pc.index_in(keys, value_set=chunk), pa.scalar(start, pa.int32())))
-        start += len(chunk)
-    return rows
+@dataclass(slots=True)
+class _Counts:
+    """What became of the entries so far."""
+
+    entries: int = 0
+    listed: int = 0
+    matched: int = 0
+    filled: int = 0
+
+
+def _joined(rows: Iterable[pa.Table], entries: Iterator[pa.Table], counts: _Counts) -> Iterator[pa.Table]:
+    """A snapshot's rows with what entries say of them; both are in the order of keys."""
+    ahead = ENTRY_SCHEMA.empty_table()
+    for table in rows:
+        if not len(table):
+            continue
+        last, parts = table["key"][-1].as_py(), []
+        while True:
+            count = bisect_right(range(len(ahead)), last, key=partial(_key, ahead))
+            parts.append(ahead.slice(0, count))
+            ahead = ahead.slice(count)
+            if len(ahead) or (more := next(entries, None)) is None:
+                break
+            ahead = more
+        yield _fill_in(table, pa.concat_tables(parts), counts)
+    counts.entries += len(ahead) + sum(map(len, entries))
+
+
+def _key(table: pa.Table, row: int) -> str:
+    return str(table["key"][row].as_py())
+
+
+def _fill_in(table: pa.Table, entries: pa.Table, counts: _Counts) -> pa.Table:
+    """Rows of a snapshot with what entries say of them."""
+    rows = pc.index_in(entries["key"], value_set=table["key"].combine_chunks())
+    listed = entries.append_column("row", rows).filter(pc.is_valid(rows))
+    matched = listed.filter(_is_same_state(listed, table.select(_STATE).take(listed["row"])))
+    matched = matched.take(pc.sort_indices(matched["row"])).combine_chunks()
+    columns, learnt = {}, pa.repeat(False, len(table))
+    for name in DIGEST_BYTES:
+        columns[name], is_new = _fill(table[name].combine_chunks(), matched, name)
+        learnt = pc.or_(learnt, is_new)
+    counts.entries += len(entries)
+    counts.listed += len(listed)
+    counts.matched += len(matched)
+    counts.filled += pc.sum(learnt).as_py() or 0
+    return with_columns(table, columns)
 
 
 def _is_same_state(entries: pa.Table, known: pa.Table) -> pa.ChunkedArray:

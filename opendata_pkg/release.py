@@ -159,7 +159,7 @@ def _publish_folders(
     """Put the folders of the changed datasets in their places, for this version; returns their entries."""
     if not changed:
         return {}
-    # Where nothing changed, neither is needed: they bring Arrow, which takes as long as all else.
+    # Where nothing changed, neither is needed.
     from opendata_pkg.citation import of_tree, to_cff  # noqa: PLC0415
     from opendata_pkg.descriptor import released_descriptor  # noqa: PLC0415
 

@@ -19,7 +19,7 @@ from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
 from opendata_pkg.packs import list_from_dict, list_to_dict
-from opendata_pkg.places import NoStoreError, StoreFolder
+from opendata_pkg.places import BrokenStoreError, NoStoreError, StoreFolder
 from opendata_pkg.published import INDEX, PACKS, NotAStoreError, PublishedStore
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.state import State
@@ -239,16 +239,35 @@ class Store(PublishedStore):
             write_bytes(kept, catalogue.source_bytes)
 
     def read_header(self, snapshot_id: str) -> SnapshotHeader:
-        """What is known of a snapshot of a release, without its rows."""
-        document = read_json(header_path(self.snapshot_path(snapshot_id)), "snapshot-header")
-        return SnapshotHeader.from_dict(document)
+        """What is known of a snapshot of a release, without its rows.
+
+        Raises:
+            BrokenStoreError: it is gone.
+        """
+        path = header_path(self.snapshot_path(snapshot_id))
+        if not path.is_file():
+            raise self._lacks(path)
+        return SnapshotHeader.from_dict(read_json(path, "snapshot-header"))
 
     def read_snapshot(self, snapshot_id: str) -> Snapshot:
-        """A snapshot of a release."""
+        """A snapshot of a release.
+
+        Raises:
+            BrokenStoreError: it is gone.
+        """
         # A release reads none, and need not wait for Arrow.
         from opendata_pkg.snapshot import Snapshot  # noqa: PLC0415
 
-        return Snapshot.read(self.snapshot_path(snapshot_id))
+        rows = self.snapshot_path(snapshot_id)
+        for path in (rows, header_path(rows)):
+            if not path.is_file():
+                raise self._lacks(path)
+        return Snapshot.read(rows)
+
+    def _lacks(self, path: Path) -> BrokenStoreError:
+        # Not as whoever names a snapshot is told: a new scan would not bring this one back.
+        relative = path.relative_to(self.path).as_posix()
+        return BrokenStoreError(f"{self.path} lacks {relative}, which its index names: restore it from a copy")
 
 
 def is_empty(folder: Path) -> bool:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 ITSELF = "its own index"
 _DRAFTS = "refs/opendata/"
+# So many lines of git fsck are told of each repository.
+_SAID = 3
 # So many repositories are named in a note.
 _SHOWN = 5
 
@@ -307,9 +309,11 @@ class StoreCheck:
         if not (self.store.path / path).is_dir():
             self._bad(path, "the repository is not there", Status.MISSING)
             return
-        for fault in faults:
-            self._bad(path, f"git fsck: {fault}")
-        if not faults:
+        if faults:
+            # One thing is wrong, however much git says of it: things are counted.
+            more = f"; and {len(faults) - _SAID} lines more" if len(faults) > _SAID else ""
+            self._bad(path, f"git fsck: {'; '.join(' '.join(line.split()) for line in faults[:_SAID])}{more}")
+        else:
             self.tally.good(0)
         if self._refs_known:
             self._refs(path, refs, *expected)

@@ -21,7 +21,7 @@ from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
 _BOOT = (
@@ -116,12 +116,17 @@ def start_process(module: str, *, inherit: Sequence[int] = ()) -> subprocess.Pop
     # The process itself needs none of it, and the sooner it is there the better.
     import subprocess  # noqa: PLC0415
 
-    return subprocess.Popen(
-        [sys.executable, "-c", _BOOT, module, *sys.path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=tuple(inherit),
-    )
+    # Ctrl-C reaches all processes of a terminal: ours tell by the end of their stdin, from their first moment on.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-c", _BOOT, module, *sys.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=tuple(inherit),
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def pipe(stream: IO[bytes] | None) -> IO[bytes]:
@@ -140,42 +145,44 @@ def lost(process: subprocess.Popen[bytes], outcome: str) -> LostWorkerError:
     )
 
 
-@contextlib.contextmanager
-def conversation() -> Iterator[tuple[queue.SimpleQueue[Any], Callable[[Any], None]]]:
+def conversation() -> tuple[queue.SimpleQueue[Any], Callable[[Any], None]]:
     """In a process that was started for work: what stdin says, None at its end, and how to answer on stdout.
 
     The process stops at the end of stdin, even in the middle of its work: nobody waits for it any more.
     """
-    # Ctrl-C reaches all processes of a terminal: ours tell by the end of their stdin.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
-    # What there is to do needs it, be it asked for or not: before anything of that is unpickled.
-    import_arrow()
-    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as results:
-        # Whatever prints must not come between the results.
-        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-        messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        threading.Thread(target=_receive, args=(messages,), daemon=True).start()
+    # Whatever prints must not come between the results.
+    results = os.dup(sys.stdout.fileno())
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_receive, args=(messages,), daemon=True).start()
 
-        def answer(result: Any) -> None:
-            pickle.dump(result, results, protocol=pickle.HIGHEST_PROTOCOL)
-            results.flush()
+    def answer(result: Any) -> None:
+        data = memoryview(pickle.dumps(result, protocol=pickle.HIGHEST_PROTOCOL))
+        try:
+            while data:
+                data = data[os.write(results, data) :]
+        except BrokenPipeError:
+            # Who asked is gone.
+            sys.exit()
 
-        yield messages, answer
+    return messages, answer
 
 
 def serve() -> None:
     """Take calls from stdin and give results on stdout, until there is no more stdin."""
-    with conversation() as (calls, answer):
-        while (call := calls.get()) is not None:
-            function, arguments = call
-            outcome: tuple[Any, BaseException | None]
-            try:
-                outcome = function(*arguments), None
-            except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
-                outcome = None, noted(error)
-            del call, function, arguments
-            answer(outcome)
+    # What there is to do needs it, be it asked for or not: before anything of that is unpickled.
+    import_arrow()
+    calls, answer = conversation()
+    while (call := calls.get()) is not None:
+        function, arguments = call
+        outcome: tuple[Any, BaseException | None]
+        try:
+            outcome = function(*arguments), None
+        except Exception as error:  # noqa: BLE001 - it is raised again, in the process that asked
+            outcome = None, noted(error)
+        del call, function, arguments
+        answer(outcome)
 
 
 def noted(error: Exception) -> Exception:

@@ -4,6 +4,7 @@ import csv
 import errno
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -13,8 +14,10 @@ import time
 
 import pytest
 
+from opendata_pkg import dataset
 from opendata_pkg.build import build
 from opendata_pkg.model import SourceError
+from opendata_pkg.paths import fold
 from opendata_pkg.plan import FOLDER_MARKER
 from opendata_pkg.progress import Reporter
 from opendata_pkg.store import NoDraftError, Store
@@ -267,6 +270,13 @@ def test_the_buckets_own_readme_wins(store):
     assert rat["CITATION.cff"] == "100644"
     assert mouse["CITATION.cff"] == "120000"
     assert mouse["README.md"] == "100644"
+
+
+def test_names_that_fold_to_ours_begin_as_ours():
+    """Only a name that begins with an r or a c, small or large, can be taken for README.md or CITATION.cff."""
+    characters = [chr(code) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000]
+    found = {character for character in characters if fold(character)[:1] in {dataset._README[0], dataset._CITATION[0]}}
+    assert found == {character for character in characters if re.match(dataset._BEGINNINGS, character)}
 
 
 def test_same_content_has_one_key_with_few_urls(store):

@@ -21,6 +21,7 @@ from opendata_pkg.listing.digest_files import BadDigestFileError
 from opendata_pkg.model import ETag, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot_io import StoredSnapshot
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=10)
 
@@ -149,6 +150,28 @@ def test_known_digests_that_agree_stay(tmp_path):
     result = join_digests(known, [path, path])
     assert result.snapshot is known
     assert (result.filled, result.matched) == (0, 4)
+
+
+def test_more_than_memory_holds_is_joined_alike(tmp_path, monkeypatch):
+    """Entries in any order, of several files, and a snapshot in its file: neither has to be in memory."""
+    monkeypatch.setattr("opendata_pkg.sorting.RUN_BYTES", 500)
+    monkeypatch.setattr("opendata_pkg.spool.SPOOL_BYTES", 0)
+    monkeypatch.setattr("opendata_pkg.snapshot_io.READ_ROWS", 7)
+    keys = [f"k{number:03d}" for number in range(100)]
+    said = [key for key in keys if key[-1] != "3"]
+    paths = [
+        write_csv(
+            tmp_path / f"{part}.csv", [["key", "sha256"], *([key, sha256(key)] for key in reversed(said[part::2]))]
+        )
+        for part in range(2)
+    ]
+    paths.append(write_csv(tmp_path / "other.csv", [["key", "sha256"], ["a", sha256("a")], ["z", sha256("z")]]))
+    known = snapshot_of(*map(obj, keys))
+    known.write(tmp_path / "s.parquet")
+    for snapshot in (known, StoredSnapshot.open(tmp_path / "s.parquet")):
+        result = join_digests(snapshot, paths)
+        assert digests(result) == {key: (sha256(key) if key in said else None, None) for key in keys}
+        assert (result.filled, result.matched, result.not_listed) == (90, 90, 2)
 
 
 def test_conflicts_name_the_key(tmp_path):

@@ -126,6 +126,9 @@ def test_what_is_missing_is_named(store):
     found = told(verify_store(store))
     assert {("missing", path.relative_to(store).as_posix()) for path in gone} <= set(found)
     assert {status for status, _ in found} == {"missing"}
+    told_of = {finding.path: finding.note for finding in verify_store(store).findings}
+    name = snapshot.relative_to(store).as_posix()
+    assert told_of[name] == f"{store} lacks {name}, which its index names: restore it from a copy"
     (store / "releases/2024.2.0/index.json").unlink()
     found = verify_store(store)
     assert ("missing", "releases/2024.2.0/index.json") in told(found)
@@ -181,6 +184,7 @@ def test_git_is_the_judge_of_its_objects(store):
     result = verify_store(store)
     assert ("changed", "git/rat.git") in told(result)
     assert any("git fsck: " in finding.note for finding in result.findings)
+    assert [finding.path for finding in result.findings].count("git/rat.git") == 1
     assert {finding.path.split(" ")[0] for finding in result.findings} == {
         "git/rat.git",
         f"git/rat.git/objects/pack/{pack.name}",

@@ -106,3 +106,10 @@ def test_building_imports_no_numpy(tmp_path):
         workers.call("modules", eval, "sorted(__import__('sys').modules)")
         _, modules = workers.wait()
     assert {"numpy", "pyarrow"} & set(modules) == {"pyarrow"}
+
+
+def test_a_release_imports_no_arrow(tmp_path):
+    """Whatever is new in the draft: a release reads no row."""
+    snapshot_of(*KEYS).write(tmp_path / "s.parquet")
+    run(tmp_path, "build", "s.parquet", "--store", "store")
+    assert run(tmp_path, "release", "1.0.0", "--store", "store") & (WEB | DOCUMENTS | ARROW | {"rich"}) == set()

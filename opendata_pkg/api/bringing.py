@@ -1,4 +1,4 @@
-"""Bringing files, without git; and what a lock says of them."""
+"""Bringing files, without git; and what a lock says of them. `opendata_pkg` explains the words."""
 
 from __future__ import annotations
 

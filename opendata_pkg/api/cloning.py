@@ -1,4 +1,4 @@
-"""Clones: what needs git and git-annex."""
+"""Clones: what needs git and git-annex. `opendata_pkg` explains the words."""
 
 from __future__ import annotations
 

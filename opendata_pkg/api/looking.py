@@ -1,4 +1,4 @@
-"""Looking: nothing is fetched, nothing is written."""
+"""Looking: nothing is fetched, nothing is written. `opendata_pkg` explains the words."""
 
 from __future__ import annotations
 

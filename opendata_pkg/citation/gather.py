@@ -6,20 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from opendata_pkg.branch import ROOT, default_name
 from opendata_pkg.citation.model import ANONYMOUS, Agent, Citation, Covers, Fixity, Over, doi_of, one_line, public_url
 from opendata_pkg.citation.text import to_text
-from opendata_pkg.selection import Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    import pyarrow as pa
+
     from opendata_pkg.branch import Branch, License
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.selection import Selection
+    from opendata_pkg.selection import Rules, Selection
     from opendata_pkg.written import ContentDigest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -92,7 +90,7 @@ def of_selection(selection: Selection) -> Citation:
     Authors and licences are those of the branch, and of each branch below it that a selected file belongs to.
     """
     origin, catalogue, table = selection.origin, selection.catalogue, selection.table
-    base_url = next(filter(None, pc.unique(table["base_url"]).to_pylist()), None)
+    base_url = next(filter(None, table["base_url"].unique().to_pylist()), None)
     covers = _covers(selection)
     common: dict[str, Any] = {
         "covers": covers,
@@ -164,7 +162,7 @@ def _common(catalogue: Catalogue, paths: Sequence[str]) -> Branch:
 
 
 def _covers(selection: Selection) -> Covers:
-    if selection.rules != Rules() or selection.origin.version is None:
+    if query_words(selection.rules) is not None or selection.origin.version is None:
         return Covers.SELECTION
     return Covers.RELEASE if selection.origin.branch == ROOT else Covers.DATASET
 
@@ -242,12 +240,18 @@ def _inherited(catalogue: Catalogue, branch: Branch) -> set[str]:
 
 def _undigested(table: pa.Table) -> int:
     """How many files have no digest or no size: what a content digest writes `-` for."""
+    # A release cites its datasets, and need not wait for Arrow.
+    import pyarrow.compute as pc  # noqa: PLC0415
+
     no_digest = pc.and_(pc.is_null(table["sha256"]), pc.is_null(table["md5"]))
     return int(pc.sum(pc.or_(no_digest, pc.is_null(table["size"]))).as_py() or 0)
 
 
 def _newest_day(table: pa.Table) -> str | None:
     """The ISO day (UTC) on which the newest file was last modified."""
+    import pyarrow as pa  # noqa: PLC0415 - as above
+    import pyarrow.compute as pc  # noqa: PLC0415
+
     # As a number: Arrow would look `UTC` up in a time zone database, which small systems do not have.
     newest = pc.max(table["last_modified"].cast(pa.int64())).as_py()
     return None if newest is None else (_EPOCH + timedelta(microseconds=newest)).date().isoformat()

@@ -79,6 +79,7 @@ def hash(
     from opendata_pkg.hashing import hash_snapshot, plan_hash
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.snapshot_header import header_path
+    from opendata_pkg.snapshot_io import StoredSnapshot
 
     output = Output(json=json, quiet=quiet)
     target = snapshot if out is None else out
@@ -88,7 +89,7 @@ def hash(
             raise UsageError("--from reads no objects: leave out the options that say which, how many and how")
         from opendata_pkg.joining import join_digests
 
-        joined = join_digests(Snapshot.read(snapshot), digests)
+        joined = join_digests(StoredSnapshot.open(snapshot), digests)
         joined.snapshot.write(target)
         output.result(_joined_document(joined, target), _describe_joined(joined, target))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,8 @@ def clone_repository(
 ) -> None:
     """Make a clone in the empty folder `clone`, with the wished commit checked out, or only `files` of it.
 
-    What does not depend on each other is done at a time: git-annex sets itself up while objects come, and whether they
-    are complete is looked at while files are checked out.
+    What does not depend on each other is done at a time: git-annex sets itself up while objects come, and while files
+    are checked out, it is looked at whether objects are complete, and refs are set.
 
     `neutral`: write an identity into its settings, since git knows none.
 
@@ -66,15 +67,7 @@ def clone_repository(
         call_git("config", "user.email", NEUTRAL_EMAIL, cwd=clone)
     with beside(lambda: _settle(clone, wish)) as settled:
         brought = bring(wish.address, clone / ".git", wish.packs, transport=transport, reporter=reporter)
-        refs = _fill(clone, wish, files, brought, settled)
-    if "refs/heads/git-annex" not in refs:
-        raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
-    changes = {_tracking(name): value for name, value in refs.items()}
-    Repository(clone).update_refs(changes | {f"refs/heads/{wish.branch}": wish.commit})
-    if f"refs/heads/{MAIN}" in refs:
-        call_git("symbolic-ref", f"{_REMOTE}HEAD", f"{_REMOTE}{MAIN}", cwd=clone)
-    call_git("symbolic-ref", "HEAD", f"refs/heads/{wish.branch}", cwd=clone)
-    adopt_branch(clone, refs["refs/heads/git-annex"])
+        _fill(clone, wish, files, brought, settled)
     adjust(clone)
 
 
@@ -103,20 +96,25 @@ def _tracking(ref: str) -> str:
 
 def _fill(
     clone: Path, wish: Wish, files: Collection[str] | None, brought: Brought, settled: Callable[[], None]
-) -> Refs:
-    """Check out what is wished and give the refs, if all that they need is there; else git fetches what is missing."""
+) -> None:
+    """Check out what is wished and set refs, if all that they need is there; else git fetches what is missing."""
 
     def check() -> None:
         if not brought.is_whole:
             check_complete(clone, [wish.commit, *brought.refs.values()], deep=is_url(wish.address))
+        settled()
+        _set_refs(clone, wish, brought.refs)
 
     try:
-        with beside(check):
+        with beside(check) as checked:
             check_out(clone, wish.commit, files, ready=settled)
     except GitError:
         settled()
+        # Nobody else may be at the refs from here on.
+        with suppress(GitError):
+            checked()
     else:
-        return brought.refs
+        return
     # What is there by neither of the ways that we know, such as objects borrowed from another repository.
     environment = person_environment() if is_url(wish.address) else git_environment()
     try:
@@ -127,7 +125,19 @@ def _fill(
             f"{wish.address} lacks objects that its release needs: ask its steward to restore it from a copy ({error})"
         ) from error
     check_out(clone, wish.commit, files)
-    return {_published(name): value for name, value in Repository(clone).refs().items()}
+    _set_refs(clone, wish, {_published(name): value for name, value in Repository(clone).refs().items()})
+
+
+def _set_refs(clone: Path, wish: Wish, refs: Refs) -> None:
+    """What is published, as that of the remote; the git branch of the wish, with HEAD; and git-annex's own."""
+    if "refs/heads/git-annex" not in refs:
+        raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
+    changes = {_tracking(name): value for name, value in refs.items()}
+    Repository(clone).update_refs(changes | {f"refs/heads/{wish.branch}": wish.commit})
+    if f"refs/heads/{MAIN}" in refs:
+        call_git("symbolic-ref", f"{_REMOTE}HEAD", f"{_REMOTE}{MAIN}", cwd=clone)
+    call_git("symbolic-ref", "HEAD", f"refs/heads/{wish.branch}", cwd=clone)
+    adopt_branch(clone, refs["refs/heads/git-annex"])
 
 
 def _published(ref: str) -> str:

@@ -22,6 +22,7 @@ from opendata_pkg.listing.table import SUFFIXES, is_listing_file
 from opendata_pkg.model import InputError, NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 ENTRY_SCHEMA = pa.schema(
@@ -38,7 +39,7 @@ ENTRY_SCHEMA = pa.schema(
 
 DIGEST_BYTES = {"sha256": 32, "md5": 16}
 _REPORT = ("bucket", "key", "version_id", "status", "code_1", "code_2", "message")
-_STATUSES = pa.array(["succeeded", "failed"])
+_STATUSES = {"succeeded", "failed"}
 _MESSAGE = {
     "hex": r'"checksum_?[hH]ex"\s*:\s*"(?P<found>[^"]*)"',
     "base64": r'"checksum_?[bB]ase64"\s*:\s*"(?P<found>[^"]*)"',
@@ -53,15 +54,15 @@ class BadDigestFileError(InputError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DigestFile:
+class DigestRows:
     """Digests in the columns of `ENTRY_SCHEMA`; `unusable` entries were of failed tasks, parts or other algorithms."""
 
     table: pa.Table
     unusable: int = 0
 
 
-def read_digest_file(path: Path, *, bucket: str | None = None) -> DigestFile:
-    """Read a report of S3 Batch Operations, or CSV, TSV or Parquet with `key` and `sha256` or `md5`.
+def read_digests(path: Path, *, bucket: str | None = None) -> Iterator[DigestRows]:
+    """Read a report of S3 Batch Operations, or CSV, TSV or Parquet with `key` and `sha256` or `md5`, part by part.
 
     `version_id`, `size` and `etag` may be there too, and say of which state of the object the digest is; other columns
     are ignored. Digests are hex in any case, or base64. `bucket` is the one that a report must be of.
@@ -76,34 +77,53 @@ def read_digest_file(path: Path, *, bucket: str | None = None) -> DigestFile:
         raise BadDigestFileError(f"{path}: expected a file of digests to end in one of {' '.join(SUFFIXES)}")
     try:
         if path.name.lower().endswith(".parquet"):
-            return _plain(path, _strings(pq.ParquetFile(path).read()))
-        table = _read_text(path, None)
-        first = [column[0].as_py() for column in table.columns] if len(table) else []
-        if len(first) == len(_REPORT) and str(first[3]).lower() in _STATUSES.to_pylist():
-            return _report(path, table.rename_columns(list(_REPORT)), bucket)
-        return _plain(path, table.slice(1).rename_columns([str(name) for name in first]))
+            with pq.ParquetFile(path) as file:
+                yield _plain(path, _strings(file.schema_arrow.empty_table()))
+                for batch in file.iter_batches():
+                    yield _plain(path, _strings(pa.Table.from_batches([batch])))
+        else:
+            yield from _read_parts(path, bucket)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise BadDigestFileError(f"{path} cannot be read: {error}; copy it again, or mend it") from error
     except UnicodeDecodeError as error:
         raise BadDigestFileError(f"{path}: expected URL-encoded UTF-8 keys: {error}") from error
 
 
-def _read_text(path: Path, names: list[str] | None) -> pa.Table:
-    """All cells as texts, the first row among them, since only it tells what the file is."""
+def _read_parts(path: Path, bucket: str | None) -> Iterator[DigestRows]:
+    """A text's first row tells what it is: a report, or the names of columns."""
+    names, is_report, expected = list[str](), False, bucket or ""
+    for part in _read_text(path):
+        if names:
+            table = part
+        else:
+            names = [str(column[0].as_py()) for column in part.columns]
+            is_report = len(names) == len(_REPORT) and names[3].lower() in _STATUSES
+            table = part if is_report else part.slice(1)
+            expected = expected or names[0]
+        if is_report:
+            yield _report(path, table.rename_columns(list(_REPORT)), expected)
+        else:
+            yield _plain(path, table.rename_columns(names))
+
+
+def _read_text(path: Path) -> Iterator[pa.Table]:
+    """All cells as texts, the first row among them."""
     name = path.name.lower()
     delimiter = "\t" if ".tsv" in name else ","
     compression = "gzip" if name.endswith(".gz") else None
     parse = pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
     with pa.input_stream(str(path), compression=compression) as stream:
         width = len(pa.csv.open_csv(stream, parse_options=parse).schema)
-    columns = [f"f{number}" for number in range(width)] if names is None else names
+    columns = [f"f{number}" for number in range(width)]
     with pa.input_stream(str(path), compression=compression) as stream:
-        return pa.csv.read_csv(
+        reader = pa.csv.open_csv(
             stream,
             read_options=pa.csv.ReadOptions(column_names=columns),
             parse_options=parse,
             convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(columns, pa.string())),
         )
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
 
 
 def _strings(table: pa.Table) -> pa.Table:
@@ -111,7 +131,7 @@ def _strings(table: pa.Table) -> pa.Table:
     return pa.table({name: table[name].cast(pa.string()) for name in names})
 
 
-def _plain(path: Path, table: pa.Table) -> DigestFile:
+def _plain(path: Path, table: pa.Table) -> DigestRows:
     names = table.column_names
     if "key" not in names or not any(name in names for name in DIGEST_BYTES):
         raise BadDigestFileError(
@@ -124,12 +144,11 @@ def _plain(path: Path, table: pa.Table) -> DigestFile:
     return _checked(path, columns, len(table), unusable=0)
 
 
-def _report(path: Path, table: pa.Table, bucket: str | None) -> DigestFile:
-    others = table.filter(pc.not_equal(table["bucket"], bucket or table["bucket"][0].as_py()))
+def _report(path: Path, table: pa.Table, bucket: str) -> DigestRows:
+    others = table.filter(pc.not_equal(table["bucket"], bucket))
     if len(others):
-        expected = bucket or table["bucket"][0].as_py()
         raise BadDigestFileError(
-            f"{path}: expected a report on bucket {expected}, got one on {others['bucket'][0].as_py()}: "
+            f"{path}: expected a report on bucket {bucket}, got one on {others['bucket'][0].as_py()}: "
             "name the report of this snapshot's bucket"
         )
     said = {name: _extract(table["message"], pattern) for name, pattern in _MESSAGE.items()}
@@ -151,7 +170,7 @@ def _report(path: Path, table: pa.Table, bucket: str | None) -> DigestFile:
     return _checked(path, columns, count, unusable=len(table) - count)
 
 
-def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) -> DigestFile:
+def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) -> DigestRows:
     keys = columns["key"]
     if keys.null_count:
         raise BadDigestFileError(f"{path}: expected a key in each row, {keys.null_count} rows have none")
@@ -169,7 +188,7 @@ def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) 
     )
     has_digest = pc.or_(pc.is_valid(table["sha256"]), pc.is_valid(table["md5"]))
     without = count - (pc.sum(has_digest).as_py() or 0)
-    return DigestFile(table=table.filter(has_digest), unusable=unusable + without)
+    return DigestRows(table=table.filter(has_digest), unusable=unusable + without)
 
 
 def _as_hex(path: Path, name: str, width: int, keys: pa.ChunkedArray, digests: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from opendata_pkg.checksums import Checksum
 from opendata_pkg.listing.bucket import read_conditions
 from opendata_pkg.listing.read import ObjectReadError, explain_read_error
 from opendata_pkg.model import Sha256
@@ -16,24 +17,32 @@ from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from opendata_pkg.listing.bucket import Bucket
-    from opendata_pkg.model import ObjectKey, S3Object
+    from opendata_pkg.model import S3Object
 
 _SHA256_BYTES = 32
 
 
 def list_sha256(
-    bucket: Bucket, objects: Iterable[S3Object], *, total: int, jobs: int, reporter: Reporter = SILENT
-) -> tuple[dict[ObjectKey, Sha256], tuple[str, ...]]:
-    """The SHA-256 that S3 itself computed of each object, by key, where the uploader asked for one; and notes.
+    bucket: Bucket,
+    objects: Iterable[S3Object],
+    found: Callable[[int, Checksum], None],
+    *,
+    total: int,
+    jobs: int,
+    reporter: Reporter = SILENT,
+) -> tuple[str, ...]:
+    """Hand over the SHA-256 that S3 itself computed of objects where the uploader asked for one; returns notes.
 
-    One HEAD request each. A digest of parts is none of the object ("COMPOSITE", or ending in `-N`) and is left out, and
-    so is that of an object that is no longer as it was listed. One that fails is counted, not fatal.
+    `found` takes the place of an object among `objects`, and what is known of its bytes. One HEAD request each. A
+    digest of parts is none of the object ("COMPOSITE", or ending in `-N`) and is left out, and so is that of an object
+    that is no longer as it was listed. One that fails is counted, not fatal.
     """
 
-    def ask(target: S3Object) -> Sha256 | ObjectReadError | None:
+    def ask(item: tuple[int, S3Object]) -> Checksum | ObjectReadError | None:
+        target = item[1]
         try:
             response = bucket.client.head_object(
                 Bucket=bucket.name, Key=target.key, ChecksumMode="ENABLED", **read_conditions(target)
@@ -42,23 +51,25 @@ def list_sha256(
             return explain_read_error(bucket, target, error)
         if target.size_bytes not in (None, response.get("ContentLength")):
             return ObjectReadError(target.key, "changed since it was listed: scan again")
-        return full_object_sha256(response.get("ChecksumSHA256"), response.get("ChecksumType"))
+        sha256 = full_object_sha256(response.get("ChecksumSHA256"), response.get("ChecksumType"))
+        return None if sha256 is None else Checksum(sha256=sha256, size_bytes=response["ContentLength"])
 
-    digests: dict[ObjectKey, Sha256] = {}
-    failures: list[ObjectReadError] = []
+    count = failures = 0
+    example: str | None = None
     reporter.start(f"asking {bucket.where} for checksums", total=total, unit="objects")
-    for target, answer in map_unordered(ask, objects, jobs=jobs):
+    for (place, _), answer in map_unordered(ask, enumerate(objects), jobs=jobs):
         if isinstance(answer, ObjectReadError):
-            failures.append(answer)
+            failures += 1
+            example = min(example or str(answer), str(answer))
         elif answer is not None:
-            digests[target.key] = answer
+            count += 1
+            found(place, answer)
         reporter.advance()
     reporter.finish()
-    notes = [f"{len(digests)} of {total} objects have a SHA-256 at the source"]
+    notes = [f"{count} of {total} objects have a SHA-256 at the source"]
     if failures:
-        example = min(str(error) for error in failures)
-        notes.append(f"{len(failures)} objects could not be asked for a SHA-256, such as {example}")
-    return digests, tuple(notes)
+        notes.append(f"{failures} objects could not be asked for a SHA-256, such as {example}")
+    return tuple(notes)
 
 
 def full_object_sha256(checksum: str | None, checksum_type: str | None) -> Sha256 | None:

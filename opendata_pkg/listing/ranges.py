@@ -45,31 +45,34 @@ def read_ahead(
                     return
             yield start
 
-    def fetch(start: int) -> bytes:
+    def fetch(start: int) -> list[bytes]:
         return _fetch(reader, target, start, size_bytes, stopped)
 
-    early: dict[int, bytes] = {}
+    early: dict[int, list[bytes]] = {}
     position = 0
     try:
         with closing(map_unordered(fetch, starts(), jobs=lanes)) as ranges:
-            for start, data in ranges:
-                early[start] = data
+            for start, chunks in ranges:
+                early[start] = chunks
                 while (ready := early.pop(position, None)) is not None:
-                    position += len(ready)
-                    yield ready
+                    position += sum(map(len, ready))
+                    yield from ready
                     window.release()
     finally:
         closed.set()
 
 
-def _fetch(reader: ObjectReader, target: S3Object, start: int, size_bytes: int, stopped: threading.Event) -> bytes:
+def _fetch(
+    reader: ObjectReader, target: S3Object, start: int, size_bytes: int, stopped: threading.Event
+) -> list[bytes]:
+    """A range in the pieces that it came in: putting them together would be one more way through memory."""
     stop = min(size_bytes, start + RANGE_BYTES)
 
     def check(opened: Opened) -> None:
         if not opened.is_partial or opened.total_bytes not in (None, size_bytes):
             raise NoRangesError(target.key, "the server does not know ranges")
 
-    data = b"".join(read_on(reader, target, start=start, stop=stop, stopped=stopped, on_open=check))
-    if len(data) != stop - start:
-        raise ObjectReadError(target.key, f"expected bytes {start} to {stop}, got {len(data)} of them: scan again")
-    return data
+    chunks = [*read_on(reader, target, start=start, stop=stop, stopped=stopped, on_open=check)]
+    if (size_bytes := sum(map(len, chunks))) != stop - start:
+        raise ObjectReadError(target.key, f"expected bytes {start} to {stop}, got {size_bytes} of them: scan again")
+    return chunks

@@ -14,6 +14,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right, insort
 from dataclasses import dataclass, field
 from itertools import pairwise, zip_longest
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 DELIMITER = "/"
 _SAMPLE_KEYS = 100
+_KINDS = (digits, ascii_uppercase, ascii_lowercase)
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -182,21 +184,23 @@ class Spans:
 def guess_points(keys: Sequence[str], until: str | None, count: int) -> list[str]:
     """Up to `count` keys after the last of `keys`, before `until`, where names that go on like them may be found.
 
-    `keys` are in order. A point is the beginning of the last one, up to a character that is replaced by a later one;
-    only characters count that such names vary in: of `cell-0000.swc` … `cell-0999.swc`, digits. Those furthest to the
-    left come first, since they cut off most: `cell-1`, …, `cell-9`; `cell-01`, …
+    `keys` are in order. A point is the beginning of the last one, up to a character that is replaced by a later one: by
+    a digit or letter of its kind, or one that such names vary in. Those furthest to the left come first, since they cut
+    off most: after `cell-0000.swc` … `cell-0999.swc`, `d`, `f`, …; …; `cell-1`, `cell-3`, …; `cell-01`, …
     """
     last, start = keys[-1], len(common_folder(keys))
     differ = len(_common(keys[0], last))
     sample = keys[:: len(keys) // _SAMPLE_KEYS + 1]
     columns = [{*column} - {""} for column in zip_longest(*(key[start:] for key in sample), fillvalue="")]
-    characters = sorted({character for column in columns if len(column) > 1 for character in column})
-    points: list[str] = []
+    characters = {character for column in columns if len(column) > 1 for character in column}
+    choices = []
     for place in range(start, min(differ + 1, len(last))):
-        stem = last[:place]
-        later = [stem + character for character in characters if character > last[place]]
-        points += _evenly(_between(later, last, until), count - len(points))
-    return points
+        stem, kind = last[:place], next((kind for kind in _KINDS if last[place] in kind), "")
+        later = [stem + character for character in sorted({*characters, *kind}) if character > last[place]]
+        choices.append(_between(later, last, until))
+    places = sum(map(bool, choices))
+    # Some of each place, since the first ones may be of a word that all names begin with.
+    return [point for later in choices for point in _evenly(later, -(-count // places))][:count] if places else []
 
 
 def common_folder(keys: Sequence[str]) -> str:

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 # A folder of more folders than that is listed as one: each would cost a request, however little is in it.
 _FOLDERS_A_JOB = 8
 # What a page takes of a processor. More requests than that keeps busy while one is answered make nothing quicker.
-_PAGE_S = 0.01
+_PAGE_S = 0.007
+_LAST_ANSWERS = 8
 # A thread that waits for another's answer sees after so long that the listing has failed.
 _POLL_S = 0.2
 
@@ -103,7 +104,8 @@ class _Work:
         self._queue: deque[_Task] = deque()
         self._open: set[Span | _Folder] = set()
         self._looks = self._pages = self._in_vain = 0
-        self._least_s = float("inf")
+        # How long the last full answers took: the least of them is the server's and the network's, not this process's.
+        self._took_s: deque[float] = deque(maxlen=_LAST_ANSWERS)
         self._is_closed = False
 
     @property
@@ -170,9 +172,9 @@ class _Work:
 
     def _limit(self) -> int:
         """How many requests at a time are of use."""
-        if math.isinf(self._least_s):
+        if not self._took_s:
             return self._jobs
-        return min(self._jobs, math.ceil(self._least_s / _PAGE_S) + 1)
+        return min(self._jobs, math.ceil(min(self._took_s) / _PAGE_S) + 1)
 
     def _wanted(self) -> int:
         """How many more of them there might be."""
@@ -197,7 +199,8 @@ class _Work:
     def _get(self, prefix: str, *, delimiter: str = "", after: dict[str, str] | None = None) -> Page:
         begun_s = time.perf_counter()
         page = get_page(self._bucket, prefix, with_versions=self._with_versions, delimiter=delimiter, after=after)
-        self._least_s = min(self._least_s, time.perf_counter() - begun_s)
+        if page.following is not None or not self._took_s:
+            self._took_s.append(time.perf_counter() - begun_s)
         return page
 
     def _expand(self, folder: _Folder) -> None:

@@ -49,8 +49,12 @@ def test_each_object_is_asked_and_one_failure_is_none_of_the_others(scripted):
         for key, size in {"a": 3, "b": 3, "none": 3, "gone": 3, "other": 4}.items()
     ]
     bucket = open_bucket("b", endpoint_url=server.url)
-    digests, notes = list_sha256(bucket, iter(objects), total=len(objects), jobs=3)
-    assert digests == {"a": DIGEST.hex(), "b": DIGEST.hex()}
+    found = {}
+    notes = list_sha256(bucket, iter(objects), found.__setitem__, total=len(objects), jobs=3)
+    assert {place: (said.sha256, said.size_bytes) for place, said in found.items()} == {
+        0: (DIGEST.hex(), 3),
+        1: (DIGEST.hex(), 3),
+    }
     assert notes[0] == "2 of 5 objects have a SHA-256 at the source"
     assert notes[1].startswith("2 objects could not be asked for a SHA-256, such as gone: gone since it was listed")
     assert {request.headers["x-amz-checksum-mode"] for request in server.requests} == {"ENABLED"}
