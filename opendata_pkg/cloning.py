@@ -1,4 +1,6 @@
-"""Cloning a dataset of a store: a plain DataLad dataset at a released version, whole or in part.
+"""Cloning a dataset of a store, whole or in part: a plain DataLad dataset at a released version.
+
+A bucket or a snapshot is made a dataset first, by `opendata_pkg.unreleased`.
 
 Everything is made in a folder beside the final one and moved there in the end: whoever is interrupted has no clone, not
 half of one.
@@ -11,7 +13,7 @@ import shutil
 import tempfile
 import time
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,16 +52,6 @@ class OccupiedError(InputError):
     """The folder that a clone is to be made in holds something."""
 
 
-class NoCommitsError(UsageError):
-    """A bucket or a snapshot is not a dataset that could be cloned."""
-
-    def __init__(self, word: str) -> None:
-        super().__init__(
-            f"expected a dataset of a store, got {word}: a bucket as it is has no commits to clone; take its files "
-            "with opendata fetch or opendata pin, or make a store of it with opendata build"
-        )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
     """A dataset of a clone: where it is, below the clone (`.`: the clone itself), and at which commit."""
@@ -71,7 +63,7 @@ class Installed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CloneResult:
-    """A clone: where it is, what of, and its datasets, the top one first.
+    """A clone: where it is, what of, and its datasets, the top one first; of a bucket or snapshot `version` is None.
 
     `selected` says which files (paths from the clone's top) of these datasets the rules mean, None without rules.
     `elsewhere` counts those that are in subdatasets which are not installed.
@@ -79,7 +71,7 @@ class CloneResult:
 
     folder: Path
     branch: str
-    version: str
+    version: str | None
     datasets: tuple[Installed, ...]
     selected: tuple[str, ...] | None
     elsewhere: int
@@ -91,14 +83,14 @@ class CloneResult:
         return None if self.selected is None else {top / path for path in self.selected}
 
 
-def check_word(word: str) -> None:
-    """Whether what a word names can have commits at all: told before a bucket is listed to open it.
+def check_folder(word: str, folder: Path | None) -> None:
+    """Whether a clone of what a word names can be made there: told before a bucket is listed to open it.
 
     Raises:
-        NoCommitsError: it names a bucket or a snapshot.
+        OccupiedError: the folder holds something.
     """
-    if not is_of_store(word):
-        raise NoCommitsError(word)
+    if folder is not None or not is_of_store(word):
+        _final_folder(folder or _named_after(word))
 
 
 def clone(
@@ -114,8 +106,11 @@ def clone(
 ) -> CloneResult:
     """Clone a dataset at its release's commit into `folder` (by default: its name, in the current folder).
 
+    A bucket or a snapshot is one dataset, at the commit that its objects give whenever they are cloned; that clone has
+    no `origin`.
+
     Args:
-        target: the dataset of a store.
+        target: the dataset of a store, a bucket or a snapshot.
         folder: it must not be there yet, or be empty.
         rules: which files are meant: their subdatasets are installed, and with `sparse` nothing else is checked out.
         recursive: install subdatasets, all of them without rules.
@@ -125,22 +120,27 @@ def clone(
         reporter: takes progress and messages.
 
     Raises:
-        UsageError: the target is no dataset of a store, or `sparse` without rules.
+        UsageError: `sparse` without rules.
         OccupiedError: the folder holds something.
         EmptySelectionError: the rules mean no file.
         BrokenRepositoryError: the store is damaged.
+        InputError, NotFoundError: no dataset can be made of the bucket or snapshot; see `unreleased.as_dataset`.
         SourceError: git, git-annex, a server or the file system refused.
     """
-    if not isinstance(target, StoreTarget):
-        raise NoCommitsError(target.where)
     has_rules = rules != EVERYTHING or target.path is not None
     if sparse and not has_rules:
         raise UsageError("expected which files to check out with --sparse: give a path after a colon, or --include")
-    final = _final_folder(folder or Path(target.entry.branch.rpartition("/")[2] or target.entry.name))
+    final = _final_folder(folder or _default_folder(target))
     selection = target.select(rules, reporter=reporter) if has_rules else None
-    plan = _Plan(target, selection, final, recursive=recursive, sparse=sparse)
     neutral = not has_identity(_existing(final))
     with _work_folder(final) as work, Transport.create(connections=2 * jobs, offline=offline) as transport:
+        if isinstance(target, StoreTarget):
+            opened = target
+        else:
+            opened = _as_dataset(target, work.parent / "store", reporter)
+            # Names at the top of a dataset can be other ones than in a bucket.
+            selection = opened.select(rules, reporter=reporter) if has_rules else None
+        plan = _Plan(opened, selection, final, recursive=recursive, sparse=sparse)
         made = _Maker(plan, work, transport, jobs, reporter, neutral=neutral)
         datasets = made.make()
         reporter.finish()
@@ -152,15 +152,35 @@ def clone(
         )
     for lack in what_annex_lacks():
         reporter.message(lack)
-    assert target.state.version is not None  # noqa: S101 - releases have one
     return CloneResult(
         folder=final,
-        branch=target.entry.branch or ROOT,
-        version=target.state.version,
-        datasets=datasets,
+        branch=target.origin.branch,
+        version=target.origin.version,
+        datasets=(replace(datasets[0], branch=target.origin.branch), *datasets[1:]),
         selected=plan.selected_in(datasets),
         elsewhere=plan.count_elsewhere(datasets),
     )
+
+
+def _as_dataset(target: Target, store: Path, reporter: Reporter) -> StoreTarget:
+    # Writing takes much that those who clone from a store need not wait for.
+    from opendata_pkg.snapshot_target import SnapshotTarget  # noqa: PLC0415
+    from opendata_pkg.unreleased import as_dataset  # noqa: PLC0415
+
+    assert isinstance(target, SnapshotTarget)  # noqa: S101 - there is no third kind
+    return as_dataset(target, store, reporter=reporter)
+
+
+def _default_folder(target: Target) -> Path:
+    if isinstance(target, StoreTarget):
+        return Path(target.entry.branch.rpartition("/")[2] or target.entry.name)
+    return _named_after(target.origin.source)
+
+
+def _named_after(word: str) -> Path:
+    """A bucket's prefix or name, or a snapshot's name, as a folder's."""
+    name = word.rstrip("/").rpartition("/")[2]
+    return Path(name if word.startswith("s3://") else name.removesuffix(".parquet"))
 
 
 def _final_folder(folder: Path) -> Path:
@@ -239,6 +259,7 @@ class _Plan:
             branch=branch,
             final=self.final,
             packs=self.packs(self.entry.name),
+            is_kept=self._target.origin.version is not None,
         )
 
     def address(self, name: str) -> str:

@@ -31,7 +31,9 @@ class StoreTarget(Target):
 
     @property
     def where(self) -> str:
-        """`BRANCH@VERSION`."""
+        """`BRANCH@VERSION`; the source of what is of no release."""
+        if self.origin.version is None:
+            return self.origin.source
         return f"{self.origin.branch}@{self.origin.version}"
 
     @property

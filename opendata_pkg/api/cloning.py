@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendata_pkg.api.words import rules_of, source_of
-from opendata_pkg.cloning import check_word
+from opendata_pkg.cloning import check_folder
 from opendata_pkg.cloning import clone as clone_dataset
 from opendata_pkg.getting import get as get_contents
 from opendata_pkg.lock import is_offline
@@ -40,15 +40,19 @@ def clone(
 ) -> CloneResult:
     """A DataLad dataset at a released commit; `contents` also gets those of the files that are meant.
 
+    `s3://bucket/prefix` or a snapshot's file gives one dataset at the commit that these objects always give; its
+    `version` is None.
+
     Raises:
         OpenDataError: as `opendata_pkg.cloning.clone` says.
     """
-    check_word(word)
+    place = None if folder is None else Path(folder)
+    check_folder(word, place)
     source = source_of(store, catalogue, offline)
     target = open_target(word, **source, endpoint_url=endpoint_url, reporter=reporter)
     made = clone_dataset(
         target,
-        None if folder is None else Path(folder),
+        place,
         rules=rules_of(include, exclude, larger, smaller),
         recursive=recursive,
         sparse=sparse,

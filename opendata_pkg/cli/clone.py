@@ -1,4 +1,4 @@
-"""`opendata clone`: a DataLad dataset at a released version."""
+"""`opendata clone`: a DataLad dataset at a released version, or of a bucket as it is."""
 
 from __future__ import annotations
 
@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
 def clone(
     dataset: Annotated[
-        str, typer.Argument(metavar="DATASET", help="[BRANCH][@VERSION][:PATH] of a store; the root is `.`.")
+        str,
+        typer.Argument(
+            metavar="DATASET", help="[BRANCH][@VERSION][:PATH] of a store, s3://bucket/prefix or a snapshot."
+        ),
     ],
     folder: Annotated[
-        Path | None, typer.Argument(metavar="[DIR]", help="The new folder; by default the branch's name.")
+        Path | None,
+        typer.Argument(metavar="[DIR]", help="The new folder; by default the branch's name, or the prefix's."),
     ] = None,
     *,
     contents: Annotated[bool, typer.Option("--get", help="Also bring the contents of what is meant.")] = False,
@@ -56,7 +60,7 @@ def clone(
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Clone a dataset of a store: a plain DataLad dataset at a released version.
+    """Clone a dataset: a plain DataLad dataset at a released version of a store, or of a bucket as it is.
 
     All files are there as links, and contents come with --get, opendata get or datalad get. A path and globs say
     which contents and subdatasets are meant; without any, all.
@@ -64,13 +68,13 @@ def clone(
     from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg.cloning import check_word
+    from opendata_pkg.cloning import check_folder
     from opendata_pkg.cloning import clone as clone_dataset
     from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
     out = Output(json=json, quiet=quiet)
-    check_word(dataset)
+    check_folder(dataset, folder)
     target = open_target(
         dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
     )
@@ -83,7 +87,7 @@ def clone(
         from opendata_pkg.getting import get
 
         got = get([made.folder.resolve()], only=made.wanted, jobs=jobs, offline=offline, reporter=out)
-    out.result(_to_document(made, got), _describe(made, got))
+    out.result(_to_document(made, got), _describe(made, got, target.where))
     if got is not None:
         got.check_complete()
 
@@ -101,13 +105,18 @@ def _to_document(made: CloneResult, got: GetResult | None) -> dict[str, Any]:
     return document if got is None else document | {"got": got.to_dict()}
 
 
-def _describe(made: CloneResult, got: GetResult | None) -> str:
+def _describe(made: CloneResult, got: GetResult | None, where: str) -> str:
     subdatasets = len(made.datasets) - 1
     lines = [
-        f"{made.branch}@{made.version} in {made.folder}"
+        f"{where} in {made.folder}"
         + (f", with {subdatasets} subdataset{'s' if subdatasets > 1 else ''}" if subdatasets else ""),
         f"commit {made.datasets[0].commit}",
     ]
+    if made.version is None:
+        lines.append(
+            "of no release: others get this commit as long as the objects are the same; opendata build makes a store, "
+            "whose versions can be cited, opendata pin a lock"
+        )
     if got is not None:
         lines.append(describe_got(got))
     else:

@@ -32,6 +32,7 @@ class Wish:
 
     `final` is where the clone will be in the end: it may be made elsewhere and moved. `packs` are what the release
     bound of the repository's packs.
+    `is_kept`: the address becomes `origin`, with all that is published there; else nothing stays but the commit.
     """
 
     address: str
@@ -39,6 +40,7 @@ class Wish:
     branch: str
     final: Path
     packs: Packs
+    is_kept: bool = True
 
 
 def clone_repository(
@@ -74,7 +76,8 @@ def clone_repository(
 def _settle(clone: Path, wish: Wish) -> None:
     """All settings of the clone; one after the other, since git does not let two write them."""
     init_annex(clone, wish.final)
-    _add_origin(clone, wish.address)
+    if wish.is_kept:
+        _add_origin(clone, wish.address)
 
 
 def _add_origin(clone: Path, address: str) -> None:
@@ -113,6 +116,8 @@ def _fill(
         # Nobody else may be at the refs from here on.
         with suppress(GitError):
             checked()
+        if not wish.is_kept:
+            raise
     else:
         return
     # What is there by neither of the ways that we know, such as objects borrowed from another repository.
@@ -129,12 +134,12 @@ def _fill(
 
 
 def _set_refs(clone: Path, wish: Wish, refs: Refs) -> None:
-    """What is published, as that of the remote; the git branch of the wish, with HEAD; and git-annex's own."""
+    """What is published, as that of a remote that is kept; the wish's git branch, with HEAD; and git-annex's own."""
     if "refs/heads/git-annex" not in refs:
         raise BrokenRepositoryError(f"{wish.address} has no git-annex branch: ask the store's steward to restore it")
-    changes = {_tracking(name): value for name, value in refs.items()}
+    changes = {_tracking(name): value for name, value in refs.items()} if wish.is_kept else {}
     Repository(clone).update_refs(changes | {f"refs/heads/{wish.branch}": wish.commit})
-    if f"refs/heads/{MAIN}" in refs:
+    if wish.is_kept and f"refs/heads/{MAIN}" in refs:
         call_git("symbolic-ref", f"{_REMOTE}HEAD", f"{_REMOTE}{MAIN}", cwd=clone)
     call_git("symbolic-ref", "HEAD", f"refs/heads/{wish.branch}", cwd=clone)
     adopt_branch(clone, refs["refs/heads/git-annex"])
