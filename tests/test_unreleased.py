@@ -14,6 +14,7 @@ from opendata_pkg import unreleased
 from opendata_pkg.cloning import OccupiedError, clone
 from opendata_pkg.listing.s3 import NothingThereError
 from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.places import NotInCacheError
 from opendata_pkg.selection import EmptySelectionError, Rules
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.target import open_target
@@ -92,6 +93,32 @@ def test_a_part_of_a_folder(bucket, tmp_path):
     assert files_in(some.folder) == {"cell 1.swc", "cell 10.swc", "cell 11.swc"}
     configs = {git_text(made.folder, "cat-file", "blob", "HEAD:.datalad/config") for made in (one, some)}
     assert len(configs) == 2
+
+
+@pytest.mark.s3
+def test_offline(bucket, s3_server, tmp_path):
+    """Offline, the bucket is what it was when last listed, at the same commit; one never listed is told of."""
+    there = bucket("/Mouse").origin.source
+    before = clone(bucket("/Mouse"), tmp_path / "before")
+    options = {"endpoint_url": s3_server.endpoint_url, "offline": True}
+    after = opendata_pkg.clone(there, tmp_path / "after", **options)
+    assert after.datasets == before.datasets
+    with pytest.raises(NotInCacheError):
+        opendata_pkg.clone("s3://clone-as-it-is/Rat/Deep", tmp_path / "x", **options)
+
+
+@pytest.mark.s3
+def test_another_state_is_another_commit(bucket, s3_server, tmp_path):
+    """An object more gives another commit of the same dataset; without it, the first one comes again."""
+    client = s3_server.client()
+    made = [clone(bucket("/Rat/Deep"), tmp_path / "first")]
+    client.put_object(Bucket="clone-as-it-is", Key="Rat/Deep/new", Body=b"new")
+    made.append(clone(bucket("/Rat/Deep"), tmp_path / "second"))
+    client.delete_object(Bucket="clone-as-it-is", Key="Rat/Deep/new")
+    made.append(clone(bucket("/Rat/Deep"), tmp_path / "third"))
+    first, second, third = (one.datasets[0].commit for one in made)
+    assert first == third != second
+    assert len({git_text(one.folder, "cat-file", "blob", "HEAD:.datalad/config") for one in made}) == 1
 
 
 @pytest.mark.s3

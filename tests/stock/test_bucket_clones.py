@@ -54,10 +54,13 @@ def test_stock_tools_take_it_for_one_of_theirs(published, bucket, run_opendata, 
     assert {place["uuid"] for record in found for place in record["whereis"]} == {WEB}
     assert {record["state"] for record in records(tool("datalad", "-f", "json", "status", cwd=clone))} == {"clean"}
     tool("datalad", "get", "steady.swc", cwd=clone)
+    run_opendata("get", "plain.swc", cwd=clone)
     run_opendata("get", cwd=clone)
     assert {path: (clone / path).read_bytes() for path in wanted} == wanted
     assert tool("git", "annex", "get", ".", cwd=clone) == ""
     assert all(record["success"] for record in records(tool("git", "annex", "fsck", "--json", cwd=clone)))
+    counts = json.loads(run_opendata("verify", "clone", "--json", check=False).stdout)["counts"]
+    assert {status: count for status, count in counts.items() if count} == {"unverifiable": len(wanted)}
     (clone / "note.txt").write_text("mine\n")
     tool("datalad", "save", "-m", "a note", cwd=clone)
     assert tool("git", "status", "--porcelain", cwd=clone) == ""
