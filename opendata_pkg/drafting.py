@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from opendata_pkg.arrays import are_equal
+from opendata_pkg.bound_packs import join_lists
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
 from opendata_pkg.crew import Before, write_datasets
 from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
-from opendata_pkg.packs import join_lists
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import rows_by_dataset, write_report

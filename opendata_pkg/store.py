@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opendata_pkg.bound_packs import list_from_dict, list_to_dict
 from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
-from opendata_pkg.packs import list_from_dict, list_to_dict
 from opendata_pkg.places import BrokenStoreError, NoStoreError, StoreFolder
 from opendata_pkg.published import INDEX, PACKS, NotAStoreError, PublishedStore
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path
@@ -27,8 +27,8 @@ from opendata_pkg.state import State
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from opendata_pkg.bound_packs import PackList
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.packs import PackList
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.unread import UnreadSnapshot
 

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
 
+from opendata_pkg.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.packs import FANOUT, INDEX_MAGIC, LARGE_OFFSET, TYPES, Packs
-from opendata_pkg.packs import BoundFile, BoundPack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
