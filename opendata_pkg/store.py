@@ -25,7 +25,7 @@ from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from opendata_pkg.bound_packs import PackList
     from opendata_pkg.catalogue import Catalogue
@@ -164,6 +164,22 @@ class Store(PublishedStore):
         if self.draft_folder.exists():
             shutil.rmtree(self.draft_folder)
         return packs
+
+    @contextmanager
+    def drafting(self, names: Iterable[str]) -> Iterator[PackList]:
+        """Drop the draft, whose packs this gives, for a new one of these datasets, written in the block.
+
+        What is half made when the block ends in an error is removed; a killed build's is removed by the next.
+        """
+        packs, is_done = self.drop_draft(), False
+        try:
+            yield packs
+            is_done = True
+        finally:
+            if not is_done:
+                self.drop_draft()
+                for name in names:
+                    self.repository(name).remove_leftovers()
 
     def unfinished_release(self) -> str | None:
         """The version whose release was interrupted, if one was: it must be finished before anything else."""
