@@ -37,7 +37,7 @@ from opendata_pkg.transport import RefusedError, Transport
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opendata_pkg.packs import PackList, Packs
+    from opendata_pkg.bound_packs import BoundPacks, PackList
     from opendata_pkg.selection import Rules, Selection
     from opendata_pkg.state import DatasetEntry
     from opendata_pkg.target import Target
@@ -266,7 +266,7 @@ class _Plan:
         """Where git finds a dataset of the store."""
         return self._target.store.place.git_url(name)
 
-    def packs(self, name: str) -> Packs:
+    def packs(self, name: str) -> BoundPacks:
         """What the last release bound of a dataset's packs; nothing where that cannot be had, or is not needed."""
         return self._packs.get(name, {})
 

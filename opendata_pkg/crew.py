@@ -23,9 +23,9 @@ from opendata_pkg.written import Commits, Written
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from opendata_pkg.bound_packs import BoundPacks, PackList
     from opendata_pkg.changes import Difference
     from opendata_pkg.model import ObjectKey, S3Object
-    from opendata_pkg.packs import PackList, Packs
     from opendata_pkg.plan import Plan, Plans
     from opendata_pkg.progress import Reporter
     from opendata_pkg.snapshot import Snapshot
@@ -195,7 +195,7 @@ class _Drafts:
         self._times: dict[str, int] = {}
         self._written: dict[str, Written] = {}
         self._changed: set[str] = set()
-        self.packed: dict[str, Packs] = {}
+        self.packed: dict[str, BoundPacks] = {}
 
     def write(self) -> None:
         """Write all."""

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import pyarrow.compute as pc
 
 from opendata_pkg.arrays import are_equal
+from opendata_pkg.bound_packs import join_lists
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
 from opendata_pkg.crew import Before, write_datasets
 from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing, sync_all
 from opendata_pkg.inventory import totals_of
-from opendata_pkg.packs import join_lists
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import rows_by_dataset, write_report
@@ -80,21 +80,22 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
         with Path(os.devnull).open("wb") as nowhere:
             renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
-    # What the draft that is replaced has written is not written again.
-    earlier_packs = store.drop_draft()
-    store.keep_inputs(snapshot, catalogue)
-    report = store.draft_folder / REPORT
-    with ThreadPoolExecutor(1) as aside:
-        # Meanwhile: other processes do most of the writing.
-        reported = aside.submit(_report, report, plans, chosen, told)
-        entries, packed = write_datasets(store, plans, chosen, before, reporter, jobs=request.jobs, lock=lock)
-        renamed, troubles = reported.result()
-    ordered = {path: entries[path] for path in plans.by_branch if path in entries}
-    state = _state(plans, ordered, complete=not only)
-    # All that the draft is made of is on disk before there is a draft.
-    sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
-    sync_all(file for plan in chosen for file in store.repository(plan.branch.name).unsynced(DRAFT_MAIN, DRAFT_ANNEX))
-    store.write_draft(state, join_lists(earlier_packs, packed))
+    with store.drafting(plan.branch.name for plan in chosen) as earlier_packs:
+        store.keep_inputs(snapshot, catalogue)
+        report = store.draft_folder / REPORT
+        with ThreadPoolExecutor(1) as aside:
+            # Meanwhile: other processes do most of the writing.
+            reported = aside.submit(_report, report, plans, chosen, told)
+            entries, packed = write_datasets(store, plans, chosen, before, reporter, jobs=request.jobs, lock=lock)
+            renamed, troubles = reported.result()
+        ordered = {path: entries[path] for path in plans.by_branch if path in entries}
+        state = _state(plans, ordered, complete=not only)
+        # All that the draft is made of is on disk before there is a draft.
+        sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
+        repositories = [store.repository(plan.branch.name) for plan in chosen]
+        sync_all(file for repository in repositories for file in repository.unsynced(DRAFT_MAIN, DRAFT_ANNEX))
+        # What the draft that is replaced has written was not written again.
+        store.write_draft(state, join_lists(earlier_packs, packed))
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
 

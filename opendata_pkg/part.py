@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from opendata_pkg.bound_packs import BoundPacks
     from opendata_pkg.dataset import Child, Past
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
-    from opendata_pkg.packs import Packs
     from opendata_pkg.plan import Plan
     from opendata_pkg.written import ContentDigest, Totals
 
@@ -48,7 +48,7 @@ class Part:
 
     files: tuple[ObjectId, Totals, ContentDigest] | None
     logs: tuple[ObjectId, int] | None
-    packed: Packs
+    packed: BoundPacks
 
 
 def write_part(task: Task, files: bool, logs: bool) -> Part:  # noqa: FBT001 - a call for `Workers`

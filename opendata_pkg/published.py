@@ -9,17 +9,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from opendata_pkg.bound_packs import list_from_dict
 from opendata_pkg.catalogue import Catalogue
 from opendata_pkg.documents import parse_json
 from opendata_pkg.model import InputError, NotFoundError
-from opendata_pkg.packs import list_from_dict
 from opendata_pkg.places import BrokenStoreError, NoStoreError, StoreFolder, open_place
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from opendata_pkg.packs import PackList
+    from opendata_pkg.bound_packs import PackList
     from opendata_pkg.places import Place
     from opendata_pkg.state import DatasetEntry
 

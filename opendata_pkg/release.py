@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from opendata_pkg.bound_packs import BoundPacks, PackList
     from opendata_pkg.git.repository import Repository
-    from opendata_pkg.packs import PackList, Packs
     from opendata_pkg.written import Commits
 
 
@@ -230,7 +230,7 @@ def _bind_packs(store: Store, state: State, latest: State | None) -> PackList:
     released = {entry.dataset_id for entry in (latest.datasets.values() if latest else ())}
     written = store.draft_packs()
 
-    def bind(entry: DatasetEntry) -> Packs | None:
+    def bind(entry: DatasetEntry) -> BoundPacks | None:
         commits, name = entry.written.commits, entry.name
         earlier = before.get(name) if entry.dataset_id in released else {}
         repository, new = store.repository(name).path, written.get(name, {})

@@ -14,21 +14,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from opendata_pkg.bound_packs import list_from_dict, list_to_dict
 from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
-from opendata_pkg.packs import list_from_dict, list_to_dict
 from opendata_pkg.places import BrokenStoreError, NoStoreError, StoreFolder
 from opendata_pkg.published import INDEX, PACKS, NotAStoreError, PublishedStore
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from opendata_pkg.bound_packs import PackList
     from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.packs import PackList
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.unread import UnreadSnapshot
 
@@ -164,6 +164,22 @@ class Store(PublishedStore):
         if self.draft_folder.exists():
             shutil.rmtree(self.draft_folder)
         return packs
+
+    @contextmanager
+    def drafting(self, names: Iterable[str]) -> Iterator[PackList]:
+        """Drop the draft, whose packs this gives, for a new one of these datasets, written in the block.
+
+        What is half made when the block ends in an error is removed; a killed build's is removed by the next.
+        """
+        packs, is_done = self.drop_draft(), False
+        try:
+            yield packs
+            is_done = True
+        finally:
+            if not is_done:
+                self.drop_draft()
+                for name in names:
+                    self.repository(name).remove_leftovers()
 
     def unfinished_release(self) -> str | None:
         """The version whose release was interrupted, if one was: it must be finished before anything else."""

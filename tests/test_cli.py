@@ -198,6 +198,22 @@ def test_ctrl_c_is_130():
     assert done.stderr == b"error: interrupted: nothing half-made was published; run the same command again to go on\n"
 
 
+def test_ctrl_c_while_the_command_is_imported():
+    """Whoever changes their mind at once sees no traceback."""
+    code = (
+        "import signal, sys\n"
+        "class Late:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'typer':\n"
+        "            signal.raise_signal(signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Late())\n"
+        "from opendata_pkg.__main__ import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
+
+
 def test_a_defect_shows_where_it_is():
     """What nobody foresaw is not dressed up: Python's own traceback and status."""
     done = run_as_command("1 / 0")

@@ -12,21 +12,23 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opendata_pkg.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.repository import GitError, call_git, git_environment
 from opendata_pkg.git.upkeep import superseded
-from opendata_pkg.packs import BoundFile, BoundPack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from opendata_pkg.bound_packs import BoundPacks
     from opendata_pkg.model import ObjectId
-    from opendata_pkg.packs import Packs
 
 _BLOCK_BYTES = 1 << 20
 _TRAILER_BYTES = 20
 
 
-def bind_packs(repository: Path, commits: Iterable[ObjectId], *, before: Packs | None, written: Packs) -> Packs | None:
+def bind_packs(
+    repository: Path, commits: Iterable[ObjectId], *, before: BoundPacks | None, written: BoundPacks
+) -> BoundPacks | None:
     """The packs of a repository that readers are offered, all of which together hold the commits and their history.
 
     Args:

@@ -19,10 +19,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opendata_pkg.bound_packs import BoundFile
 from opendata_pkg.files import write_bytes
 from opendata_pkg.git.repository import Repository, call_git, git_environment
 from opendata_pkg.model import InputError, ObjectId, SourceError
-from opendata_pkg.packs import BoundFile
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.transport import BrokenTransferError, RefusedError
@@ -30,7 +30,7 @@ from opendata_pkg.transport import BrokenTransferError, RefusedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opendata_pkg.packs import BoundPack, Packs
+    from opendata_pkg.bound_packs import BoundPack, BoundPacks
     from opendata_pkg.transport import Response, Transport
 
 Refs = dict[str, ObjectId]
@@ -73,7 +73,7 @@ def is_url(address: str) -> bool:
 
 
 def bring(
-    address: str, repository: Path, packs: Packs, *, transport: Transport, reporter: Reporter = SILENT
+    address: str, repository: Path, packs: BoundPacks, *, transport: Transport, reporter: Reporter = SILENT
 ) -> Brought:
     """Bring all objects of a bare repository into a new one, whose git folder is `repository`.
 
@@ -122,7 +122,7 @@ def _link_or_copy(source: Path, target: Path) -> None:
         target.chmod(0o444)
 
 
-def _bring_from_web(url: str, repository: Path, bound: Packs, transport: Transport, reporter: Reporter) -> Brought:
+def _bring_from_web(url: str, repository: Path, bound: BoundPacks, transport: Transport, reporter: Reporter) -> Brought:
     refs: Refs = {}
     for line in _read(transport, f"{url}/info/refs", url).splitlines():
         if match := _REF_LINE.fullmatch(line):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
+    from opendata_pkg.bound_packs import BoundPacks
     from opendata_pkg.model import ObjectId
-    from opendata_pkg.packs import Packs
     from opendata_pkg.transport import Transport
 
 MAIN = "main"
@@ -39,7 +39,7 @@ class Wish:
     commit: ObjectId
     branch: str
     final: Path
-    packs: Packs
+    packs: BoundPacks
     is_kept: bool = True
 
 

@@ -7,21 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import struct
 import sys
-import tempfile
 from array import array
 from bisect import bisect_left
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
 
+from opendata_pkg.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.packs import FANOUT, INDEX_MAGIC, LARGE_OFFSET, TYPES, Packs
-from opendata_pkg.packs import BoundFile, BoundPack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
     from types import TracebackType
 
 _CHECKSUM_BITS = 32
@@ -43,7 +43,7 @@ class PackWriter:
     """
 
     def __init__(self, folder: Path) -> None:
-        """Begin a pack in `folder` (`objects/pack`), which is made."""
+        """For a pack in `folder` (`objects/pack`), which is made; `with` begins it."""
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._known = Packs(folder)
@@ -51,12 +51,9 @@ class PackWriter:
         # Id → offset in the pack and, in the lower bits, the checksum of what stands there.
         self._entries: dict[bytes, int] = {}
         self._heads: dict[tuple[bytes, int], _Head] = {}
-        handle, name = tempfile.mkstemp(dir=folder, prefix="tmp_pack_")
-        self._path = Path(name)
-        self._stream = os.fdopen(handle, "w+b", buffering=1 << 20)
-        # "4-byte signature 'PACK', 4-byte version number, 4-byte number of objects": the count is not known yet.
-        self._stream.write(b"PACK" + struct.pack(">LL", 2, 0))
-        self._position = 12
+        self._path = folder / f"tmp_pack_{secrets.token_hex(8)}"
+        self._stream: IO[bytes]
+        self._position = 0
 
     def add(self, kind: bytes, body: bytes) -> bytes:
         """Write one object, unless this pack or an older one has it; returns its 20-byte id."""
@@ -93,7 +90,17 @@ class PackWriter:
         return head
 
     def __enter__(self) -> Self:
-        """The writer itself."""
+        """The writer itself, its file begun."""
+        is_begun = False
+        try:
+            self._stream = self._path.open("x+b", buffering=1 << 20)
+            # "4-byte signature 'PACK', 4-byte version number, 4-byte number of objects": the count is not known yet.
+            self._position = self._stream.write(b"PACK" + struct.pack(">LL", 2, 0))
+            is_begun = True
+        finally:
+            # Ctrl-C may come before anybody has the writer.
+            if not is_begun:
+                self._path.unlink(missing_ok=True)
         return self
 
     def __exit__(

@@ -132,6 +132,10 @@ class Repository:
             write_text(self.path / "config", _CONFIG, sync=False)
         if not (self.path / "HEAD").exists():
             write_text(self.path / "HEAD", "ref: refs/heads/main\n", sync=False)
+        self.remove_leftovers()
+
+    def remove_leftovers(self) -> None:
+        """Remove what a killed writer left behind; none is at work."""
         for stale in (self.path / "objects" / "pack").glob("tmp_*"):
             stale.unlink()
 

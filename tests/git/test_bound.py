@@ -5,11 +5,11 @@ import shutil
 
 import pytest
 
+from opendata_pkg.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.bound import bind_packs
 from opendata_pkg.git.objects import FILE, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.git.upkeep import MAX_PACKS, put_packs_together
-from opendata_pkg.packs import BoundFile, BoundPack
 from tests.core_support import git
 
 LIE = BoundPack(pack=BoundFile(size_bytes=1, sha256="0" * 64), index=BoundFile(size_bytes=2, sha256="1" * 64))

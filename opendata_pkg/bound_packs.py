@@ -43,10 +43,10 @@ class BoundPack:
         return {".pack": self.pack, ".idx": self.index}
 
 
-Packs = Mapping[str, BoundPack]
+BoundPacks = Mapping[str, BoundPack]
 """The packs of one repository, by their names: `pack-<id>`."""
 
-PackList = Mapping[str, Packs]
+PackList = Mapping[str, BoundPacks]
 """The packs of repositories, by the datasets' names."""
 
 

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opendata_pkg.bound_packs import BoundFile, BoundPack, join_lists, list_from_dict, list_to_dict
 from opendata_pkg.documents import dump_json, parse_json
-from opendata_pkg.packs import BoundFile, BoundPack, join_lists, list_from_dict, list_to_dict
 
 HEX = "0123456789abcdef"
 FILES = st.builds(BoundFile, size_bytes=st.integers(0, 1 << 50), sha256=st.text(HEX, min_size=64, max_size=64))
