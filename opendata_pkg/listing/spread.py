@@ -312,7 +312,8 @@ class _Work:
         self._put(spans.split_at_folders(self._wanted()))
         for folder in spans.unknown_folders(keys):
             if self._wanted() > 0:
-                spans.note_folders(folder, (), is_all=False)
+                # All of them will be known, or that they are too many.
+                spans.note_folders(folder, (), is_all=True)
                 self._looks += 1
                 self._queue.append(_Look(spans, folder))
         self._put(spans.split_by_guess(span, keys, self._wanted()))
