@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from opendata_pkg.listing.pages import Page
     from opendata_pkg.sorting import SortedRows
 
-# A folder of more folders than that is listed as one: each would cost a request, however little is in it.
-_FOLDERS_A_JOB = 8
 # What a page takes of a processor. More requests than that keeps busy while one is answered make nothing quicker.
 _PAGE_S = 0.007
 _LAST_ANSWERS = 8
@@ -207,7 +205,8 @@ class _Work:
         # It may be allowed to list all keys of a prefix, and no folders.
         with suppress(AccessDeniedError):
             page = self._get(folder.prefix, delimiter=DELIMITER)
-        if page is None or page.following is not None or len(page.folders) > _FOLDERS_A_JOB * self._jobs:
+        # More folders than that would cost a request each, however little is in them: spans may begin at any of them.
+        if page is None or page.following is not None or len(page.folders) > self._jobs:
             with self._changed:
                 self._list_whole(folder.prefix)
                 if page is not None:
