@@ -200,14 +200,21 @@ def test_versions_are_found_by_many_jobs_too(scripted):
     assert (listing.delete_markers, listing.older_versions) == (len(keys), 0)
 
 
-@pytest.mark.parametrize("folders", [32, 60])
-def test_a_folder_of_many_folders_is_listed_as_one(scripted, folders):
-    """A request for each, where they are more than requests at a time, would cost more than it saves."""
-    keys = sorted(f"{number:03d}/x" for number in range(folders))
+def test_a_folder_of_many_folders_is_listed_as_one(scripted):
+    """A request for each would cost more than it saves."""
+    keys = sorted(f"{number:03d}/x" for number in range(60))
     server = scripted(lambda request: listed(keys, request))
     assert sorted(keys_of(server, jobs=4)[0]) == keys
-    assert len(server.requests) < len(keys)
+    assert len(server.requests) < 2 * len(keys) // PAGE
     assert len([request for request in server.requests if "delimiter" in request.query]) == 1
+
+
+@pytest.mark.parametrize(("jobs", "requests"), [(2, 2), (3, 4)])
+def test_more_folders_than_jobs_are_listed_as_one(scripted, jobs, requests):
+    """They are on one page; for those who can ask for all of them at a time, it may be that each has many."""
+    server = scripted(lambda request: listed(["a/1", "b/1", "c/1"], request))
+    assert keys_of(server, jobs=jobs)[0] == ["a/1", "b/1", "c/1"]
+    assert len(server.requests) == requests
 
 
 def test_refusals_and_broken_connections_lose_nothing(scripted):
