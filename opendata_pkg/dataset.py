@@ -22,7 +22,8 @@ from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, 
 from opendata_pkg.git.trees import Edit, edit_tree
 from opendata_pkg.inventory import InventoryWriter, Shard, content_digest, totals_of
 from opendata_pkg.kept_shards import KeptShards
-from opendata_pkg.logs import LogsMaker, OldLog, write_log_tree
+from opendata_pkg.log_trees import write_log_tree
+from opendata_pkg.logs import LogsMaker, OldLog
 from opendata_pkg.paths import fold
 from opendata_pkg.plan import annex_keys
 from opendata_pkg.readme import dataset_readme
@@ -132,12 +133,12 @@ def write_logs(
     """
     logs = LogsMaker(writer, plan, time=time, current=current, released=released)
     if past is None or reader is None:
-        tree = write_log_tree(writer, logs.make(plan.batches(), {}))
+        tree = write_log_tree(writer, logs.make(plan.addressed(), {}))
         return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
     old = reader.tree_of(past.written.commits.annex)
     if past.difference is None:
         tree = write_log_tree(
-            writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.written.commits.annex)))
+            writer, logs.make(plan.addressed(), _old_logs(repository.files_of(past.written.commits.annex)))
         )
     else:
         tree = logs.edit(reader.read, old, past.difference)

@@ -112,6 +112,11 @@ class Plan:
         if len(table) > 1 and not pc.all(pc.less(paths[:-1], paths[1:])).as_py():
             # Only a renamed path stands elsewhere than its key.
             table = table.take(pc.sort_indices(paths))
+        return self.addressed(table)
+
+    def addressed(self, rows: pa.Table | None = None) -> Iterator[pa.RecordBatch]:
+        """Its own files (or some `rows`), in key order, where their paths do not matter: their columns, and `url`."""
+        table = self.table if rows is None else rows
         base = self.snapshot.header.base_url or ""
         for batch in filter(len, table.to_batches(max_chunksize=_BATCH_ROWS)):
             yield batch.append_column("url", object_urls(base, batch["key"], batch["version_id"]))
@@ -149,7 +154,7 @@ def _restored(
 
 
 def annex_keys(batch: pa.RecordBatch, plan: Plan) -> pa.Array:
-    """The git-annex keys of a batch of `Plan.batches`."""
+    """The git-annex keys of a batch of `Plan.batches` or `Plan.addressed`."""
     keys = digest_keys(batch)
     if not keys.null_count:
         return keys
