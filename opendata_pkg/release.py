@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from opendata_pkg.written import Commits
 
 
-# Refs are moved by git, which waits for the disk more than it works.
-_AT_ONCE = 4
+# A ref that is moved waits for the disk.
+_AT_ONCE = 16
 
 
 class PartialDraftError(InputError):
@@ -98,6 +98,9 @@ def release(
         _check_grades(draft, require_grade)
         latest = store.latest()
         _check_heads(store, draft, latest)
+        if draft.version is not None:
+            for entry in draft.datasets.values():
+                store.repository(entry.name).remove_leftovers()
         # From here on only this version can be released, until it is: nothing below depends on anything else.
         store.write_draft(replace(draft, version=version))
         state = with_version(draft, version)
@@ -196,7 +199,8 @@ def _check_heads(store: Store, draft: State, latest: State | None) -> None:
     for entry in draft.datasets.values():
         heads = entry.written.commits.main, entry.written.commits.annex
         if (old := before.get(entry.dataset_id, (None, None))) != heads:
-            store.repository(entry.name).check_heads(old, heads)
+            # `_publish` moves the git-annex branch first.
+            store.repository(entry.name).check_heads(old, (old[0], heads[1]), heads)
 
 
 def _advance_refs(store: Store, state: State, latest: State | None, version: str, reporter: Reporter) -> None:
@@ -246,15 +250,8 @@ def _bind_packs(store: Store, state: State, latest: State | None) -> PackList:
 def _publish(repository: Repository, commits: Commits, version: str) -> None:
     """Move a dataset's branches to its draft, tag it, and tell clients over dumb HTTP."""
     tag = repository.write_loose(b"tag", tag_body(commit=commits.main, name=version, time=commits.time))
-    repository.update_refs(
-        {
-            MAIN: commits.main,
-            ANNEX: commits.annex,
-            f"refs/tags/{version}": tag,
-            DRAFT_MAIN: None,
-            DRAFT_ANNEX: None,
-        }
-    )
+    published = {f"refs/tags/{version}": tag, ANNEX: commits.annex, MAIN: commits.main}
+    repository.set_refs({**published, DRAFT_MAIN: None, DRAFT_ANNEX: None}, sync=True)
     put_packs_together(repository.path, version)
     refresh_server_info(repository.path)
 
