@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from pooch import Pooch
 
+    from opendata_pkg.helper import Helper
     from opendata_pkg.selection import SelectedFile, Selection
 
 DEFAULT_JOBS = 16
@@ -87,6 +88,7 @@ def fetch(
     offline: bool = False,
     processor: Callable[[str, str, Pooch], Any] | None = None,
     reporter: Reporter = SILENT,
+    early: Helper | None = None,
 ) -> FetchResult:
     """Bring files into the cache, each checked against its digest, and hand back where they are.
 
@@ -105,6 +107,7 @@ def fetch(
         offline: use what was read before; the network is never touched.
         processor: called as pooch calls its processors, such as `pooch.Unzip()`, for each file.
         reporter: is told of progress.
+        early: a helper (`bringing.early_helper`) that may be there already.
 
     Returns:
         What was brought, and what could not be: see `FetchResult.check_complete`.
@@ -121,7 +124,7 @@ def fetch(
     cache = FileCache.open()
     with Transport.create(connections=jobs, offline=offline) as transport:
         items = _items(selection)
-        outcomes = list(cache.bring(items, transport=transport, jobs=jobs, reporter=reporter))
+        outcomes = list(cache.bring(items, transport=transport, jobs=jobs, reporter=reporter, early=early))
     got = {outcome.wanted.name: outcome for outcome in outcomes if isinstance(outcome, Got)}
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     # In the order of the selection, whatever came first.
