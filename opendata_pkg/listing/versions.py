@@ -28,11 +28,6 @@ ENTRY_SCHEMA = pa.schema(
 )
 """Columns of a listing: versions and delete markers as the server lists them, newest first for each key."""
 
-Entry = tuple["str", "str | None", "int | None", "str | None", "datetime | None", "str | None", bool, bool]
-"""One row of `ENTRY_SCHEMA`."""
-
-_BATCH_ROWS = 20_000
-
 
 class ChangedWhileListingError(SourceError):
     """The pages of a listing contradict each other: the bucket changed between them."""
@@ -58,19 +53,6 @@ class Resolved:
     older_versions: int
     delete_markers: int
     unaddressable: int = 0
-
-
-def entries_to_table(entries: Iterable[Entry]) -> pa.Table:
-    """Entries as columns, packed as they come: a listing in memory takes some 150 bytes an entry, not a kilobyte."""
-    batches, pending = [], []
-    for entry in entries:
-        pending.append(entry)
-        if len(pending) == _BATCH_ROWS:
-            batches.append(_to_batch(pending))
-            pending = []
-    if pending:
-        batches.append(_to_batch(pending))
-    return pa.Table.from_batches(batches, ENTRY_SCHEMA)
 
 
 def resolve(batches: Iterable[pa.Table], *, as_of: datetime | None = None, folder: Path | None = None) -> Resolved:
@@ -142,12 +124,6 @@ def _as_of(entries: pa.Table, latest: pa.Table, time: datetime) -> tuple[pa.Tabl
     overwritable = pc.fill_null(pc.equal(past["version_id"], "null"), fill_value=True)
     is_lost = pc.and_(overwritable, pc.invert(pc.or_(past["is_latest"], past["is_marker"])))
     return pa.concat_tables([unchanged, past.filter(pc.invert(is_lost))]), pc.sum(is_lost).as_py() or 0
-
-
-def _to_batch(entries: list[Entry]) -> pa.RecordBatch:
-    columns = zip(*entries, strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, ENTRY_SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=ENTRY_SCHEMA)
 
 
 def _distinct(entries: pa.Table) -> pa.Table:
