@@ -54,6 +54,19 @@ def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
     return shipped_catalogue()
 
 
+def say_what_is_left(store_path: Path, reporter: Reporter) -> None:
+    """After a refused build, name the draft of an earlier one, if there is: `release` would publish that."""
+    store = Store(store_path)
+    if not store.exists() or not store.has_draft():
+        return
+    draft = store.draft()
+    if draft.version is None:
+        reporter.message(
+            "the draft of an earlier build stays as it is, and is what opendata release would publish: that of the "
+            f"snapshot {draft.snapshot[:12]} of {store.read_header(draft.snapshot).origin}"
+        )
+
+
 def build(
     snapshot: Snapshot | UnreadSnapshot,
     catalogue: Catalogue,

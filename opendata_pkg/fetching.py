@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from opendata_pkg.model import MismatchError, OpenDataError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import Rules
 from opendata_pkg.target import open_target
-from opendata_pkg.target_folder import InTheWayError, TargetFolder, describe
+from opendata_pkg.target_folder import InTheWayError, NotPutError, TargetFolder, describe
 from opendata_pkg.transport import Transport
 from opendata_pkg.wanted import Failure, Got, Wanted
 
@@ -214,7 +215,7 @@ def _place(got: dict[str, Got], to: Path, prefix: str, failures: list[Failure]) 
             try:
                 if not _is_there(folder, place, got[path]):
                     folder.copy(got[path].path, place, check=lambda _: True, replace=False)
-            except InTheWayError as error:
+            except NotPutError as error:
                 failures.append(Failure(wanted=got[path].wanted, error=error))
                 continue
             yield path, to / place
@@ -225,7 +226,7 @@ def _is_there(folder: TargetFolder, place: str, got: Got) -> bool:
     there = folder.look(place)
     if there is None:
         return False
-    if there.st_size == got.size_bytes:
+    if stat.S_ISREG(there.st_mode) and there.st_size == got.size_bytes:
         with os.fdopen(folder.open_file(place), "rb", buffering=0) as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() == got.sha256:
                 return True

@@ -42,6 +42,14 @@ def test_rules_grades_order_and_limit(store):
     assert opendata("find", ".", "--include", "*.h5")[0] == 4
 
 
+def test_numbers_beyond_all_sizes(store):
+    """More than 64 bits hold is more than any file or count has, not a defect."""
+    huge = str(10**30)
+    assert opendata("find", ".", "--smaller", huge, "--limit", huge, "--sort", "size", "--format", "paths")[0] == 0
+    status, _, said = opendata("find", ".", "--larger", f"{huge}GB")
+    assert (status, "no file of .@1.1.0 matches larger" in said) == (4, True)
+
+
 def test_urls_can_be_handed_to_other_tools(store):
     """Encoded, with their versions."""
     assert opendata("find", "Rat/Cortex", "--format", "urls")[1] == (

@@ -242,6 +242,20 @@ def test_overwritten_in_the_middle(web, tmp_path):
     assert [asked[1] for asked in web.asked] == [None, "bytes=7000-", None]
 
 
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [(send_other(OTHER), WrongBytesError), (status(416), RefusedError)],
+    ids=["other bytes", "refused"],
+)
+def test_a_server_that_breaks_for_ever(web, tmp_path, then, kind):
+    """Each time it breaks off, and hands out no right rest: told after two rounds, not tried without an end."""
+    wanted = wanted_of(SMALL, web.put("a", SMALL, *[truncate(9_000), then] * 20))
+    with pytest.raises(kind):
+        download(wanted, tmp_path / "a", transport=impatient())
+    assert [asked[1] for asked in web.asked] == [None, "bytes=9000-"] * 2
+    assert not (tmp_path / "a").exists()
+
+
 def test_what_is_there_is_not_fetched(tmp_path):
     """A target with the right bytes needs no server."""
     (tmp_path / "a").write_bytes(SMALL)

@@ -110,7 +110,7 @@ def _parse_as_of(text: str) -> datetime:
 
     try:
         return parse_time(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"--as-of: {error}; write it as 2024-05-31T12:00:00Z") from error
 
 
