@@ -26,6 +26,7 @@ LOCATION, WEB = b".log", b".log.web"
 
 # Of the path of a log, `abc/` and `abc/def/`.
 _TOP, _LEAF = slice(0, 4), slice(0, 8)
+_FILE_ENTRY = FILE + b" %s%s\0%s"
 # "Mode, space, name, NUL, 20-byte id", of a folder `abc`: where these parts are, and where the next entry begins.
 _HEAD = len(FOLDER) + 1
 _NAME = slice(_HEAD, _HEAD + 3)
@@ -93,9 +94,9 @@ def write_log_tree(writer: ObjectWriter, logs: Iterable[Log], old: LogTrees | No
     def leaves() -> Iterator[bytes]:
         for path, group in groupby(logs, key=lambda log: log.stem[_LEAF]):
             entries = [
-                b"%s %s%s\0%s" % (FILE, stem[8:], kind, blob)
+                entry
                 for stem, location, web in group
-                for kind, blob in ((LOCATION, location), (WEB, web))
+                for entry in (_FILE_ENTRY % (stem[8:], LOCATION, location), _FILE_ENTRY % (stem[8:], WEB, web))
             ]
             before = {} if old is None else old.leaf(path)
             if before:

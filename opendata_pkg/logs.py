@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import reduce
-from itertools import groupby
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -20,12 +21,12 @@ from opendata_pkg.urls import NotAnObjectUrlError, parse_object_url
 from opendata_pkg.weblogs import Candidate, next_web_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
     from opendata_pkg.git.trees import Read
-    from opendata_pkg.model import ObjectKey, S3Object, VersionId
+    from opendata_pkg.model import ObjectKey, S3Object
     from opendata_pkg.plan import Plan
 
 OldLog = tuple[bytes, bytes]
@@ -68,39 +69,37 @@ class LogsMaker:
     def _make(self, files: Iterable[tuple[list[bytes], pa.RecordBatch]], old: Mapping[bytes, OldLog]) -> Iterator[Log]:
         """`make`, of files with the stems of their keys."""
         stems: list[bytes] = []
-        rows: list[tuple[str, str, VersionId | None]] = []
         lines: list[bytes] = []
+        batches: list[pa.RecordBatch] = []
         for found, batch in files:
             stems += found
-            rows += zip(*(batch[name].to_pylist() for name in ("key", "url", "version_id")), strict=True)
             lines += joined(f"{self._time}s 1 ", batch["url"], "\n").cast(pa.binary()).to_pylist()
-        missing = sorted(old.keys() - set(stems)) if old else []
-        order = sorted(range(len(stems)), key=stems.__getitem__)
+            batches.append(batch.select(["key", "url", "version_id"]))
+        # Keys that had logs, or that several files have; of these files, by key.
+        others: dict[bytes, list[Candidate]] = {stem: [] for stem in old}
+        others.update((stem, []) for stem, count in Counter(stems).items() if count > 1)
+        if others:
+            _add_candidates(others, stems, batches)
+        alone = sorted(
+            (number for number, stem in enumerate(stems) if stem not in others) if others else range(len(stems)),
+            key=stems.__getitem__,
+        )
+        made = [*map(stems.__getitem__, alone), *others]
         locations: list[bytes] = []
-        made: list[bytes] = []
 
         def bodies() -> Iterator[bytes]:
-            here = annex.location_log(self._time, present=True)
-            for stem, group in groupby(order, key=stems.__getitem__):
-                numbers = list(group)
-                made.append(stem)
-                if len(numbers) == 1 and stem not in old:
-                    # Most keys of a new dataset: what `_update` would say of them.
-                    locations.append(self._location(here))
-                    yield lines[numbers[0]]
-                else:
-                    location, web = self._update(stem, old.get(stem), [_candidate(*rows[number]) for number in numbers])
-                    locations.append(location)
-                    yield web
-            for stem in missing:
-                made.append(stem)
-                location, web = self._update(stem, old[stem], [])
+            # Most keys of a new dataset: what `_update` would say of them.
+            if alone:
+                locations.extend(repeat(self._location(annex.location_log(self._time, present=True)), len(alone)))
+            yield from map(lines.__getitem__, alone)
+            for stem, candidates in others.items():
+                location, web = self._update(stem, old.get(stem), candidates)
                 locations.append(location)
                 yield web
 
         webs = list(self._writer.add_all(b"blob", bodies(), store))
         logs = map(Log._make, zip(made, locations, webs, strict=True))
-        return iter(sorted(logs)) if missing else logs
+        return iter(sorted(logs)) if others else logs
 
     def edit(self, read: Read, tree: bytes, difference: Difference) -> bytes:
         """Write the tree that the last release's becomes when only these files are new or gone; returns its id.
@@ -127,7 +126,7 @@ class LogsMaker:
         # `next_web_log` keeps the versioned ones, and adds none: where all are, the log stays as it is, unread.
         stems.update(annex.log_stems(pa.concat_arrays(withdrawn)))
         trees = LogTrees(read, tree, stems)
-        before = list(trees.logs(stems))
+        before = list(trees.logs(sorted(stems)))
         contents = _contents(read, before)
         old = {log.stem: (contents[log.location], contents[log.web]) for log in before}
         return write_log_tree(self._writer, self._make(files, old), trees)
@@ -198,8 +197,19 @@ def _contents(read: Read, logs: Iterable[Log]) -> dict[bytes, bytes]:
     return dict(zip(ids, read(ids), strict=True))
 
 
-def _candidate(key: str, url: str, version_id: VersionId | None) -> Candidate:
-    return Candidate(not is_real_version(version_id), False, key.encode(), url)
+def _add_candidates(
+    found: Mapping[bytes, list[Candidate]], stems: Sequence[bytes], batches: Iterable[pa.RecordBatch]
+) -> None:
+    """Add the files of these keys; `stems` are those of all files in the batches."""
+    start = 0
+    for batch in batches:
+        stop = start + len(batch)
+        rows = [row for row, stem in enumerate(stems[start:stop]) if stem in found]
+        some = batch.take(pa.array(rows, pa.int64()))
+        columns = (some[name].to_pylist() for name in ("key", "url", "version_id"))
+        for row, key, url, version_id in zip(rows, *columns, strict=True):
+            found[stems[start + row]].append(Candidate(not is_real_version(version_id), False, key.encode(), url))
+        start = stop
 
 
 def _dated_alike(before: S3Object, after: S3Object) -> bool:
