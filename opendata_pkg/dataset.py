@@ -176,13 +176,14 @@ class _FilesWriter:
         is_new = past is None or past.difference is None
         has_shards = past is not None and past.difference is not None and self._edit(plan, past, past.difference)
         inventory = InventoryWriter()
+        base = plan.snapshot.header.base_url or ""
         with replacing(self._staging / "registry.txt", sync=False) as registry:
             for batch in plan.batches():
                 if is_new:
                     self._add_links(batch["path"], annex_keys(batch, plan))
                 if not has_shards:
                     self._add_shards(inventory.add(batch))
-                registry.write(bytes_of(registry_lines(batch)))
+                registry.write(bytes_of(registry_lines(batch, base)))
         self._add_shards(inventory.finish())
 
     def _edit(self, plan: Plan, past: Past, difference: Difference) -> bool:

@@ -71,13 +71,21 @@ def test_a_change_gives_what_all_rows_give(tmp_path_factory, before, after):
     released, wanted = shards_of(old), shards_of(new)
     found = edited(KeptShards(*release(folder, released)), old, new)
     assert [(shard.info, shard.data) for shard in found] == [(shard.info, shard.data) for shard in wanted]
-    # What is as it was, and nothing else, is the file that was released.
-    same = {shard.info.name for shard in wanted} & {s.info.name for s in released if s.info in [w.info for w in wanted]}
-    assert {shard.info.name for shard in found if shard.released is not None} == same
-    assert all(shard.released is None or shard.released.read_bytes() == shard.data for shard in found)
+    same = [shard for shard in found if shard.released is not None]
+    assert all(shard.released == folder / "files" / shard.info.name for shard in same)
+    assert all(shard.released.read_bytes() == shard.data for shard in same)
 
 
 MANY = {f"a{number}": "e" for number in range(30)}
+
+
+def test_shards_without_a_change_are_those_released(tmp_path):
+    """Of one row that is other now, one shard is made anew; all others are files that are there."""
+    plan = plan_of(MANY)
+    kept = KeptShards(*release(tmp_path, shards_of(plan)))
+    found = edited(kept, plan, plan_of(MANY | {"a3": "f"}))
+    assert len(found) > 5
+    assert [b"a3," in shard.data for shard in found] == [shard.released is None for shard in found]
 
 
 @pytest.mark.parametrize(
