@@ -134,12 +134,12 @@ def write_logs(
     """
     logs = LogsMaker(writer, plan, time=time, current=current, released=released)
     if past is None or reader is None:
-        tree = write_log_tree(writer, logs.make(plan.batches(), {}))
+        tree = write_log_tree(writer, logs.make(plan.addressed(), {}))
         return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
     old = reader.tree_of(past.written.commits.annex)
     if past.difference is None:
         tree = write_log_tree(
-            writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.written.commits.annex)))
+            writer, logs.make(plan.addressed(), _old_logs(repository.files_of(past.written.commits.annex)))
         )
     else:
         tree = logs.edit(reader.read, old, past.difference)

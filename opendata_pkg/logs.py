@@ -72,7 +72,7 @@ class LogsMaker:
         """The logs of the keys of some files, and of those in `old`, by stem; sorted.
 
         Args:
-            batches: files of the plan (`Plan.batches`): all that have one of the keys.
+            batches: files of the plan (`Plan.addressed`): all that have one of the keys.
             old: the logs of keys as last released, by stem.
         """
         stems: list[bytes] = []
@@ -116,7 +116,7 @@ class LogsMaker:
         touched = {
             stem
             for rows in (difference.gone, difference.new)
-            for batch in plan.batches(rows)
+            for batch in plan.addressed(rows)
             for stem in annex.log_stems(annex_keys(batch, plan))
         }
         paths = sorted(stem + kind for stem in touched for kind in (_LOCATION, _WEB))
@@ -124,7 +124,7 @@ class LogsMaker:
         found = read_files(read, trees, paths)
         old = {stem: (found[stem + _LOCATION], found[stem + _WEB]) for stem in touched if stem + _WEB in found}
         # All files with one of these keys have the digest of one that is new or gone.
-        alike = plan.batches(_sharing(plan.table, difference))
+        alike = plan.addressed(_sharing(plan.table, difference))
         rows = (
             batch.filter(pa.array([stem in touched for stem in annex.log_stems(annex_keys(batch, plan))], pa.bool_()))
             for batch in alike
