@@ -22,8 +22,10 @@ from opendata_pkg.written import Commits, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from opendata_pkg.bound_packs import BoundPack, PackList
+    from opendata_pkg.built import BuildRequest
     from opendata_pkg.changes import Difference
     from opendata_pkg.model import ObjectKey, S3Object
     from opendata_pkg.plan import Plan, Plans
@@ -104,6 +106,17 @@ class _Alone:
         return self._done.pop()
 
 
+def begin_workers(request: BuildRequest) -> AbstractContextManager[Workers | None]:
+    """The processes that write the datasets of a build, for as long as `with` lasts; None if this one writes them.
+
+    To begin takes them as long as it takes to plan, so they are there before it is known how much there is to write.
+    """
+    count = request.jobs
+    if count is None:
+        count = 1 if len(request.snapshot) < _FEW_FILES else min(_MAX_WORKERS, count_cores())
+    return Workers(count, inherit=[request.lock]) if count > 1 and request.lock is not None else nullcontext()
+
+
 def write_datasets(
     store: Store,
     plans: Plans,
@@ -111,8 +124,7 @@ def write_datasets(
     before: Before | None,
     reporter: Reporter,
     *,
-    jobs: int | None = None,
-    lock: int,
+    workers: Workers | None,
 ) -> tuple[dict[str, DatasetEntry], PackList]:
     """Write the drafts of the plans, which are ordered children first.
 
@@ -124,27 +136,27 @@ def write_datasets(
         chosen: those to write; with each, all below it.
         before: the last release.
         reporter: takes progress, in files.
-        jobs: how many processes; None: as many as there are cores, if it is worth their while.
-        lock: the store's lock, which is held as long as a process may write.
+        workers: the processes that write; None: this one does.
     """
-    if jobs is None:
-        much = sum(len(plan) for plan in chosen if before is None or not before.has_same_files(plan))
-        jobs = 1 if much < _FEW_FILES else min(_MAX_WORKERS, count_cores())
     reporter.start("building datasets", sum(map(len, chosen)), "files")
     with ThreadPoolExecutor(1) as aside, Settling() as settling:
         try:
-            with Workers(jobs, inherit=[lock]) if jobs > 1 else nullcontext(_Alone()) as crew:
-                # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
-                subtrees = aside.submit(_subtrees, chosen, plans, before)
-                drafts = _Drafts(store, plans, chosen, before, crew, settling, reporter)
-                drafts.write()
-                settling.finish()
+            # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
+            subtrees = aside.submit(_subtrees, chosen, plans, before)
+            drafts = _Drafts(store, plans, chosen, before, workers or _Alone(), settling, reporter)
+            drafts.write()
+            settling.finish()
             reporter.finish()
             found = subtrees.result()
             entries = {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
             return entries, drafts.packed
         finally:
             aside.shutdown(cancel_futures=True)
+
+
+def is_little(chosen: Sequence[Plan], before: Before | None) -> bool:
+    """Whether so little has changed that other processes take longer to be told than this one to write it."""
+    return sum(len(plan) for plan in chosen if before is None or not before.has_same_files(plan)) < _FEW_FILES
 
 
 def _subtrees(chosen: Sequence[Plan], plans: Plans, before: Before | None) -> dict[str, Subtree]:

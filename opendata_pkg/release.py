@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opendata_pkg.documents import dump_json
-from opendata_pkg.files import sync_all, write_text
+from opendata_pkg.files import replace_all, sync_all, write_text
 from opendata_pkg.git.bound import bind_packs
 from opendata_pkg.git.objects import tag_body
 from opendata_pkg.git.repository import BrokenRepositoryError
@@ -23,16 +22,11 @@ from opendata_pkg.state import DatasetEntry, State, with_version
 from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, MAIN, REPORT, Store, VersionError, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from opendata_pkg.bound_packs import BoundPacks, PackList
     from opendata_pkg.git.repository import Repository
-    from opendata_pkg.written import Commits
-
-
-# A ref that is moved waits for the disk.
-_AT_ONCE = 16
 
 
 class PartialDraftError(InputError):
@@ -214,20 +208,19 @@ def _advance_refs(store: Store, state: State, latest: State | None, version: str
     before = _commits_by_id(latest)
     reporter.start("publishing datasets", len(state.datasets), "datasets")
 
-    def advance(entry: DatasetEntry) -> None:
+    levels: dict[int, list[DatasetEntry]] = {}
+    for entry in state.datasets.values():
         commits = entry.written.commits
         # The root is tagged in every release: it is what people check out by version.
         if before.get(entry.dataset_id) != (commits.main, commits.annex) or entry.branch == "":
-            _publish(store.repository(entry.name), commits, version)
-
-    levels: dict[int, list[DatasetEntry]] = {}
-    for entry in state.datasets.values():
-        levels.setdefault(entry.branch.count("/") + bool(entry.branch), []).append(entry)
+            levels.setdefault(entry.branch.count("/") + bool(entry.branch), []).append(entry)
+    reporter.advance(len(state.datasets) - sum(map(len, levels.values())))
     # Children first: a branch is deeper than those that it is in.
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _, entries in sorted(levels.items(), reverse=True):
-            for _ in pool.map(advance, entries):
-                reporter.advance()
+    for _, entries in sorted(levels.items(), reverse=True):
+        _publish(store, entries, version)
+        for entry in entries:
+            _clear_up(store.repository(entry.name), version)
+            reporter.advance()
     reporter.finish()
 
 
@@ -254,11 +247,25 @@ def _bind_packs(store: Store, state: State, latest: State | None) -> PackList:
     return {entry.name: packs for entry in state.datasets.values() if (packs := bind(entry)) is not None}
 
 
-def _publish(repository: Repository, commits: Commits, version: str) -> None:
-    """Move a dataset's branches to its draft, tag it, and tell clients over dumb HTTP."""
-    tag = repository.write_loose(b"tag", tag_body(commit=commits.main, name=version, time=commits.time))
-    published = {f"refs/tags/{version}": tag, ANNEX: commits.annex, MAIN: commits.main}
-    repository.set_refs({**published, DRAFT_MAIN: None, DRAFT_ANNEX: None}, sync=True)
+def _publish(store: Store, entries: Sequence[DatasetEntry], version: str) -> None:
+    """Move the branches of datasets to their drafts, and tag them; for all, the disk is waited for once."""
+    files: dict[Path, bytes] = {}
+    for entry in entries:
+        repository, commits = store.repository(entry.name), entry.written.commits
+        body = tag_body(commit=commits.main, name=version, time=commits.time)
+        tag, of_tag = repository.loose_object(b"tag", body)
+        refs = {f"refs/tags/{version}": tag, ANNEX: commits.annex, MAIN: commits.main}
+        if (of_refs := repository.ref_files(refs)) is None:
+            repository.write_loose(b"tag", body)
+            repository.update_refs(refs)
+        else:
+            files |= of_tag | of_refs
+    replace_all(files)
+
+
+def _clear_up(repository: Repository, version: str) -> None:
+    """Remove what was the draft's, keep packs few, and tell clients over dumb HTTP."""
+    repository.delete_refs(DRAFT_MAIN, DRAFT_ANNEX)
     put_packs_together(repository.path, version)
     refresh_server_info(repository.path)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from opendata_pkg.git.repository import Repository
     from opendata_pkg.model import ObjectId
 
-_AT_ONCE = 16
+_AT_ONCE = 8
 # Of so much git reads quicker than it starts.
 _DATASETS_AT_ONCE = 32
 _FILES_AT_ONCE = 50_000

@@ -161,12 +161,17 @@ class Repository:
         """A writer of one new pack; `publish` as it says."""
         return PackWriter(self.path / "objects" / "pack", publish=publish)
 
-    def write_loose(self, kind: bytes, body: bytes) -> ObjectId:
-        """Write one object as a file of its own: for the few that come one at a time, such as tags."""
+    def loose_object(self, kind: bytes, body: bytes) -> tuple[ObjectId, dict[Path, bytes]]:
+        """The id of an object, and the file that it is to be; no file if there is one."""
         name = hex_id(object_id(kind, body))
         path = self.path / "objects" / name[:2] / name[2:]
-        if not path.exists():
-            write_bytes(path, zlib.compress(b"%s %d\0" % (kind, len(body)) + body))
+        return name, {} if path.exists() else {path: zlib.compress(b"%s %d\0" % (kind, len(body)) + body)}
+
+    def write_loose(self, kind: bytes, body: bytes) -> ObjectId:
+        """Write one object as a file of its own: for the few that come one at a time, such as tags."""
+        name, files = self.loose_object(kind, body)
+        for path, data in files.items():
+            write_bytes(path, data)
             path.chmod(0o444)
         return name
 
@@ -203,26 +208,37 @@ class Repository:
         """Whether all refs are files of their own, as they are until somebody runs `git gc` or `git refs migrate`."""
         return not (self.path / "packed-refs").exists() and not (self.path / "reftable").exists()
 
-    def set_refs(self, values: Mapping[str, ObjectId | None], *, sync: bool = False) -> None:
-        """Set or delete (None) refs that only the holder of the store's lock touches, one by one in the order given.
+    def set_refs(self, values: Mapping[str, ObjectId]) -> None:
+        """Set refs that only the holder of the store's lock sets, one by one; `unsynced` files are yet to be synced.
 
-        Without `sync`, `unsynced` files are yet to be synced. gitrepository-layout(5): a file in `refs/` is looked at
-        before packed-refs. To start git takes longer, but what may be packed is deleted by nobody else.
+        To start git takes longer.
         """
-        is_packed = None in values.values() and not self.has_loose_refs_only()
-        if is_packed or (self.path / "reftable").exists():
+        if (files := self.ref_files(values)) is None:
             self.update_refs(values)
             return
-        for name, value in values.items():
-            path = self.path / name
-            if value is not None:
-                write_text(path, f"{value}\n", sync=sync)
-                continue
-            path.unlink(missing_ok=True)
-            # As git does: folders that are empty now go, up to those that every repository has.
+        for path, data in files.items():
+            write_bytes(path, data, sync=False)
+
+    def ref_files(self, values: Mapping[str, ObjectId]) -> dict[Path, bytes] | None:
+        """The files that set refs; None where refs are no files.
+
+        gitrepository-layout(5): a file in `refs/` is looked at before packed-refs.
+        """
+        if (self.path / "reftable").exists():
+            return None
+        return {self.path / name: f"{value}\n".encode() for name, value in values.items()}
+
+    def delete_refs(self, *names: str) -> None:
+        """Delete refs that only the holder of the store's lock sets, as far as they are there."""
+        if not self.has_loose_refs_only():
+            self.update_refs(dict.fromkeys(names))
+            return
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+        # As git does: folders that are empty now go, up to those that every repository has.
+        for folder in {folder for name in names for folder in Path(name).parents[:-3]}:
             with suppress(OSError):
-                for folder in path.relative_to(self.path).parents[:-3]:
-                    (self.path / folder).rmdir()
+                (self.path / folder).rmdir()
 
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""

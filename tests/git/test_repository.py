@@ -80,15 +80,16 @@ def test_refs_deleted_without_git_are_gone_for_it(repository, packed):
     """Packed or not; with the folders that were theirs alone, and what a killed writer was about to set is no ref."""
     first, second = (commit_of(repository, {b"a": body}) for body in (b"x", b"y"))
     names = "refs/opendata/draft/main", "refs/opendata/draft/git-annex", "refs/heads/main"
-    repository.set_refs(dict.fromkeys(names, first), sync=True)
+    repository.set_refs(dict.fromkeys(names, first))
     (repository.path / "refs" / "opendata" / "draft" / ".main.1.part").write_text("")
     if packed:
         git(repository.path, "pack-refs", "--all")
     repository.remove_leftovers()
-    repository.set_refs({names[2]: second, names[0]: None, names[1]: None})
+    repository.set_refs({names[2]: second})
+    repository.delete_refs(*names[:2])
     assert repository.refs() == {names[2]: second}
     assert not (repository.path / "refs" / "opendata" / "draft").exists()
-    repository.set_refs({names[2]: None, names[0]: None})
+    repository.delete_refs(names[2], names[0])
     assert repository.refs() == {}
     assert (repository.path / "refs" / "heads").is_dir()
 
