@@ -129,6 +129,9 @@ def _as_of(entries: pa.Table, latest: pa.Table, time: datetime) -> tuple[pa.Tabl
 def _distinct(entries: pa.Table) -> pa.Table:
     """Each entry once, with its `position` in the listing: pages may overlap where keys were added between them."""
     entries = entries.append_column("position", pa.array(range(len(entries)), pa.int64()))
+    if not pc.any(_same_as_above(entries["key"])).as_py():
+        # Nearly always: no versions but the latest, and pages that did not overlap.
+        return entries
     return _first_of_each_key(entries, [("version_id", "ascending"), *_SAME, ("position", "ascending")], whole=True)
 
 
@@ -142,24 +145,27 @@ def _first_of_each_key(entries: pa.Table, order: list[tuple[str, str]], *, whole
         return entries
     same = None
     for name in ENTRY_SCHEMA.names if whole else ["key"]:
-        column = entries[name]
-        above, below = column.slice(0, len(column) - 1), column.slice(1)
-        both_null = pc.and_(pc.is_null(above), pc.is_null(below))
-        equal = pc.or_(both_null, pc.fill_null(pc.equal(above, below), fill_value=False))
+        equal = _same_as_above(entries[name])
         same = equal if same is None else pc.and_(same, equal)
     is_first = pa.chunked_array([pa.array([True]), *pc.invert(same).chunks])
     return entries.filter(is_first)
+
+
+def _same_as_above(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each value but the first is that before it."""
+    above, below = column.slice(0, len(column) - 1), column.slice(1)
+    both_null = pc.and_(pc.is_null(above), pc.is_null(below))
+    return pc.or_(both_null, pc.fill_null(pc.equal(above, below), fill_value=False))
 
 
 def _current(entries: pa.Table) -> pa.Table:
     """The latest entry of each key."""
     latest = entries.filter(entries["is_latest"])
     keys = latest["key"]
-    if len(unique := keys.unique()) < len(keys):
-        counts = keys.value_counts()
-        twice = next(entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1)
-        raise ChangedWhileListingError(twice)
-    without = entries.filter(pc.invert(pc.is_in(entries["key"], unique)))
-    if len(without):
-        raise ChangedWhileListingError(without["key"][0].as_py())
+    if len(twice := keys.slice(1).filter(_same_as_above(keys))):
+        raise ChangedWhileListingError(twice[0].as_py())
+    if len(latest) < len(entries):
+        without = entries.filter(pc.invert(pc.is_in(entries["key"], keys.combine_chunks())))
+        if len(without):
+            raise ChangedWhileListingError(without["key"][0].as_py())
     return latest
