@@ -85,7 +85,8 @@ def check_http_url(url: str) -> str:
         fits = False
     if not fits:
         raise UsageError(
-            f"expected a URL such as https://data.example.org/files/, without `?`, `#`, spaces or a user name, got {url!r}"
+            "expected a URL such as https://data.example.org/files/, without `?`, `#`, spaces or a user name, "
+            f"got {url!r}"
         )
     return url
 
