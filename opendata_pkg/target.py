@@ -121,7 +121,10 @@ def open_target(
         from opendata_pkg.snapshot_target import open_snapshot  # noqa: PLC0415
 
         return open_snapshot(word, catalogue)
+    from opendata_pkg.lookup import parse_dataset  # noqa: PLC0415
     from opendata_pkg.published import store_of  # noqa: PLC0415
     from opendata_pkg.store_target import open_dataset  # noqa: PLC0415
 
+    # What is no word of a store is told before that no store is named.
+    parse_dataset(word)
     return open_dataset(word, store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)

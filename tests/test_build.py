@@ -317,6 +317,16 @@ def test_files_without_digest(tmp_path, store):
     assert "1 verifiable 2 mutable" in out
 
 
+def test_a_folder_of_other_things(tmp_path, inputs):
+    """Refused with or without a catalogue in the words of who makes a store, and left alone."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine").write_text("x")
+    says = "expected a store or an empty folder at"
+    refused(3, says, "build", inputs[0], "--store", tmp_path / "other")
+    refused(3, says, "build", inputs[0], "--store", tmp_path / "other", "--catalogue", inputs[1])
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine"]
+
+
 def test_a_refused_build_names_the_draft_that_is_still_there(tmp_path, store):
     """The draft stays as it was, and whoever would release it after all is told what it is of, whatever was refused."""
     first = snapshot_of(*KEYS, finished=datetime(2026, 1, 2, tzinfo=UTC))

@@ -86,6 +86,9 @@ def test_versions_of_a_dataset(store):
     assert len(json.loads(opendata("versions", "--json")[1])["versions"]) == 2
 
 
-def test_versions_of_what_is_not_there(store):
-    """Exit status 4."""
+def test_versions_of_what_is_not_there(store, monkeypatch):
+    """Exit status 4; what is no word of a store is told so, whether a store is named or not."""
     assert opendata("versions", "Rabbit")[0] == 4
+    monkeypatch.delenv("OPENDATA_STORE")
+    status, _, said = opendata("versions", "s3://bucket")
+    assert (status, "a store's URL goes after --store" in said) == (3, True)

@@ -15,7 +15,7 @@ import pytest
 from opendata_pkg.download import DiskFullError, LocalFileError, NoUrlError, download
 from opendata_pkg.transport import BrokenTransferError, RefusedError, TransportError
 from opendata_pkg.wanted import Got, Wanted, WrongBytesError
-from tests.web import behave, chunked, ignore_range, impatient, reset, serve, stall, status, truncate
+from tests.web import behave, chunked, ignore_range, impatient, reset, send_other, serve, stall, status, truncate
 
 SMALL = random.Random(1).randbytes(20_000)
 LARGE = random.Random(2).randbytes(9_000_000)

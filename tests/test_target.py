@@ -11,6 +11,7 @@ import pytest
 from opendata_pkg import contents
 from opendata_pkg.documents import NewerFormatError
 from opendata_pkg.listing.s3 import NothingThereError
+from opendata_pkg.lookup import NotADatasetWordError
 from opendata_pkg.model import NotFoundError, SourceError, UsageError
 from opendata_pkg.places import BrokenStoreError, NoStoreError, NotInCacheError
 from opendata_pkg.published import NotAStoreError
@@ -197,6 +198,8 @@ def test_places_without_a_store_are_told(tmp_path, static_server):
     (tmp_path / "c.yaml").write_text('format: 1\nid: x\ntitle: X\nepoch: "2024-01-01T00:00:00Z"\n')
     with pytest.raises(NoStoreError, match=r"names no published store: name one with --store .* s3://BUCKET/PREFIX"):
         open_target("Rat", catalogue=tmp_path / "c.yaml")
+    with pytest.raises(NotADatasetWordError, match="a store's URL goes after --store"):
+        open_target("https://example.org/store", catalogue=tmp_path / "c.yaml")
 
 
 def test_a_snapshot_file_is_a_source(tmp_path):

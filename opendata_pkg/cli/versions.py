@@ -47,8 +47,9 @@ def versions(
     from opendata_pkg.published import PublishedStore, store_of
 
     out = Output(json=json, quiet=quiet)
+    word = parse_dataset(branch)
     opened = PublishedStore.open(store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
-    _, _, entry = find_in_releases(opened, parse_dataset(branch))
+    _, _, entry = find_in_releases(opened, word)
     found = list(describe_versions(opened, entry.dataset_id))
     out.result(
         {"store": opened.where, "branch": entry.branch or ROOT, "versions": found}, None if json else _draw(found)
