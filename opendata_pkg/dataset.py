@@ -23,7 +23,8 @@ from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, 
 from opendata_pkg.git.trees import Edit, edit_tree
 from opendata_pkg.inventory import InventoryWriter, begins_shard, content_digest, paths_and_lines, totals_of
 from opendata_pkg.kept_shards import DamagedShardsError, KeptShards
-from opendata_pkg.logs import LogsMaker, OldLog, write_log_tree
+from opendata_pkg.log_trees import write_log_tree
+from opendata_pkg.logs import LogsMaker, OldLog
 from opendata_pkg.paths import fold
 from opendata_pkg.plan import annex_keys
 from opendata_pkg.readme import dataset_readme
