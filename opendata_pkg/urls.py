@@ -84,7 +84,10 @@ def check_http_url(url: str) -> str:
     except ValueError:
         fits = False
     if not fits:
-        raise UsageError(f"expected a URL such as https://data.example.org/files/, without `?` or `#`, got {url!r}")
+        raise UsageError(
+            "expected a URL such as https://data.example.org/files/, without `?`, `#`, spaces or a user name, "
+            f"got {url!r}"
+        )
     return url
 
 
