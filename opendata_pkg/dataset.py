@@ -109,8 +109,7 @@ def write_files(
     else:
         # What was ours and is set no more: the shards and settings, and texts for which there is no reason now.
         stale = [Edit(name.encode(), FILE, None) for name in _OUR_TEXTS]
-        gone = _paths_of(plan, past.difference.gone)
-        edits = [*stale, *(Edit(path.encode(), SYMLINK, None) for path in gone), *map(Edit._make, files.entries)]
+        edits = [*stale, *(Edit(path, SYMLINK, None) for path in files.gone), *map(Edit._make, files.entries)]
         tree = edit_tree(reader.read, writer, old, edits, anew=_OUR_FOLDERS)
     if tree == old:
         return past.written.commits.main, totals, digest
@@ -165,10 +164,14 @@ def commit_time(plan: Plan, children: Sequence[Child], before: Commits | None, e
 
 
 class _FilesWriter:
-    """Takes the files of a plan once and makes of them all that is one line or object a file."""
+    """Takes the files of a plan once and makes of them all that is one line or object a file.
+
+    `gone` are the paths of those that are no more as they were, in order, where the others are left alone.
+    """
 
     def __init__(self, writer: ObjectWriter, staging: Path) -> None:
         self.entries: list[TreeEntry] = []
+        self.gone: list[bytes] = []
         self.shards: list[descriptor.ShardInfo] = []
         self._writer, self._staging = writer, staging
 
@@ -189,13 +192,14 @@ class _FilesWriter:
 
     def _edit(self, plan: Plan, past: Past, difference: Difference) -> bool:
         """Write links for the files that are new; and all shards, if those of the last release are as they were."""
-        for batch in plan.batches(difference.new):
+        new = list(plan.batches(difference.new))
+        for batch in new:
             self._add_links(batch["path"], annex_keys(batch, plan))
-        gone = sorted(path.encode() for path in _paths_of(plan, difference.gone))
+        self.gone = sorted(plan.naming.paths_of(difference.gone["key"].combine_chunks()).cast(pa.binary()).to_pylist())
         begins = [path for path, _, _ in self.entries if begins_shard(path)]
         try:
             kept = KeptShards(past.artefacts, past.descriptor)
-            self._add_shards(kept.edited(gone, paths_and_lines(plan.batches(difference.new)), begins))
+            self._add_shards(kept.edited(self.gone, paths_and_lines(new), begins))
         except DamagedShardsError:
             return False
         return True
@@ -230,12 +234,6 @@ def _link(file: Path, target: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _paths_of(plan: Plan, rows: pa.Table) -> list[str]:
-    """The paths of some rows, now or before, in key order."""
-    found: list[str] = plan.naming.paths_of(rows["key"].combine_chunks()).to_pylist()
-    return found
 
 
 def _pack_link(target: bytes) -> bytes:

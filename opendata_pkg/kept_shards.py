@@ -13,7 +13,7 @@ from opendata_pkg.model import InputError
 from opendata_pkg.vocabulary import FIRST_PATH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 Line = tuple[bytes, bytes]
@@ -48,7 +48,7 @@ class KeptShards:
         self._shards = _released_shards(artefacts / "datapackage.json", descriptor)
         self._starts = [shard.start for shard in self._shards]
 
-    def edited(self, gone: Iterable[bytes], new: Iterable[Line], begins: Iterable[bytes]) -> Iterator[Shard]:
+    def edited(self, gone: Sequence[bytes], new: Iterable[Line], begins: Iterable[bytes]) -> Iterator[Shard]:
         """The shards after a change, in their order. Memory: two shards, and the paths that are gone.
 
         Args:
@@ -59,7 +59,6 @@ class KeptShards:
         Raises:
             DamagedShardsError: a shard is not as it was released, or not what `gone` and `new` are a change of.
         """
-        gone = list(gone)
         # A shard begins where its path says, and for that one it has to be there: all others begin where they did.
         starts = sorted({b"", *self._starts} - set(gone) | set(begins))
         upcoming = _Upcoming(new)

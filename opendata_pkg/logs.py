@@ -106,13 +106,25 @@ class LogsMaker:
 
         All URLs then offered that may have to be withdrawn are of files of this dataset: `borrowed` was 0.
         """
+        files, stems = self._touched(difference)
+        trees = LogTrees(read, tree, stems)
+        before = list(trees.logs(sorted(stems)))
+        contents = _contents(read, before)
+        old = {log.stem: (contents[log.location], contents[log.web]) for log in before}
+        return write_log_tree(self._writer, self._make(files, old), trees)
+
+    def _touched(self, difference: Difference) -> tuple[list[tuple[list[bytes], pa.RecordBatch]], set[bytes]]:
+        """The files that have a key of one that is new or gone, with their stems; and the stems of all logs to look at.
+
+        Of a key that no file has any more, each URL on offer is one of a file that is gone, or has a versionId.
+        `next_web_log` keeps those that have one, and adds none: where all have one, the logs stay as they are, unread.
+        """
         plan = self._plan
         gone, withdrawn = [pa.array([], pa.string())], [pa.array([], pa.string())]
         for batch in plan.addressed(difference.gone):
             overwritable = pc.fill_null(pc.equal(batch["version_id"], "null"), fill_value=True)
             gone.append(annex_keys(batch, plan))
             withdrawn.append(gone[-1].filter(overwritable))
-        # All files with a key that is touched have the digest of one that is new or gone.
         alike = [(annex_keys(batch, plan), batch) for batch in plan.addressed(_sharing(plan.table, difference))]
         names = difference.new["key"].combine_chunks()
         new = [keys.filter(pc.is_in(batch["key"], names)) for keys, batch in alike]
@@ -121,15 +133,7 @@ class LogsMaker:
         for keys, batch in alike:
             mask = pc.is_in(keys, touched)
             files.append((annex.log_stems(keys.filter(mask)), batch.filter(mask)))
-        stems = {stem for some, _ in files for stem in some}
-        # Of a key that no file has any more, each URL on offer is one of a file that is gone, or of an older version.
-        # `next_web_log` keeps the versioned ones, and adds none: where all are, the log stays as it is, unread.
-        stems.update(annex.log_stems(pa.concat_arrays(withdrawn)))
-        trees = LogTrees(read, tree, stems)
-        before = list(trees.logs(sorted(stems)))
-        contents = _contents(read, before)
-        old = {log.stem: (contents[log.location], contents[log.web]) for log in before}
-        return write_log_tree(self._writer, self._make(files, old), trees)
+        return files, {*annex.log_stems(pa.concat_arrays(withdrawn)), *(stem for stems, _ in files for stem in stems)}
 
     def _location(self, log: bytes) -> bytes:
         """The id of a location log; most are the same."""

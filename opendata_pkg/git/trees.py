@@ -11,7 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.objects import FOLDER
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ _FOLDER = FOLDER + b" "
 # Where one of this many names of a tree is new, or fewer, looking for its place is quicker than sorting all.
 _FEW = 8
 
-Pack = Callable[[bytes], bytes]
 Read = Callable[[Iterable[bytes]], Iterator[bytes]]
 """Gives the bodies of objects of 20-byte ids, in order."""
 
@@ -115,12 +113,8 @@ def edit_trees(
     edits: Sequence[Edit],
     *,
     anew: Iterable[bytes] = (),
-    pack: Pack = deflate,
 ) -> bytes:
-    """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed.
-
-    `pack` makes a zlib stream of a tree.
-    """
+    """`edit_tree`, of which `trees` are all folders on the way to an edit that are there; they are changed."""
     folders = folders_of([*(edit.path for edit in edits), *anew])
     trees.update({folder: {} for folder in anew})
     changed = _Changed(trees)
@@ -136,14 +130,14 @@ def edit_trees(
     # Deeper folders first, those that are as deep as each other together.
     for _, level in sorted(levels.items(), reverse=True):
         written = [folder for folder in level if trees.get(folder)]
-        ids = dict(zip(written, writer.add_all(b"tree", map(changed.body, written), pack), strict=True))
+        ids = dict(zip(written, writer.add_all(b"tree", map(changed.body, written)), strict=True))
         for folder in level:
             cut = folder.rfind(b"/", 0, -1) + 1
             if folder in ids:
                 changed.put(folder[:cut], folder[cut:-1], FOLDER, ids[folder])
             else:
                 changed.remove(folder[:cut], folder[cut:-1], FOLDER)
-    return next(writer.add_all(b"tree", [changed.body(b"")], pack))
+    return writer.add(b"tree", changed.body(b""))
 
 
 class _Changed:
