@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+INT64_MAX = (1 << 63) - 1
+"""The largest number of Arrow's: what people give may be larger, no size or count is."""
+
 # More than any text has.
 _LONGEST_BYTES = 1 << 30
 

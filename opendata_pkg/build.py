@@ -12,7 +12,7 @@ from opendata_pkg.model import InputError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.promises import check_datasets, check_scope, check_snapshot
 from opendata_pkg.snapshot_header import read_header
-from opendata_pkg.store import REPORT, Store, is_empty
+from opendata_pkg.store import REPORT, Store
 from opendata_pkg.unchanged import Unchanged, draft_as_released
 from opendata_pkg.unread import UnreadSnapshot, open_snapshot
 from opendata_pkg.written import ChangeCounts
@@ -46,12 +46,25 @@ def catalogue_for(store_path: Path, file: Path | None) -> Catalogue:
     """The catalogue to build with: the file named, else the store's own, else the one shipped."""
     if file is not None:
         return Catalogue.load(file)
-    if store_path.is_dir() and not is_empty(store_path):
-        store = Store.open(store_path)
+    store = Store(store_path)
+    if store.exists():
         state = store.latest() or (store.draft() if store.has_draft() else None)
         if state is not None:
             return store.read_catalogue(state.catalogue)
     return shipped_catalogue()
+
+
+def say_what_is_left(store_path: Path, reporter: Reporter) -> None:
+    """After a refused build, name the draft of an earlier one, if there is: `release` would publish that."""
+    store = Store(store_path)
+    if not store.exists() or not store.has_draft():
+        return
+    draft = store.draft()
+    if draft.version is None:
+        reporter.message(
+            "the draft of an earlier build stays as it is, and is what opendata release would publish: that of the "
+            f"snapshot {draft.snapshot[:12]} of {store.read_header(draft.snapshot).origin}"
+        )
 
 
 def build(

@@ -38,12 +38,20 @@ _SUGGESTIONS_MAX = 3
 
 
 class UnknownBranchError(NotFoundError):
-    """No branch has that path, now or formerly. `suggestions` are paths of branches that may be meant."""
+    """No branch has that path, now or formerly. `suggestions` are paths of branches that may be meant.
 
-    def __init__(self, asked: str, catalogue_id: str, suggestions: tuple[str, ...]) -> None:
+    `as_folder` is how to ask for a folder of that path, where one can.
+    """
+
+    def __init__(
+        self, asked: str, catalogue_id: str, suggestions: tuple[str, ...], *, as_folder: str | None = None
+    ) -> None:
         self.asked, self.suggestions = asked, suggestions
         meant = f"did you mean {' or '.join(path or ROOT for path in suggestions)}? " if suggestions else ""
-        super().__init__(f"no branch {asked!r} in the catalogue {catalogue_id}: {meant}`opendata tree` shows them all")
+        folder = "" if as_folder is None else f"; a folder that is no branch goes after a colon: {as_folder}"
+        super().__init__(
+            f"no branch {asked!r} in the catalogue {catalogue_id}: {meant}`opendata tree` shows them all{folder}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -156,6 +156,11 @@ class Diff:
         """How many files are not the same."""
         return int(self.table.num_rows)
 
+    def __repr__(self) -> str:
+        """What was compared, and how many files became what: not its rows."""
+        counted = (f"{total.files:,} {kind.value}" for kind, total in self.totals.items() if total.files)
+        return f"<Diff {self.before.word} → {self.after.word}: {', '.join(counted) or 'no differences'}>"
+
     def changes(self, limit: int | None = None) -> Iterator[FileChange]:
         """The changes one by one, in the order of their paths; at most `limit`."""
         for batch in self.table.slice(0, limit).to_batches(max_chunksize=_BATCH_ROWS):

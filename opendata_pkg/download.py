@@ -137,14 +137,16 @@ def _fill(part: _Part, transport: Transport) -> str:
     part.resume()
     errors: list[TransportError | WrongBytesError] = []
     for url in wanted.urls:
+        is_first = True
         while True:
             try:
                 _receive_all(part, url, transport)
                 part.check(url)
             except WrongBytesError as error:
                 errors.append(error)
-                # What came earlier, or before a break, may be what is wrong: then once more from the beginning.
-                again = part.is_resumed
+                # What came earlier, or before a break, may be what is wrong: then once more from the beginning. Only
+                # once: a server that breaks each time and hands out other bytes after that would never be left.
+                again, is_first = is_first and part.is_resumed, False
                 part.drop()
                 if not again:
                     break
@@ -168,15 +170,17 @@ def _worst(wanted: Wanted, errors: list[TransportError | WrongBytesError]) -> Op
 
 def _receive_all(part: _Part, url: str, transport: Transport) -> None:
     """Receive what is missing, going on after breaks as long as there is progress."""
-    breaks, wanted = 0, part.wanted
+    breaks, has_begun_again, wanted = 0, False, part.wanted
     # An empty file is asked for too: that it is there says something.
     while part.hashes.size_bytes != wanted.size_bytes or wanted.size_bytes == 0:
         before = part.hashes.size_bytes
         try:
             response = transport.open(url, start=before)
         except RefusedError as error:
-            if error.status != _BAD_RANGE or before == 0:
+            # Once: a server may break each time, and refuse each time to go on.
+            if error.status != _BAD_RANGE or before == 0 or has_begun_again:
                 raise
+            has_begun_again = True
             part.drop()
             continue
         with response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from opendata_pkg.model import MismatchError, OpenDataError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import Rules
 from opendata_pkg.target import open_target
-from opendata_pkg.target_folder import InTheWayError, TargetFolder, describe
+from opendata_pkg.target_folder import InTheWayError, NotPutError, TargetFolder, describe
 from opendata_pkg.transport import Transport
 from opendata_pkg.wanted import Failure, Got, Wanted
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from pooch import Pooch
 
+    from opendata_pkg.helper import Helper
     from opendata_pkg.selection import SelectedFile, Selection
 
 DEFAULT_JOBS = 16
@@ -87,6 +89,7 @@ def fetch(
     offline: bool = False,
     processor: Callable[[str, str, Pooch], Any] | None = None,
     reporter: Reporter = SILENT,
+    early: Helper | None = None,
 ) -> FetchResult:
     """Bring files into the cache, each checked against its digest, and hand back where they are.
 
@@ -105,6 +108,7 @@ def fetch(
         offline: use what was read before; the network is never touched.
         processor: called as pooch calls its processors, such as `pooch.Unzip()`, for each file.
         reporter: is told of progress.
+        early: a helper (`bringing.early_helper`) that may be there already.
 
     Returns:
         What was brought, and what could not be: see `FetchResult.check_complete`.
@@ -121,7 +125,7 @@ def fetch(
     cache = FileCache.open()
     with Transport.create(connections=jobs, offline=offline) as transport:
         items = _items(selection)
-        outcomes = list(cache.bring(items, transport=transport, jobs=jobs, reporter=reporter))
+        outcomes = list(cache.bring(items, transport=transport, jobs=jobs, reporter=reporter, early=early))
     got = {outcome.wanted.name: outcome for outcome in outcomes if isinstance(outcome, Got)}
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     # In the order of the selection, whatever came first.
@@ -211,7 +215,7 @@ def _place(got: dict[str, Got], to: Path, prefix: str, failures: list[Failure]) 
             try:
                 if not _is_there(folder, place, got[path]):
                     folder.copy(got[path].path, place, check=lambda _: True, replace=False)
-            except InTheWayError as error:
+            except NotPutError as error:
                 failures.append(Failure(wanted=got[path].wanted, error=error))
                 continue
             yield path, to / place
@@ -222,7 +226,7 @@ def _is_there(folder: TargetFolder, place: str, got: Got) -> bool:
     there = folder.look(place)
     if there is None:
         return False
-    if there.st_size == got.size_bytes:
+    if stat.S_ISREG(there.st_mode) and there.st_size == got.size_bytes:
         with os.fdopen(folder.open_file(place), "rb", buffering=0) as stream:
             if hashlib.file_digest(stream, "sha256").hexdigest() == got.sha256:
                 return True

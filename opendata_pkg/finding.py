@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opendata_pkg.arrays import INT64_MAX
 from opendata_pkg.model import Grade, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.spool import in_rows_order
@@ -66,6 +67,7 @@ def find(
             counts = Counter({row["values"]: row["counts"] for row in grades.value_counts().to_pylist()})
             there = ", ".join(f"{count:,} {name}" for name, count in counts.most_common())
             raise NoneOfGradeError(f"no file of {target.where} is {grade.value} by these rules: there are {there}")
+    limit = None if limit is None else min(limit, INT64_MAX)
     files, size_bytes = table.num_rows, pc.sum(table["size"]).as_py() or 0
     if sort == "size":
         # Stable: files of one size stay in the order of their paths. Unknown sizes come last.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opendata_pkg.arrays import INT64_MAX
 from opendata_pkg.snapshot_rows import with_columns
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def within(selection: HashSelection, max_bytes: int) -> HashSelection:
     # Stable: of one size, the first rows come first.
     order = pc.sort_indices(sizes)
     order = order.filter(pc.greater_equal(sizes.take(order), 0))
-    fits = pc.less_equal(pc.cumulative_sum(sizes.take(order)), max_bytes)
+    fits = pc.less_equal(pc.cumulative_sum(sizes.take(order)), min(max_bytes, INT64_MAX))
     places = order.filter(fits)
     places = places.take(pc.sort_indices(places))
     return HashSelection(

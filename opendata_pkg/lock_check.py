@@ -41,6 +41,8 @@ _REFERENCE_TEXTS = frozenset({"name", "title", "publisher", "doi", "source"})
 _REFERENCE_MAY = _REFERENCE_TEXTS | {"authors", "licenses", "date", "url"}
 _FILE_NEEDS = frozenset({"selection", "path", "bytes", "urls", "grade"})
 _FILE_MAY = _FILE_NEEDS | {"sha256", "md5", "version_id"}
+# What the columns hold that locks are compared in.
+_MOST_BYTES = (1 << 63) - 1
 _RULES_MAY = frozenset({"path", "include", "exclude", "larger", "smaller"})
 
 
@@ -67,7 +69,7 @@ def is_file(row: Any) -> bool:
         and _is_text(row["selection"])
         and type(path := row["path"]) is str
         and _PATH.fullmatch(path) is not None
-        and (row["bytes"] is None or _is_count(row["bytes"]))
+        and (row["bytes"] is None or (_is_count(row["bytes"]) and row["bytes"] <= _MOST_BYTES))
         and ("sha256" in row or "md5" in row)
         and ("sha256" not in row or _fits(row["sha256"], _HEX64))
         and ("md5" not in row or _fits(row["md5"], _HEX32))

@@ -110,14 +110,24 @@ def find_in_releases(store: PublishedStore, word: DatasetWord) -> tuple[State, C
     catalogue = store.read_catalogue(state.catalogue)
     try:
         return state, catalogue, find_dataset(store, state, catalogue, word.branch)
-    except UnknownBranchError:
+    except UnknownBranchError as error:
         path = "" if word.branch == ROOT else word.branch.removesuffix("/")
         others = (store.release(version) for version in reversed(store.versions()))
         last = next((other.version for other in others if path in other.datasets), None)
         if last is None:
-            raise
+            folder = _as_folder(word, catalogue)
+            raise UnknownBranchError(error.asked, catalogue.id, error.suggestions, as_folder=folder) from None
         nearest = nearest_with_objects(path, state)
         raise NoObjectsError(path or ROOT, state.version or "the draft", last, nearest) from None
+
+
+def _as_folder(word: DatasetWord, catalogue: Catalogue) -> str:
+    """The word for a folder of the deepest branch that is on the way to what was taken for a branch."""
+    path = word.branch.strip("/")
+    branch = catalogue.owner_of(f"{path}/").path
+    version = "" if word.version is None else f"@{word.version}"
+    below = path.removeprefix(f"{branch}/") if branch else path
+    return f"{branch}{version}:{below}" + (f"/{word.path}" if word.path else "")
 
 
 def nearest_with_objects(path: str, state: State) -> tuple[str, ...]:

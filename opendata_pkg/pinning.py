@@ -280,9 +280,9 @@ def _check_free(content: LockContent, name: str, selection: Selection, *, update
 
 def _words(branch: str, version: str | None, source: str, rules: Mapping[str, Any]) -> str:
     where = source if version is None else f"{branch}@{version}"
-    lists = {name: value if isinstance(value, list) else [value] for name, value in rules.items()}
-    given = " ".join(f"--{name} {value}" for name, values in lists.items() for value in values)
-    return f"{where} {given}".rstrip()
+    lists = {name: value if isinstance(value, list) else [value] for name, value in rules.items() if name != "path"}
+    given = "".join(f" --{name} {value}" for name, values in lists.items() for value in values)
+    return f"{where}:{rules['path']}{given}" if "path" in rules else f"{where}{given}"
 
 
 def _state(version: str | None, snapshot: str) -> str:

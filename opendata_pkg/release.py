@@ -39,10 +39,15 @@ class GradeError(InputError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseResult:
-    """What was published. `changed` are the names of the datasets with a new commit, of `datasets` in all."""
+    """What was published. `changed` are the names of the datasets with a new commit, of `datasets` in all.
+
+    `snapshot` is the id of what it was built from, `origin` what that lists: a draft may be older than one remembers.
+    """
 
     version: str
     commit: ObjectId
+    snapshot: str
+    origin: str
     changed: tuple[str, ...]
     datasets: int
     files: int
@@ -72,7 +77,7 @@ def release(
                 # Stopped between its last two steps: it is published, and only the draft was left to remove.
                 state = store.release(version)
                 store.drop_draft()
-                return _result(state, version)
+                return _result(store, state, version)
             raise VersionError(
                 f"version {version} is released already and never changes: choose one above {versions[-1]}"
             )
@@ -103,14 +108,16 @@ def release(
         packs = store.write_packs(_bind_packs(store, state, latest), version)
         store.publish(state, date=_date(state.datasets[""]), packs=packs)
         store.drop_draft()
-    return _result(state, version)
+    return _result(store, state, version)
 
 
-def _result(state: State, version: str) -> ReleaseResult:
+def _result(store: Store, state: State, version: str) -> ReleaseResult:
     root = state.datasets[""]
     return ReleaseResult(
         version=version,
         commit=root.written.commits.main,
+        snapshot=state.snapshot,
+        origin=store.read_header(state.snapshot).origin,
         changed=tuple(entry.name for entry in state.datasets.values() if entry.changed),
         datasets=len(state.datasets),
         files=root.subtree_files,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opendata_pkg.arrays import INT64_MAX
 from opendata_pkg.globs import match_globs
 from opendata_pkg.model import (
     ETag,
@@ -275,8 +276,8 @@ def match(table: pa.Table, rules: Rules, *, prefix: str) -> pa.Table:
 def match_sizes(table: pa.Table, rules: Rules) -> pa.Table:
     """The rows of a table with the column `size` whose sizes the rules mean."""
     sizes = table["size"]
-    within = [] if rules.larger is None else [pc.greater(sizes, rules.larger)]
-    within += [] if rules.smaller is None else [pc.less(sizes, rules.smaller)]
+    within = [] if rules.larger is None else [pc.greater(sizes, min(rules.larger, INT64_MAX))]
+    within += [] if rules.smaller is None else [pc.less(sizes, min(rules.smaller, INT64_MAX))]
     # What is null, of unknown size, is left out by `filter`.
     return table.filter(reduce(pc.and_, within)) if within else table
 
@@ -333,6 +334,7 @@ def _nothing(table: pa.Table, count: int, rules: Rules, where: str) -> str:
 def _no_path(table: pa.Table, path: str, prefix: str, where: str) -> str:
     """The files and folders that may be meant by a path at which there are none."""
     sentence = f"no file or folder {path!r} in {where}: paths are relative to it"
+    path = path.lstrip("/")
     names = [name[len(prefix) :] for name in table["path"].slice(0, _BATCH_ROWS).to_pylist()]
     depth = path.count("/") + 1
     # What stands at the same depth, and then names of files, wherever they are.

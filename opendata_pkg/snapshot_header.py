@@ -48,6 +48,11 @@ class SnapshotHeader:
                 document[name] = list(value) if isinstance(value, tuple) else value
         return document
 
+    @property
+    def origin(self) -> str:
+        """What was listed, and when, in words."""
+        return self.source if self.finished is None else f"{self.source} as listed at {format_time(self.finished)}"
+
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> SnapshotHeader:
         """The inverse of `to_dict`; other keys are left alone."""

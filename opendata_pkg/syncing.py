@@ -24,7 +24,7 @@ from opendata_pkg.parallel import count_cores, map_unordered
 from opendata_pkg.paths import fold
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.synced import Known, Record, read_record, write_record
-from opendata_pkg.target_folder import InTheWayError, TargetFolder, describe
+from opendata_pkg.target_folder import InTheWayError, NotPutError, TargetFolder, describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -217,7 +217,7 @@ class _Run:
             self.bringing.pop(place, None)
             try:
                 found = self.target.look(place)
-            except InTheWayError:
+            except NotPutError:
                 continue
             if found is None or not digests:
                 continue
@@ -238,7 +238,7 @@ class _Run:
         for place, file in self.wanted.items():
             try:
                 found = self.target.look(place)
-            except InTheWayError as error:
+            except NotPutError as error:
                 self._refuse(place, error)
                 continue
             known = self.known.get(place)
@@ -260,7 +260,7 @@ class _Run:
             else:
                 self._refuse(place, InTheWayError(place, describe(found)))
 
-    def _refuse(self, place: str, error: InTheWayError) -> None:
+    def _refuse(self, place: str, error: NotPutError) -> None:
         self.known.pop(place, None)
         self._fail(place, error)
 
@@ -351,7 +351,7 @@ class _Run:
         """Put a file at its place; whether that is settled now, be it because something is in the way."""
         try:
             found = put(place)
-        except InTheWayError as error:
+        except NotPutError as error:
             self._fail(place, error)
         else:
             if found is None:

@@ -6,6 +6,7 @@ they are written in `.opendata.part/` and renamed.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -30,14 +31,32 @@ _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FICLONE = 0x40049409
 _BLOCK_BYTES = 1 << 20
 _WRITE = 0o222
+# Too long; a character that it has not (exFAT: `:`); not in its encoding.
+_NAME_REFUSED = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
 
 
 class BusyFolderError(SourceError):
     """Another process fills the folder."""
 
 
-class InTheWayError(InputError):
-    """Something stands where a file or folder should be put; `place` is its path in the folder."""
+class NotPutError(InputError):
+    """A file cannot be put at its place, which says nothing of the others; `place` is its path in the folder."""
+
+    place: str
+
+
+class NameRefusedError(NotPutError):
+    """The folder's file system cannot hold the name."""
+
+    def __init__(self, place: str, why: str) -> None:
+        self.place = place
+        super().__init__(
+            f"{place!r} is a name that this file system refuses ({why}): bring it to a folder on another one"
+        )
+
+
+class InTheWayError(NotPutError):
+    """Something stands where a file or folder should be put."""
 
     def __init__(self, place: str, what: str) -> None:
         self.place, self.what = place, what
@@ -138,12 +157,14 @@ class TargetFolder:
 
         Raises:
             InTheWayError: a folder on the way is a link or a file.
+            NameRefusedError: there can be no such name.
         """
         above, _, name = place.rpartition("/")
-        try:
-            return _look(name, self._enter(above))
-        except FileNotFoundError:
-            return None
+        with _naming(place):
+            try:
+                return _look(name, self._enter(above))
+            except FileNotFoundError:
+                return None
 
     def open_file(self, place: str) -> int:
         """A handle for reading the file at a place, never through a link. May be called from any thread."""
@@ -163,6 +184,7 @@ class TargetFolder:
 
         Raises:
             InTheWayError: there is something at the place, or on the way to it, that must stay.
+            NameRefusedError: there can be no such name.
             OSError: as reading and writing raise it; a full disk among others.
         """
 
@@ -186,7 +208,7 @@ class TargetFolder:
         """Put another name of `source` at a place, and make the file read-only, since it is one with its source.
 
         Raises:
-            InTheWayError, OSError: as `copy` does; EXDEV if `source` is on another file system.
+            NotPutError, OSError: as `copy` does; EXDEV if `source` is on another file system.
         """
 
         def write(part: int, name: str) -> bool:
@@ -208,13 +230,14 @@ class TargetFolder:
         try:
             if not write(part, temporary):
                 return None
-            folder = self._enter(above, make=True)
-            # Looked at again, and late: on a file system that folds case, another file of the lock may be there now.
-            found = _look(name, folder)
-            if found is not None and not (replace and stat.S_ISREG(found.st_mode)):
-                raise InTheWayError(place, describe(found))
-            os.rename(temporary, name, src_dir_fd=part, dst_dir_fd=folder)
-            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+            with _naming(place):
+                folder = self._enter(above, make=True)
+                # Looked at again, and late: on a file system that folds case, another file of the lock may be there.
+                found = _look(name, folder)
+                if found is not None and not (replace and stat.S_ISREG(found.st_mode)):
+                    raise InTheWayError(place, describe(found))
+                os.rename(temporary, name, src_dir_fd=part, dst_dir_fd=folder)
+                return os.stat(name, dir_fd=folder, follow_symlinks=False)
         finally:
             with suppress(FileNotFoundError):
                 # Also where it was renamed: renaming one name of a file to another does nothing.
@@ -232,6 +255,17 @@ class TargetFolder:
             except OSError:
                 return
             above = outer
+
+
+@contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Tell apart what the system says of a name from what it says of the disk."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NAME_REFUSED:
+            raise
+        raise NameRefusedError(place, os.strerror(error.errno)) from error
 
 
 def _look(name: str, folder: int) -> os.stat_result | None:

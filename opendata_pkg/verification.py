@@ -138,6 +138,10 @@ class Verification:
         """One line a finding, then the notes, then the totals."""
         return "\n".join([*map(str, self.findings), *map(_one_line, self.notes), self.summary()])
 
+    def __repr__(self) -> str:
+        """The totals: findings may be many."""
+        return f"<Verification: {self.summary()}>"
+
     def _repr_html_(self) -> str:
         """A small table for notebooks; the whole is in `findings`."""
         rows = [

@@ -1,6 +1,7 @@
 """The verbs for Python: what a person types in a notebook, on real files behind a real web server."""
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -103,11 +104,25 @@ def test_words_may_be_texts_and_unknown_ones_are_told(store):
         find("Rat", catalogue="no.yaml")
 
 
-def test_what_is_printed_is_short(store):
+def test_what_is_printed_is_short(store, tmp_path):
     """A text of one line, however many files there are: also where nobody draws tables."""
     assert repr(open_dataset("Rat:Cortex", store=store)) == f"<StoreTarget Rat@1.1.0:Cortex of {store}>"
     assert repr(find("Rat", store=store)) == f"<Selection Rat@1.1.0 of {store}: 2 files, 17 bytes>"
-    assert repr(fetch("Rat", store=store)) == "<FetchResult: 2 files, 2 of them downloaded>"
+    assert repr(fetch("Rat", store=store, to=tmp_path / "to")) == "<FetchResult: 2 files, 2 of them downloaded>"
+    (tmp_path / "to" / "Cortex").rename(tmp_path / "to" / "other")
+    said = f"<Verification: checked 2 files of {tmp_path / 'to'} against Rat, 17 bytes"
+    assert repr(verify_files(tmp_path / "to", against="Rat", store=store)).startswith(said)
+    assert repr(diff("Rat@1.0.0", "Rat", store=store)) == "<Diff Rat@1.0.0 → Rat: 1 added>"
+    assert repr(diff("Rat", "Rat@1.1.0", store=store)) == "<Diff Rat → Rat@1.1.0: no differences>"
+
+
+def test_what_is_opened_goes_to_other_processes(store, static_server):
+    """Pickled before or after it was used, a dataset selects the same files there: in a folder, or on the web."""
+    for where in (store, static_server(store)):
+        dataset = open_dataset("Rat", store=where)
+        for _ in range(2):
+            again = pickle.loads(pickle.dumps(dataset))  # noqa: S301 - our own
+            assert again.select() == dataset.select()
 
 
 def test_fetch_and_pooch_share_their_files(store):

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -314,6 +315,33 @@ def test_files_without_digest(tmp_path, store):
     status, out, _ = opendata(*words, "--allow-undigested")
     assert status == 0
     assert "1 verifiable 2 mutable" in out
+
+
+def test_a_folder_of_other_things(tmp_path, inputs):
+    """Refused with or without a catalogue in the words of who makes a store, and left alone."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine").write_text("x")
+    says = "expected a store or an empty folder at"
+    refused(3, says, "build", inputs[0], "--store", tmp_path / "other")
+    refused(3, says, "build", inputs[0], "--store", tmp_path / "other", "--catalogue", inputs[1])
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["mine"]
+
+
+def test_a_refused_build_names_the_draft_that_is_still_there(tmp_path, store):
+    """The draft stays as it was, and whoever would release it after all is told what it is of, whatever was refused."""
+    first = snapshot_of(*KEYS, finished=datetime(2026, 1, 2, tzinfo=UTC))
+    path, catalogue = write_inputs(tmp_path / "first", first)
+    assert opendata("build", path, "--store", store, "--catalogue", catalogue)[0] == 0
+    draft = Store.open(store).draft()
+    undigested, _ = write_inputs(tmp_path / "second", snapshot_of(entry_of("b", known=None)))
+    for refused_one, status in ((undigested, 3), (tmp_path / "none.parquet", 4)):
+        found, _, err = opendata("build", refused_one, "--store", store)
+        told, error = err.splitlines()
+        assert found == status
+        assert f"the snapshot {first.id[:12]} of s3://bucket as listed at 2026-01-02T00:00:00Z" in told
+        assert "what opendata release would publish" in told
+        assert error.startswith("error: ")
+        assert Store.open(store).draft() == draft
 
 
 def test_no_snapshot(tmp_path, store, inputs):

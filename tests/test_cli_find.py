@@ -42,6 +42,14 @@ def test_rules_grades_order_and_limit(store):
     assert opendata("find", ".", "--include", "*.h5")[0] == 4
 
 
+def test_numbers_beyond_all_sizes(store):
+    """More than 64 bits hold is more than any file or count has, not a defect."""
+    huge = str(10**30)
+    assert opendata("find", ".", "--smaller", huge, "--limit", huge, "--sort", "size", "--format", "paths")[0] == 0
+    status, _, said = opendata("find", ".", "--larger", f"{huge}GB")
+    assert (status, "no file of .@1.1.0 matches larger" in said) == (4, True)
+
+
 def test_urls_can_be_handed_to_other_tools(store):
     """Encoded, with their versions."""
     assert opendata("find", "Rat/Cortex", "--format", "urls")[1] == (
@@ -78,6 +86,9 @@ def test_versions_of_a_dataset(store):
     assert len(json.loads(opendata("versions", "--json")[1])["versions"]) == 2
 
 
-def test_versions_of_what_is_not_there(store):
-    """Exit status 4."""
+def test_versions_of_what_is_not_there(store, monkeypatch):
+    """Exit status 4; what is no word of a store is told so, whether a store is named or not."""
     assert opendata("versions", "Rabbit")[0] == 4
+    monkeypatch.delenv("OPENDATA_STORE")
+    status, _, said = opendata("versions", "s3://bucket")
+    assert (status, "a store's URL goes after --store" in said) == (3, True)

@@ -15,7 +15,7 @@ import pytest
 from opendata_pkg.download import DiskFullError, LocalFileError, NoUrlError, download
 from opendata_pkg.transport import BrokenTransferError, RefusedError, TransportError
 from opendata_pkg.wanted import Got, Wanted, WrongBytesError
-from tests.web import behave, chunked, ignore_range, impatient, reset, serve, stall, status, truncate
+from tests.web import behave, chunked, ignore_range, impatient, reset, send_other, serve, stall, status, truncate
 
 SMALL = random.Random(1).randbytes(20_000)
 LARGE = random.Random(2).randbytes(9_000_000)
@@ -240,6 +240,20 @@ def test_overwritten_in_the_middle(web, tmp_path):
     wanted = wanted_of(SMALL, web.put("a", SMALL, half_of_other))
     assert download(wanted, tmp_path / "a", transport=impatient()).path.read_bytes() == SMALL
     assert [asked[1] for asked in web.asked] == [None, "bytes=7000-", None]
+
+
+@pytest.mark.parametrize(
+    ("then", "kind"),
+    [(send_other(OTHER), WrongBytesError), (status(416), RefusedError)],
+    ids=["other bytes", "refused"],
+)
+def test_a_server_that_breaks_for_ever(web, tmp_path, then, kind):
+    """Each time it breaks off, and hands out no right rest: told after two rounds, not tried without an end."""
+    wanted = wanted_of(SMALL, web.put("a", SMALL, *[truncate(9_000), then] * 20))
+    with pytest.raises(kind):
+        download(wanted, tmp_path / "a", transport=impatient())
+    assert [asked[1] for asked in web.asked] == [None, "bytes=9000-"] * 2
+    assert not (tmp_path / "a").exists()
 
 
 def test_what_is_there_is_not_fetched(tmp_path):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import random
 import re
 import zipfile
@@ -159,6 +160,21 @@ def test_what_stands_in_the_way_stays(store, tmp_path, mine):
     assert "'a b.swc' is another file" in str(failure.error)
     assert (tmp_path / "to" / "a b.swc").read_text() == mine
     assert len(result.paths) == 2
+
+
+def test_what_is_no_file_is_in_the_way(web, tmp_path):
+    """A link as long as the file, a queue as empty as it: neither is read or taken for it, and all others come."""
+    web.files = {"bucket/empty": b"", "bucket/linked": b"12345", "bucket/other": b"x"}
+    entries = [entry_of(key.removeprefix("bucket/"), data.decode()) for key, data in web.files.items()]
+    snapshot_of(*entries, base_url=f"{web.url}/bucket/").write(tmp_path / "s.parquet")
+    (tmp_path / "to").mkdir()
+    (tmp_path / "to" / "linked").symlink_to("5char")
+    os.mkfifo(tmp_path / "to" / "empty")
+    result = fetch(str(tmp_path / "s.parquet"), to=tmp_path / "to")
+    assert list(result.paths) == ["other"]
+    said = {failure.wanted.name: str(failure.error) for failure in result.failures}
+    assert "'linked' is a symbolic link" in said["linked"]
+    assert "'empty' is no ordinary file" in said["empty"]
 
 
 def test_links_out_of_the_folder_are_not_followed(store, tmp_path):

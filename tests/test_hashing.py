@@ -295,6 +295,7 @@ def test_a_plan_counts_by_branch_and_reads_nothing(cache):
     ]
     assert sum(entry.estimated_s for entry in plan.branches) == pytest.approx(plan.estimated_s)
     assert plan.estimated_s == pytest.approx(100 / 50e6 + 5 * 0.1 / 2)
+    assert plan_hash(snapshot, CATALOGUE, cache=cache, max_bytes=10**30).skipped == 1
     budget = plan_hash(snapshot, CATALOGUE, cache=cache, max_bytes=60)
     assert (budget.objects, budget.size_bytes, budget.skipped) == (3, 60, 2)
 

@@ -80,6 +80,7 @@ def test_selections_that_are_refused(field, value, message):
         ("urls", [], r"at \$\.files\[0\]\.urls: \[\] should be non-empty"),
         ("urls", ["s3://bucket/key"], r"at \$\.files\[0\]\.urls\[0\]: 's3://bucket/key' does not match"),
         ("grade", "good", r"at \$\.files\[0\]\.grade: 'good' is not one of"),
+        ("bytes", 10**40, r"at \$\.files\[0\]\.bytes: 1000000+ is greater than the maximum of 9223372036854775807"),
         ("bytes", -1, r"at \$\.files\[0\]\.bytes: -1 is less than the minimum of 0"),
     ],
 )

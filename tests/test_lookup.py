@@ -115,6 +115,9 @@ def test_unknown_branches_and_versions_are_not_found(store):
     """With what may be meant."""
     with pytest.raises(UnknownBranchError, match="did you mean Mouse/Thalamus or Rat/Thalamus"):
         find_in_releases(store, parse_dataset("Mouse/Talamus"))
+    for word, means in (("Rat/Cortex/bb", "Rat/Cortex:bb"), ("Rat/x@1.0.0:y/z", "Rat@1.0.0:x/y/z"), ("x/", ":x")):
+        with pytest.raises(UnknownBranchError, match=f"a folder that is no branch goes after a colon: {means}$"):
+            find_in_releases(store, parse_dataset(word))
     with pytest.raises(Exception, match=r"no version 2\.0\.0 in .*: the last ones are 1\.0\.0, 1\.1\.0"):
         find_in_releases(store, parse_dataset("Mouse@2.0.0"))
 

@@ -137,6 +137,8 @@ def test_another_version_is_refused(lock, store):
         PinnedAlreadyError, match=r"selection Rat is Rat@2024.1.0 --include \*.swc, and Rat@2024.1.0 was"
     ):
         pin("Rat@2024.1.0", lock=lock, store=store)
+    with pytest.raises(PinnedAlreadyError, match=r", and Rat@2024.1.0:Cortex --exclude x was asked for"):
+        pin("Rat@2024.1.0:Cortex", lock=lock, rules=Rules(exclude=("x",)), name="Rat", store=store)
     assert lock.read_bytes() == before
 
 

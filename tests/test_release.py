@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -64,20 +65,27 @@ def refs(store, name):
 
 
 def test_what_a_person_and_a_script_read(tmp_path):
-    """The version, how much, and the root commit that pins it all."""
-    path, catalogue = write_inputs(tmp_path / "inputs", snapshot_of(*KEYS))
+    """The version, how much, the root commit that pins it all, and what it was made from."""
+    snapshot = snapshot_of(*KEYS, finished=datetime(2026, 1, 2, tzinfo=UTC))
+    path, catalogue = write_inputs(tmp_path / "inputs", snapshot)
     store = tmp_path / "store"
     assert opendata("build", path, "--store", store, "--catalogue", catalogue, "--quiet")[0] == 0
     status, out, err = opendata("release", "2026.1.0", "--store", store)
     root = dataset(store).written.commits.main
     assert (status, err) == (0, "")
-    assert out == f"released 2026.1.0: 4 files, 25 B in 4 datasets, 4 of them changed\nroot commit {root}\n"
-    write_inputs(tmp_path / "inputs", snapshot_of(*KEYS, "Mouse/new"))
+    assert out == (
+        f"released 2026.1.0: 4 files, 25 B in 4 datasets, 4 of them changed\nroot commit {root}\n"
+        f"from the snapshot {snapshot.id[:12]} of s3://bucket as listed at 2026-01-02T00:00:00Z\n"
+    )
+    snapshot = snapshot_of(*KEYS, "Mouse/new")
+    write_inputs(tmp_path / "inputs", snapshot)
     assert opendata("build", path, "--store", store, "--quiet")[0] == 0
     document = json.loads(opendata("release", "2026.1.1", "--store", store, "--json")[1])
     assert document == {
         "version": "2026.1.1",
         "commit": dataset(store).written.commits.main,
+        "snapshot": snapshot.id,
+        "origin": "s3://bucket",
         "changed": ["example", "mouse"],
         "datasets": 4,
         "files": 5,

@@ -89,6 +89,10 @@ def test_files_of_unknown_size_are_neither_larger_nor_smaller():
             "no file or folder 'elsewhere/c.SWC' in Rat@1: paths are relative to it; did you mean Rat/c.swc?",
         ),
         (
+            Rules(path="/Rat/Cortex/"),
+            "no file or folder '/Rat/Cortex' in Rat@1: paths are relative to it; did you mean Rat/Cortex?",
+        ),
+        (
             Rules(path="nothing"),
             "no file or folder 'nothing' in Rat@1: paths are relative to it; opendata find lists them",
         ),

@@ -103,6 +103,15 @@ def test_one_bad_file_stops_no_other(tmp_path, bucket):
     assert tree(tmp_path / "data") == {path: WANTED[path] for path in PATHS[2:]}
 
 
+def test_a_name_that_the_file_system_refuses(tmp_path, bucket):
+    """It is named, and all other files come."""
+    long = f"{'x' * 300}/top.txt"
+    result = sync(lock_in(tmp_path, *rows(bucket[1]), locked(long, base=bucket[1])))
+    assert [failure.place for failure in result.failed] == [long]
+    assert "is a name that this file system refuses (File name too long)" in str(result.failed[0].error)
+    assert tree(tmp_path / "data") == WANTED
+
+
 def test_by_md5_alone(tmp_path, bucket):
     """Files of which only the MD5 is known are checked by it."""
     lock = lock_in(tmp_path, *rows(bucket[1], known="md5"))

@@ -10,6 +10,7 @@ import typer
 
 from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption, StoreFolderOption
 from opendata_pkg.cli.output import Output
+from opendata_pkg.model import InputError, NotFoundError
 
 if TYPE_CHECKING:
     from opendata_pkg.built import BuildResult, DatasetSummary
@@ -39,21 +40,25 @@ def build(
     """Make the draft of the store's next release from a snapshot: DataLad datasets, inventories, registries."""
     from opendata_pkg import build as building
 
-    if not building.is_released(store, snapshot):
-        # Else nobody may need it.
-        from opendata_pkg.lean_arrow import import_arrow
-
-        import_arrow()
     out = Output(json=json, quiet=quiet)
-    result = building.build(
-        building.snapshot_for(store, snapshot),
-        building.catalogue_for(store, catalogue),
-        store,
-        only=only or (),
-        allow_undigested=allow_undigested,
-        dry_run=dry_run,
-        reporter=out,
-    )
+    try:
+        if not building.is_released(store, snapshot):
+            # Else nobody may need it.
+            from opendata_pkg.lean_arrow import import_arrow
+
+            import_arrow()
+        result = building.build(
+            building.snapshot_for(store, snapshot),
+            building.catalogue_for(store, catalogue),
+            store,
+            only=only or (),
+            allow_undigested=allow_undigested,
+            dry_run=dry_run,
+            reporter=out,
+        )
+    except (InputError, NotFoundError):
+        building.say_what_is_left(store, out)
+        raise
     out.result(build_document(result), None if json else _text(result, store, partial=bool(only)))
 
 

@@ -34,5 +34,6 @@ def release(
     out.result(
         asdict(result),
         f"released {result.version}: {result.files} files, {human_bytes(result.size_bytes)} "
-        f"in {result.datasets} datasets, {len(result.changed)} of them changed\nroot commit {result.commit}",
+        f"in {result.datasets} datasets, {len(result.changed)} of them changed\nroot commit {result.commit}\n"
+        f"from the snapshot {result.snapshot[:12]} of {result.origin}",
     )

@@ -84,6 +84,9 @@ def scan(
     What is listed of a bucket is kept beside SNAPSHOT (.checkpoint) until it is written: if the scan is interrupted,
     the same command goes on from there.
     """
+    from opendata_pkg.lean_arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg import scan as scanning
 
     output = Output(json=json, quiet=quiet)
@@ -110,7 +113,7 @@ def _parse_as_of(text: str) -> datetime:
 
     try:
         return parse_time(text)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UsageError(f"--as-of: {error}; write it as 2024-05-31T12:00:00Z") from error
 
 

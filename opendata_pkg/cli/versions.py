@@ -44,12 +44,12 @@ def versions(
     """
     from opendata_pkg.info import describe_versions
     from opendata_pkg.lookup import find_in_releases, parse_dataset
-    from opendata_pkg.published import PublishedStore
-    from opendata_pkg.target import store_of
+    from opendata_pkg.published import PublishedStore, store_of
 
     out = Output(json=json, quiet=quiet)
+    word = parse_dataset(branch)
     opened = PublishedStore.open(store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
-    _, _, entry = find_in_releases(opened, parse_dataset(branch))
+    _, _, entry = find_in_releases(opened, word)
     found = list(describe_versions(opened, entry.dataset_id))
     out.result(
         {"store": opened.where, "branch": entry.branch or ROOT, "versions": found}, None if json else _draw(found)
