@@ -152,6 +152,9 @@ def write_datasets(
             return entries, drafts.packed
         finally:
             aside.shutdown(cancel_futures=True)
+            # After an error, what is half made will be removed: nobody is to be writing more of it.
+            if workers is not None:
+                workers.end()
 
 
 def is_little(chosen: Sequence[Plan], before: Before | None) -> bool:

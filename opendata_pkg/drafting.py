@@ -204,7 +204,7 @@ def _result(
             DatasetSummary(
                 branch=branch.path,
                 name=branch.name,
-                totals=totals_of(plan.table),
+                totals=totals_of(plan.table) if entry is None else entry.written.totals,
                 changes=changes[branch.path],
                 commit=None if entry is None else entry.written.commits.main,
                 changed=None if entry is None else entry.changed,

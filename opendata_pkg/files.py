@@ -59,9 +59,10 @@ def replace_all(contents: Mapping[Path, bytes]) -> None:
         sync_all(temporaries.values())
         for path, temporary in temporaries.items():
             temporary.replace(path)
-    finally:
+    except BaseException:
         for temporary in temporaries.values():
             temporary.unlink(missing_ok=True)
+        raise
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:

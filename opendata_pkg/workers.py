@@ -97,6 +97,10 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """As `end`."""
+        self.end()
+
+    def end(self) -> None:
         """End all processes: those at work stop, tidying up behind them."""
         self._selector.close()
         for process in self._processes:

@@ -22,7 +22,9 @@ from opendata_pkg.git.packs import ids_in
 from opendata_pkg.git.repository import ForeignCommitError
 from opendata_pkg.model import OpenDataError
 from opendata_pkg.progress import Reporter
+from opendata_pkg.promises import UndigestedError
 from opendata_pkg.release import release
+from opendata_pkg.settling import Settling
 from opendata_pkg.store import Store
 from opendata_pkg.workers import LostWorkerError, Workers
 from tests.core_support import (
@@ -296,6 +298,55 @@ def test_somebody_pushed(tmp_path):
     with pytest.raises(ForeignCommitError, match="somebody has written to the store"):
         build(snapshot_of("Rat/b"), catalogue_of(), tmp_path, jobs=2)
     assert not Store.open(tmp_path).has_draft()
+
+
+def test_processes_that_were_not_needed(tmp_path, monkeypatch):
+    """They begin while it is not known yet that there is little to write, and end with the build, also if it fails."""
+    monkeypatch.setattr(crew, "_FEW_FILES", 3)
+    monkeypatch.setattr(crew, "count_cores", lambda: 2)
+    begun = []
+
+    class Noted(Workers):
+        def __init__(self, *words, **more):
+            super().__init__(*words, **more)
+            begun.append(self)
+
+    monkeypatch.setattr(crew, "Workers", Noted)
+    first, second = snapshot_of("Rat/a", "Rat/b", "Mouse/m"), snapshot_of("Rat/a", "Rat/b", "Mouse/m", "Mouse/n")
+    assert write_all(tmp_path / "two", [first, second]) == write_all(tmp_path / "one", [first, second], jobs=1)
+    assert len(begun) == 2
+    with pytest.raises(UndigestedError):
+        build(snapshot_of("Rat/a", "Rat/b", entry_of("c", "c", known=None)), catalogue_of(), tmp_path / "three")
+    assert len(begun) == 3
+    assert all(process.poll() is not None for workers in begun for process in workers._processes)
+
+
+def test_who_writes_stops_before_it_is_tidied_up(tmp_path, monkeypatch):
+    """An error here, while another process writes a larger dataset: it ends before what is half made is removed."""
+    monkeypatch.setattr(crew, "Settling", _RefusingSettling)
+    tidied = []
+    drop = Store.drop_draft
+
+    def noting_drop(store):
+        tidied.append(temporary_files(store.path))
+        return drop(store)
+
+    monkeypatch.setattr(Store, "drop_draft", noting_drop)
+    keys = [f"Rat/{number}" for number in range(20_000)]
+    with pytest.raises(OSError, match="refused"):
+        build(snapshot_of("Mouse/m", *keys), catalogue_of(), tmp_path, jobs=2)
+    # Of what is under way, who does it removes its temporary files itself; the pack that was taken may have one.
+    assert [path for path in tidied[-1] if "rat" in str(path)] == []
+    assert temporary_files(tmp_path) == []
+    assert not (tmp_path / "draft").exists()
+
+
+class _RefusingSettling(Settling):
+    """Takes the first dataset, and no more."""
+
+    def take(self, dataset):
+        super().take(dataset)
+        raise OSError("refused")
 
 
 def test_calls_have_results_by_their_tags():

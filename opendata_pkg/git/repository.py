@@ -235,10 +235,6 @@ class Repository:
             return
         for name in names:
             (self.path / name).unlink(missing_ok=True)
-        # As git does: folders that are empty now go, up to those that every repository has.
-        for folder in {folder for name in names for folder in Path(name).parents[:-3]}:
-            with suppress(OSError):
-                (self.path / folder).rmdir()
 
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""
