@@ -39,6 +39,8 @@ class _Pages(BaseHTTPRequestHandler):
     """ListObjectsV2 of sorted keys: prefix, delimiter, start-after and continuation tokens, which are positions."""
 
     protocol_version = "HTTP/1.1"
+    # As servers do; else a page of one packet waits for what the client's system does not hurry to acknowledge.
+    disable_nagle_algorithm = True
     keys: list[str]
     entries: list[bytes]
     latency_s: float

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from opendata_pkg.download import DiskFullError
@@ -48,6 +48,19 @@ class Order(Protocol):
         """Whether it is to come from the web: then any process can bring it."""
 
 
+@contextmanager
+def early_helper(jobs: int) -> Iterator[Helper | None]:
+    """A process that starts while its caller finds out what there is to bring, None where it would be of no use.
+
+    It takes as long to be at work as finding that out does; if nobody has work for it, it is ended.
+    """
+    if count_cores() == 1 or jobs == 1:
+        yield None
+    else:
+        with Helper(bring_share) as helper:
+            yield helper
+
+
 _Order = TypeVar("_Order", bound=Order)
 _Result = TypeVar("_Result")
 
@@ -59,10 +72,12 @@ def bring_all(
     transport: Transport,
     jobs: int,
     reporter: Reporter,
+    early: Helper | None = None,
 ) -> Iterator[tuple[int, _Result | OpenDataError]]:
     """What `bring(order, transport, on_bytes)` gives for each order, or its error, by the order's number.
 
-    `jobs` are under way at a time. For many small files, `bring` and the orders are sent to other processes too.
+    `jobs` are under way at a time. For many small files, `bring` and the orders are sent to other processes too, of
+    which one may have been started `early`.
 
     Raises:
         DiskFullError: there is no room for any other, either.
@@ -82,12 +97,13 @@ def bring_all(
         return _outcome(bring, orders[number], transport, on_bytes)
 
     def elsewhere(helper: Helper) -> Iterator[list[tuple[int, _Result | OpenDataError]]]:
-        for done in helper.results(line.take_small, ahead=2 * share):
+        for done in helper.results(line.take_small, bring, transport, share, ahead=2 * share):
             reporter.advance(sum(count for _, _, count in done))
             yield [(number, outcome) for number, outcome, _ in done]
 
     with ExitStack() as stack:
-        started = [stack.enter_context(Helper(bring_share, bring, transport, share)) for _ in range(helpers)]
+        started = [] if early is None else [early][:helpers]
+        started += [stack.enter_context(Helper(bring_share)) for _ in range(helpers - len(started))]
         done = map_together(one, line, jobs=jobs - helpers * share, others=map(elsewhere, started))
         stack.callback(stopped.set)
         groups, left = stack.enter_context(closing(done)), len(orders)

@@ -27,6 +27,7 @@ from opendata_pkg.wanted import Failure, Got, Wanted, hash_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from opendata_pkg.helper import Helper
     from opendata_pkg.transport import Transport
 
 FILES, PARTS, STAMPS = "files", "parts", "stamps"
@@ -142,11 +143,13 @@ class FileCache:
         transport: Transport,
         jobs: int,
         reporter: Reporter = SILENT,
+        early: Helper | None = None,
     ) -> Iterator[Got | Failure]:
         """Each item, from the cache or else downloaded into it, `jobs` at a time, as they become ready.
 
         Files that are there come first. Content that is there under another name is linked, not fetched. A transfer
-        above a gigabyte is announced. Errors of single files are Failures; DiskFullError is raised.
+        above a gigabyte is announced. Errors of single files are Failures; DiskFullError is raised. `early` is a helper
+        (`bringing.early_helper`) that may be there already.
         """
         missing: dict[str, _Order] = {}
         again: dict[str, list[CacheItem]] = {}
@@ -165,7 +168,9 @@ class FileCache:
         orders = list(missing.values())
         announce([order.wanted for order in orders], reporter)
         try:
-            outcomes = bring_all(self._bring_one, orders, transport=transport, jobs=jobs, reporter=reporter)
+            outcomes = bring_all(
+                self._bring_one, orders, transport=transport, jobs=jobs, reporter=reporter, early=early
+            )
             for number, outcome in outcomes:
                 order = orders[number]
                 yield from self._settle(order, outcome, again.get(order.part_name, ()))

@@ -15,15 +15,17 @@ from opendata_pkg.inventory import content_digests
 from opendata_pkg.parallel import count_cores
 from opendata_pkg.part import Part, Task, find_kept, write_part
 from opendata_pkg.plan import count_rows
+from opendata_pkg.settling import Drafted, Settling
 from opendata_pkg.state import DatasetEntry
-from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
 from opendata_pkg.workers import Workers
 from opendata_pkg.written import Commits, Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
-    from opendata_pkg.bound_packs import BoundPacks, PackList
+    from opendata_pkg.bound_packs import BoundPack, PackList
+    from opendata_pkg.built import BuildRequest
     from opendata_pkg.changes import Difference
     from opendata_pkg.model import ObjectKey, S3Object
     from opendata_pkg.plan import Plan, Plans
@@ -104,6 +106,17 @@ class _Alone:
         return self._done.pop()
 
 
+def begin_workers(request: BuildRequest) -> AbstractContextManager[Workers | None]:
+    """The processes that write the datasets of a build, for as long as `with` lasts; None if this one writes them.
+
+    To begin takes them as long as it takes to plan, so they are there before it is known how much there is to write.
+    """
+    count = request.jobs
+    if count is None:
+        count = 1 if len(request.snapshot) < _FEW_FILES else min(_MAX_WORKERS, count_cores())
+    return Workers(count, inherit=[request.lock]) if count > 1 and request.lock is not None else nullcontext()
+
+
 def write_datasets(
     store: Store,
     plans: Plans,
@@ -111,8 +124,7 @@ def write_datasets(
     before: Before | None,
     reporter: Reporter,
     *,
-    jobs: int | None = None,
-    lock: int,
+    workers: Workers | None,
 ) -> tuple[dict[str, DatasetEntry], PackList]:
     """Write the drafts of the plans, which are ordered children first.
 
@@ -124,26 +136,27 @@ def write_datasets(
         chosen: those to write; with each, all below it.
         before: the last release.
         reporter: takes progress, in files.
-        jobs: how many processes; None: as many as there are cores, if it is worth their while.
-        lock: the store's lock, which is held as long as a process may write.
+        workers: the processes that write; None: this one does.
     """
-    if jobs is None:
-        much = sum(len(plan) for plan in chosen if before is None or not before.has_same_files(plan))
-        jobs = 1 if much < _FEW_FILES else min(_MAX_WORKERS, count_cores())
     reporter.start("building datasets", sum(map(len, chosen)), "files")
-    with ThreadPoolExecutor(1) as aside:
+    with ThreadPoolExecutor(1) as aside, Settling() as settling:
         try:
-            with Workers(jobs, inherit=[lock]) if jobs > 1 else nullcontext(_Alone()) as crew:
-                # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
-                subtrees = aside.submit(_subtrees, chosen, plans, before)
-                drafts = _Drafts(store, plans, chosen, before, crew, reporter)
-                drafts.write()
+            # Meanwhile: it depends on nothing that is written, and is Arrow's and SHA-256's work, not Python's.
+            subtrees = aside.submit(_subtrees, chosen, plans, before)
+            drafts = _Drafts(store, plans, chosen, before, workers or _Alone(), settling, reporter)
+            drafts.write()
+            settling.finish()
             reporter.finish()
             found = subtrees.result()
             entries = {plan.branch.path: drafts.entry(plan, found[plan.branch.path]) for plan in chosen}
             return entries, drafts.packed
         finally:
             aside.shutdown(cancel_futures=True)
+
+
+def is_little(chosen: Sequence[Plan], before: Before | None) -> bool:
+    """Whether so little has changed that other processes take longer to be told than this one to write it."""
+    return sum(len(plan) for plan in chosen if before is None or not before.has_same_files(plan)) < _FEW_FILES
 
 
 def _subtrees(chosen: Sequence[Plan], plans: Plans, before: Before | None) -> dict[str, Subtree]:
@@ -185,9 +198,11 @@ class _Drafts:
         chosen: Sequence[Plan],
         before: Before | None,
         crew: Workers | _Alone,
+        settling: Settling,
         reporter: Reporter,
     ) -> None:
-        self._store, self._plans, self._before, self._crew, self._reporter = store, plans, before, crew, reporter
+        self._store, self._plans, self._before, self._reporter = store, plans, before, reporter
+        self._crew, self._settling = crew, settling
         self._chosen = {plan.branch.path: plan for plan in chosen}
         self._left = {path: {child.path for child in plan.children} for path, plan in self._chosen.items()}
         self._ready: list[tuple[Task, tuple[bool, bool]]] = []
@@ -195,7 +210,7 @@ class _Drafts:
         self._times: dict[str, int] = {}
         self._written: dict[str, Written] = {}
         self._changed: set[str] = set()
-        self.packed: dict[str, BoundPacks] = {}
+        self.packed: dict[str, dict[str, BoundPack]] = {}
 
     def write(self) -> None:
         """Write all."""
@@ -286,7 +301,9 @@ class _Drafts:
         path = plan.branch.path
         parts = self._parts[path]
         parts.append(part)
-        self.packed[plan.branch.name] = {**self.packed.get(plan.branch.name, {}), **part.packed}
+        if part.pack is not None:
+            self.packed.setdefault(plan.branch.name, {})[part.pack.name] = part.pack.bound
+            self._settling.take_pack(plan.branch.name, part.pack)
         files = next((part.files for part in parts if part.files is not None), None)
         logs = next((part.logs for part in parts if part.logs is not None), None)
         if files is None or logs is None:
@@ -296,8 +313,22 @@ class _Drafts:
         old = self._old(plan)
         if old is not None and (main, annex) == (old.written.commits.main, old.written.commits.annex):
             commits = old.written.commits
-        self._store.repository(plan.branch.name).set_refs({DRAFT_MAIN: main, DRAFT_ANNEX: annex})
+        self._settling.take(self._drafted(plan, old, commits))
         self._done(plan, Written(commits=commits, totals=totals, digest=digest, borrowed=borrowed))
+
+    def _drafted(self, plan: Plan, old: DatasetEntry | None, commits: Commits) -> Drafted:
+        little = None if old is None else self._little(plan, old)
+        return Drafted(
+            name=plan.branch.name,
+            repository=self._store.repository(plan.branch.name),
+            staging=self._store.draft_folder / plan.branch.name,
+            main=commits.main,
+            annex=commits.annex,
+            files=len(plan),
+            before=0 if old is None else old.written.totals.files,
+            new=len(plan) if little is None else len(little.new) + len(little.gone),
+            is_new_commit=old is None or commits.main != old.written.commits.main,
+        )
 
     def _done(self, plan: Plan, written: Written) -> None:
         """Note a dataset as it is now; its parent may wait for it."""

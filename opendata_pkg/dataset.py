@@ -6,6 +6,7 @@ user or order of a dictionary. Objects go to an `ObjectWriter` in one pass over 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import repeat
 from typing import TYPE_CHECKING
@@ -20,9 +21,10 @@ from opendata_pkg.files import replacing, write_bytes
 from opendata_pkg.git import deflate
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.trees import Edit, edit_tree
-from opendata_pkg.inventory import InventoryWriter, Shard, content_digest, totals_of
-from opendata_pkg.kept_shards import KeptShards
-from opendata_pkg.logs import LogsMaker, OldLog, write_log_tree
+from opendata_pkg.inventory import InventoryWriter, begins_shard, content_digest, paths_and_lines, totals_of
+from opendata_pkg.kept_shards import DamagedShardsError, KeptShards
+from opendata_pkg.log_trees import write_log_tree
+from opendata_pkg.logs import LogsMaker, OldLog
 from opendata_pkg.paths import fold
 from opendata_pkg.plan import annex_keys
 from opendata_pkg.readme import dataset_readme
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
     from opendata_pkg.git.repository import ObjectReader, Repository
+    from opendata_pkg.inventory import Shard
     from opendata_pkg.model import ObjectId, ObjectKey, S3Object
     from opendata_pkg.plan import Plan
     from opendata_pkg.written import Commits, ContentDigest, Totals, Written
@@ -132,12 +135,12 @@ def write_logs(
     """
     logs = LogsMaker(writer, plan, time=time, current=current, released=released)
     if past is None or reader is None:
-        tree = write_log_tree(writer, logs.make(plan.batches(), {}))
+        tree = write_log_tree(writer, logs.make(plan.addressed(), {}))
         return _commit(writer, tree, None, time, ANNEX_MESSAGE), logs.borrowed
     old = reader.tree_of(past.written.commits.annex)
     if past.difference is None:
         tree = write_log_tree(
-            writer, logs.make(plan.batches(), _old_logs(repository.files_of(past.written.commits.annex)))
+            writer, logs.make(plan.addressed(), _old_logs(repository.files_of(past.written.commits.annex)))
         )
     else:
         tree = logs.edit(reader.read, old, past.difference)
@@ -168,25 +171,34 @@ class _FilesWriter:
         self.entries: list[TreeEntry] = []
         self.shards: list[descriptor.ShardInfo] = []
         self._writer, self._staging = writer, staging
-        self._kept: KeptShards | None = None
 
     def write(self, plan: Plan, past: Past | None) -> None:
         """Write links for all files, or for those that are new; inventory and registry are of all."""
-        difference = None if past is None else past.difference
-        if past is not None and difference is not None:
-            touched = [path for rows in (difference.gone, difference.new) for path in _paths_of(plan, rows)]
-            self._kept = KeptShards(past.artefacts, past.descriptor, touched)
+        is_new = past is None or past.difference is None
+        has_shards = past is not None and past.difference is not None and self._edit(plan, past, past.difference)
         inventory = InventoryWriter()
+        base = plan.snapshot.header.base_url or ""
         with replacing(self._staging / "registry.txt", sync=False) as registry:
             for batch in plan.batches():
-                if difference is None:
+                if is_new:
                     self._add_links(batch["path"], annex_keys(batch, plan))
-                self._add_shards(inventory.add(batch))
-                registry.write(bytes_of(registry_lines(batch)))
+                if not has_shards:
+                    self._add_shards(inventory.add(batch))
+                registry.write(bytes_of(registry_lines(batch, base)))
         self._add_shards(inventory.finish())
-        if difference is not None:
-            for batch in plan.batches(difference.new):
-                self._add_links(batch["path"], annex_keys(batch, plan))
+
+    def _edit(self, plan: Plan, past: Past, difference: Difference) -> bool:
+        """Write links for the files that are new; and all shards, if those of the last release are as they were."""
+        for batch in plan.batches(difference.new):
+            self._add_links(batch["path"], annex_keys(batch, plan))
+        gone = sorted(path.encode() for path in _paths_of(plan, difference.gone))
+        begins = [path for path, _, _ in self.entries if begins_shard(path)]
+        try:
+            kept = KeptShards(past.artefacts, past.descriptor)
+            self._add_shards(kept.edited(gone, paths_and_lines(plan.batches(difference.new)), begins))
+        except DamagedShardsError:
+            return False
+        return True
 
     def add_text(self, path: str, content: bytes) -> None:
         """A file of ours, in git itself."""
@@ -198,15 +210,26 @@ class _FilesWriter:
         self.entries += map(TreeEntry._make, zip(names, repeat(SYMLINK), ids))
 
     def _add_shards(self, shards: Iterable[Shard]) -> None:
-        for shard in shards:
-            target = self._staging / "files" / shard.name
-            found = None if self._kept is None else self._kept.link(shard, target)
-            if found is None:
-                data = shard.data()
-                write_bytes(target, data, sync=False)
-                found = descriptor.shard_info(shard.name, data, shard.first_path), data
-            self.shards.append(found[0])
-            self.add_text(f"{descriptor.SHARD_FOLDER}{shard.name}", found[1])
+        """Take all of these shards; or none, where making one fails."""
+        for info, blob in [self._put(shard) for shard in shards]:
+            self.shards.append(info)
+            self.entries.append(TreeEntry(f"{descriptor.SHARD_FOLDER}{info.name}".encode(), FILE, blob))
+
+    def _put(self, shard: Shard) -> tuple[descriptor.ShardInfo, bytes]:
+        target = self._staging / "files" / shard.info.name
+        if shard.released is None or not _link(shard.released, target):
+            write_bytes(target, shard.data, sync=False)
+        return shard.info, self._writer.add(b"blob", shard.data)
+
+
+def _link(file: Path, target: Path) -> bool:
+    """Give a file a second name: what is published never changes, so it may stand in many releases."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        os.link(file, target)
+    except OSError:
+        return False
+    return True
 
 
 def _paths_of(plan: Plan, rows: pa.Table) -> list[str]:

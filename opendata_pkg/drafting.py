@@ -15,9 +15,9 @@ from opendata_pkg.arrays import are_equal
 from opendata_pkg.bound_packs import join_lists
 from opendata_pkg.built import BuildResult, DatasetSummary
 from opendata_pkg.changes import difference
-from opendata_pkg.crew import Before, write_datasets
+from opendata_pkg.crew import Before, begin_workers, is_little, write_datasets
 from opendata_pkg.filed import read_beside
-from opendata_pkg.files import replacing, sync_all
+from opendata_pkg.files import replacing
 from opendata_pkg.inventory import totals_of
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
@@ -25,7 +25,7 @@ from opendata_pkg.report import rows_by_dataset, write_report
 from opendata_pkg.snapshot_io import unchecked_rows
 from opendata_pkg.snapshot_pair import are_keys_alike
 from opendata_pkg.state import DatasetEntry, State
-from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN, REPORT
+from opendata_pkg.store import REPORT
 from opendata_pkg.unread import UnreadSnapshot
 from opendata_pkg.written import ChangeCounts
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from opendata_pkg.progress import Reporter
     from opendata_pkg.snapshot import Snapshot
     from opendata_pkg.store import Store
+    from opendata_pkg.workers import Workers
 
 # What `kept_keys` needs.
 _KEY_COLUMNS = ["key", "size"]
@@ -49,8 +50,15 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
     Raises:
         InputError: as `build.build` says.
     """
+    with begin_workers(request) as workers:
+        return _make_draft(store, latest, request, reporter, workers)
+
+
+def _make_draft(
+    store: Store, latest: State | None, request: BuildRequest, reporter: Reporter, workers: Workers | None
+) -> BuildResult:
     snapshot = request.snapshot.read() if isinstance(request.snapshot, UnreadSnapshot) else request.snapshot
-    catalogue, only, lock = request.catalogue, request.only, request.lock
+    catalogue, only = request.catalogue, request.only
     earlier: list[Keys] = []
     old = None
     if latest is not None:
@@ -76,7 +84,7 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
     before = None if latest is None or old is None else _compare(latest, old, chosen)
     changes = {plan.branch.path: _changes(plan, before) for plan in chosen}
     told = {} if before is None else _told(store, before, chosen)
-    if lock is None:
+    if request.lock is None:
         with Path(os.devnull).open("wb") as nowhere:
             renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
@@ -86,15 +94,13 @@ def make_draft(store: Store, latest: State | None, request: BuildRequest, report
         with ThreadPoolExecutor(1) as aside:
             # Meanwhile: other processes do most of the writing.
             reported = aside.submit(_report, report, plans, chosen, told)
-            entries, packed = write_datasets(store, plans, chosen, before, reporter, jobs=request.jobs, lock=lock)
+            if request.jobs is None and is_little(chosen, before):
+                workers = None
+            entries, packed = write_datasets(store, plans, chosen, before, reporter, workers=workers)
             renamed, troubles = reported.result()
         ordered = {path: entries[path] for path in plans.by_branch if path in entries}
         state = _state(plans, ordered, complete=not only)
-        # All that the draft is made of is on disk before there is a draft.
-        sync_all(path for path in store.draft_folder.rglob("*") if path.is_file())
-        repositories = [store.repository(plan.branch.name) for plan in chosen]
-        sync_all(file for repository in repositories for file in repository.unsynced(DRAFT_MAIN, DRAFT_ANNEX))
-        # What the draft that is replaced has written was not written again.
+        # All of it is on disk by now. What the draft that is replaced has written was not written again.
         store.write_draft(state, join_lists(earlier_packs, packed))
     return _result(plans, chosen, changes, state, renamed, troubles, report)
 
@@ -111,8 +117,8 @@ def _told(store: Store, before: Before, chosen: Sequence[Plan]) -> dict[str, lis
 def _report(
     path: Path, plans: Plans, chosen: Sequence[Plan], told: Mapping[str, Sequence[Sequence[str]]]
 ) -> tuple[int, int]:
-    """Write the report to a file that is yet to be synced; returns what `write_report` counts."""
-    with replacing(path, sync=False) as stream:
+    """Write the report; returns what `write_report` counts."""
+    with replacing(path) as stream:
         return write_report(stream, plans, chosen, told)
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from pooch import Pooch
 
+    from opendata_pkg.helper import Helper
     from opendata_pkg.selection import SelectedFile, Selection
 
 DEFAULT_JOBS = 16
@@ -88,6 +89,7 @@ def fetch(
     offline: bool = False,
     processor: Callable[[str, str, Pooch], Any] | None = None,
     reporter: Reporter = SILENT,
+    early: Helper | None = None,
 ) -> FetchResult:
     """Bring files into the cache, each checked against its digest, and hand back where they are.
 
@@ -106,6 +108,7 @@ def fetch(
         offline: use what was read before; the network is never touched.
         processor: called as pooch calls its processors, such as `pooch.Unzip()`, for each file.
         reporter: is told of progress.
+        early: a helper (`bringing.early_helper`) that may be there already.
 
     Returns:
         What was brought, and what could not be: see `FetchResult.check_complete`.
@@ -122,7 +125,7 @@ def fetch(
     cache = FileCache.open()
     with Transport.create(connections=jobs, offline=offline) as transport:
         items = _items(selection)
-        outcomes = list(cache.bring(items, transport=transport, jobs=jobs, reporter=reporter))
+        outcomes = list(cache.bring(items, transport=transport, jobs=jobs, reporter=reporter, early=early))
     got = {outcome.wanted.name: outcome for outcome in outcomes if isinstance(outcome, Got)}
     failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]
     # In the order of the selection, whatever came first.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 # Published files are for everybody to read, whatever the umask of who wrote them; tempfile makes them private.
 _PUBLIC = 0o644
@@ -23,11 +23,7 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     The bytes are on disk before the name is (fsync, then rename), so that a crash leaves the old file. Without `sync`,
     nothing must depend on the file before `sync_all` has brought it to disk, together with many others.
     """
-    import tempfile  # noqa: PLC0415 - readers write few files, and many of their processes none
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
-    temporary = Path(name)
+    temporary, handle = _temporary(path)
     try:
         with os.fdopen(handle, "wb") as stream:
             yield cast("BinaryIO", stream)
@@ -39,6 +35,33 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _temporary(path: Path) -> tuple[Path, int]:
+    """An empty file that is to take a path's place, and its descriptor."""
+    import tempfile  # noqa: PLC0415 - readers write few files, and many of their processes none
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.", suffix=".part")
+    return Path(name), handle
+
+
+def replace_all(contents: Mapping[Path, bytes]) -> None:
+    """Write whole files as `write_bytes` does, in the order given; before the first is seen, all are on disk."""
+    temporaries: dict[Path, Path] = {}
+    try:
+        for path, data in contents.items():
+            temporary, handle = _temporary(path)
+            temporaries[path] = temporary
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            temporary.chmod(_PUBLIC)
+        sync_all(temporaries.values())
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+    finally:
+        for temporary in temporaries.values():
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
@@ -58,11 +81,12 @@ def sync_all(paths: Iterable[Path]) -> None:
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as pool:
-        for _ in pool.map(_sync, paths):
+        for _ in pool.map(sync_file, paths):
             pass
 
 
-def _sync(path: Path) -> None:
+def sync_file(path: Path) -> None:
+    """Bring a file to disk, whichever process has written it."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -27,14 +27,14 @@ class Helper:
     The function is one of an importable module. Each item is to have one result, in any order.
     """
 
-    def __init__(self, function: Callable[..., Iterator[Sequence[Any]]], *arguments: object) -> None:
-        """Start the process."""
-        self._call = function, arguments
+    def __init__(self, function: Callable[..., Iterator[Sequence[Any]]]) -> None:
+        """Start the process, which imports what the function needs."""
         self._process = start_process(__name__)
         self._owed = 0
+        self._send(function)
 
-    def results(self, take: Callable[[int], Sequence[Any]], *, ahead: int) -> Iterator[Sequence[Any]]:
-        """What the function yields for the items that `take(count)` gives, until it gives none.
+    def results(self, take: Callable[[int], Sequence[Any]], *arguments: object, ahead: int) -> Iterator[Sequence[Any]]:
+        """What the function yields for the items that `take(count)` gives, until it gives none. To be asked for once.
 
         It has up to `ahead` items that it has not begun with, and a few more.
 
@@ -42,7 +42,7 @@ class Helper:
             LostWorkerError: the process was killed.
             BaseException: what the function raised, with its traceback as a note.
         """
-        self._send(self._call)
+        self._send(arguments)
         # It says when it is there: until then, others take what there is.
         self._receive()
         while True:
@@ -94,9 +94,8 @@ class Helper:
 def serve() -> None:
     """Be the process: take the function, then items from stdin, and give results on stdout."""
     messages, answer = conversation()
-    if (call := messages.get()) is None:
+    if (function := messages.get()) is None or (arguments := messages.get()) is None:
         return
-    function, arguments = call
     answer(((), None))
     try:
         for results in function(chain.from_iterable(iter(messages.get, None)), *arguments):

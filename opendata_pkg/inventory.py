@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,14 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.arrays import bytes_of, hold_any, joined, replace_where, without_prefix
+from opendata_pkg.descriptor import shard_info
 from opendata_pkg.model import Grade
 from opendata_pkg.plan import rows_of
 from opendata_pkg.text import UNSAFE, UNSAFE_BYTES, escape_line
 from opendata_pkg.written import ContentDigest, Totals
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
+    from opendata_pkg.descriptor import ShardInfo
     from opendata_pkg.plan import Ranges
 
 COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_modified", "grade")
@@ -27,34 +31,28 @@ COLUMNS = ("path", "key", "bytes", "sha256", "md5", "etag", "version_id", "last_
 # A shard ends before a path whose CRC-32 is a multiple of this: where it ends depends on that path alone, so that one
 # file more or less changes one shard (or splits or joins two) and all others keep their bytes and names.
 _MEAN_ROWS = 1024
-_FIRST_SHARD = "0" * 16
-_HEAD = (",".join(COLUMNS) + "\n").encode()
+FIRST_SHARD = "0" * 16
+HEAD = (",".join(COLUMNS) + "\n").encode()
+"""The first line of every shard."""
+_QUOTED_FIELD = re.compile(rb'"((?:[^"]|"")*)"')
 # Few enough to stay in the processor's cache from one step to the next.
 _BATCH_ROWS = 16_384
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shard:
-    """A run of an inventory's rows, which are one CSV file, yet to be made.
+    """A run of an inventory's rows as a CSV file; `released`: where the last release has the same one."""
 
-    `name` is its file name, `first_path` the path of its first row. It holds all paths from `start` on (empty: from the
-    first there can be) that are before `stop`, where the next shard begins (None: it is the last).
-    """
+    info: ShardInfo
+    data: bytes
+    released: Path | None = None
 
-    name: str
-    first_path: str
-    start: str
-    stop: str | None
-    pieces: tuple[pa.RecordBatch, ...]
-
-    @property
-    def rows(self) -> int:
-        """How many rows it has."""
-        return sum(map(len, self.pieces))
-
-    def data(self) -> bytes:
-        """The file's bytes."""
-        return b"".join([_HEAD, *(bytes_of(inventory_lines(piece)) for piece in self.pieces)])
+    @classmethod
+    def of(cls, start: str, first_path: str, lines: Iterable[bytes | memoryview]) -> Shard:
+        """The one that begins at a path (empty: the first there can be), of the lines of its rows."""
+        name = hashlib.sha256(start.encode()).hexdigest()[:16] if start else FIRST_SHARD
+        data = b"".join([HEAD, *lines])
+        return cls(info=shard_info(f"{name}.csv", data, first_path), data=data)
 
 
 class InventoryWriter:
@@ -69,32 +67,27 @@ class InventoryWriter:
         """Take a batch of `Plan.batches`; gives the shards that it closes."""
         paths = batch["path"].cast(pa.binary()).to_pylist()
         begun = 0
-        for row in [row for row, path in enumerate(paths) if not zlib.crc32(path) % _MEAN_ROWS]:
+        for row in [row for row, path in enumerate(paths) if begins_shard(path)]:
             self._take(batch.slice(begun, row - begun))
-            stop = paths[row].decode()
-            yield from self._close(stop)
-            self._start, begun = stop, row
+            yield from self.finish()
+            self._start, begun = paths[row].decode(), row
         self._take(batch.slice(begun))
 
     def finish(self) -> Iterator[Shard]:
         """The last shard, if any file is in it."""
-        yield from self._close(None)
+        if self._pieces:
+            lines = (bytes_of(inventory_lines(piece)) for piece in self._pieces)
+            yield Shard.of(self._start, self._pieces[0]["path"][0].as_py(), lines)
+            self._pieces = []
 
     def _take(self, rows: pa.RecordBatch) -> None:
         if len(rows):
             self._pieces.append(rows)
 
-    def _close(self, stop: str | None) -> Iterator[Shard]:
-        if self._pieces:
-            name = hashlib.sha256(self._start.encode()).hexdigest()[:16] if self._start else _FIRST_SHARD
-            yield Shard(
-                name=f"{name}.csv",
-                first_path=self._pieces[0]["path"][0].as_py(),
-                start=self._start,
-                stop=stop,
-                pieces=tuple(self._pieces),
-            )
-            self._pieces = []
+
+def begins_shard(path: bytes) -> bool:
+    """Whether a shard begins at that path: its CRC-32 tells."""
+    return not zlib.crc32(path) % _MEAN_ROWS
 
 
 def inventory_lines(batch: pa.RecordBatch) -> pa.Array:
@@ -116,6 +109,35 @@ def inventory_lines(batch: pa.RecordBatch) -> pa.Array:
         _grades(batch),
     ]
     return joined(pc.binary_join_element_wise(*(pc.fill_null(column, "") for column in columns), ","), "\n")
+
+
+def paths_and_lines(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[bytes, bytes]]:
+    """The path and the line of every row of batches of `Plan.batches`."""
+    for batch in batches:
+        columns = batch["path"], inventory_lines(batch)
+        yield from zip(*(column.cast(pa.binary()).to_pylist() for column in columns), strict=True)
+
+
+def has_line_a_row(data: bytes) -> bool:
+    """Whether a file is a shard in which every line is a row: no value holds a line end, as an ETag in theory may."""
+    return data.startswith(HEAD) and (b'"' not in data or not any(line.count(b'"') % 2 for line in data.splitlines()))
+
+
+def path_at(data: bytes, start: int) -> bytes:
+    """The path of the row that begins there in a shard."""
+    quoted = _QUOTED_FIELD.match(data, start)
+    return data[start : data.index(b",", start)] if quoted is None else quoted[1].replace(b'""', b'"')
+
+
+def find_row(data: bytes, path: bytes, start: int, stop: int) -> int:
+    """Where the first row begins, of those of a shard between these places, that is not before a path; else `stop`."""
+    while start < stop:
+        middle = data.rfind(b"\n", start, (start + stop) // 2) + 1 or start
+        if path_at(data, middle) < path:
+            start = data.index(b"\n", middle) + 1
+        else:
+            stop = middle
+    return start
 
 
 def _quoted(texts: pa.Array) -> pa.Array:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from functools import reduce
-from itertools import groupby
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import repeat
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,37 +13,24 @@ import pyarrow.compute as pc
 from opendata_pkg import annex
 from opendata_pkg.arrays import joined
 from opendata_pkg.changes import Change, compare
-from opendata_pkg.git.deflate import repeat, store
-from opendata_pkg.git.objects import FILE, FOLDER
-from opendata_pkg.git.trees import Edit, edit_trees, folders_of, read_files, read_trees
+from opendata_pkg.git.deflate import store
+from opendata_pkg.log_trees import Log, LogTrees, write_log_tree
 from opendata_pkg.model import is_real_version
 from opendata_pkg.plan import annex_keys
 from opendata_pkg.urls import NotAnObjectUrlError, parse_object_url
 from opendata_pkg.weblogs import Candidate, next_web_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from opendata_pkg.changes import Difference
     from opendata_pkg.git.objects import ObjectWriter
     from opendata_pkg.git.trees import Read
-    from opendata_pkg.model import ObjectKey, S3Object, VersionId
+    from opendata_pkg.model import ObjectKey, S3Object
     from opendata_pkg.plan import Plan
-
-_LOCATION, _WEB = b".log", b".log.web"
-# `abc/` and `abc/def/`, of the path of a log: annex.log_stems.
-_TOP, _LEAF = slice(0, 4), slice(4, 8)
 
 OldLog = tuple[bytes, bytes]
 """The location log and the URL log of a key, as last released."""
-
-
-class Log(NamedTuple):
-    """A key's logs: their path without `.log`, and the 20-byte ids of the location log and of the URL log."""
-
-    stem: bytes
-    location: bytes
-    web: bytes
 
 
 class LogsMaker:
@@ -72,70 +60,76 @@ class LogsMaker:
         """The logs of the keys of some files, and of those in `old`, by stem; sorted.
 
         Args:
-            batches: files of the plan (`Plan.batches`): all that have one of the keys.
+            batches: files of the plan (`Plan.addressed`): all that have one of the keys.
             old: the logs of keys as last released, by stem.
         """
+        plan = self._plan
+        return self._make(((annex.log_stems(annex_keys(batch, plan)), batch) for batch in batches), old)
+
+    def _make(self, files: Iterable[tuple[list[bytes], pa.RecordBatch]], old: Mapping[bytes, OldLog]) -> Iterator[Log]:
+        """`make`, of files with the stems of their keys."""
         stems: list[bytes] = []
-        rows: list[tuple[str, str, VersionId | None]] = []
         lines: list[bytes] = []
-        for batch in batches:
-            stems += annex.log_stems(annex_keys(batch, self._plan))
-            rows += zip(*(batch[name].to_pylist() for name in ("key", "url", "version_id")), strict=True)
+        batches: list[pa.RecordBatch] = []
+        for found, batch in files:
+            stems += found
             lines += joined(f"{self._time}s 1 ", batch["url"], "\n").cast(pa.binary()).to_pylist()
-        missing = sorted(old.keys() - set(stems)) if old else []
-        order = sorted(range(len(stems)), key=stems.__getitem__)
+            batches.append(batch.select(["key", "url", "version_id"]))
+        # Keys that had logs, or that several files have; of these files, by key.
+        others: dict[bytes, list[Candidate]] = {stem: [] for stem in old}
+        others.update((stem, []) for stem, count in Counter(stems).items() if count > 1)
+        if others:
+            _add_candidates(others, stems, batches)
+        alone = sorted(
+            (number for number, stem in enumerate(stems) if stem not in others) if others else range(len(stems)),
+            key=stems.__getitem__,
+        )
+        made = [*map(stems.__getitem__, alone), *others]
         locations: list[bytes] = []
-        made: list[bytes] = []
 
         def bodies() -> Iterator[bytes]:
-            here = annex.location_log(self._time, present=True)
-            for stem, group in groupby(order, key=stems.__getitem__):
-                numbers = list(group)
-                made.append(stem)
-                if len(numbers) == 1 and stem not in old:
-                    # Most keys of a new dataset: what `_update` would say of them.
-                    locations.append(self._location(here))
-                    yield lines[numbers[0]]
-                else:
-                    location, web = self._update(stem, old.get(stem), [_candidate(*rows[number]) for number in numbers])
-                    locations.append(location)
-                    yield web
-            for stem in missing:
-                made.append(stem)
-                location, web = self._update(stem, old[stem], [])
+            # Most keys of a new dataset: what `_update` would say of them.
+            if alone:
+                locations.extend(repeat(self._location(annex.location_log(self._time, present=True)), len(alone)))
+            yield from map(lines.__getitem__, alone)
+            for stem, candidates in others.items():
+                location, web = self._update(stem, old.get(stem), candidates)
                 locations.append(location)
                 yield web
 
         webs = list(self._writer.add_all(b"blob", bodies(), store))
         logs = map(Log._make, zip(made, locations, webs, strict=True))
-        return iter(sorted(logs)) if missing else logs
+        return iter(sorted(logs)) if others else logs
 
     def edit(self, read: Read, tree: bytes, difference: Difference) -> bytes:
-        """Write the tree that the last release's becomes when only these files are new or gone; returns its id."""
+        """Write the tree that the last release's becomes when only these files are new or gone; returns its id.
+
+        All URLs then offered that may have to be withdrawn are of files of this dataset: `borrowed` was 0.
+        """
         plan = self._plan
-        touched = {
-            stem
-            for rows in (difference.gone, difference.new)
-            for batch in plan.batches(rows)
-            for stem in annex.log_stems(annex_keys(batch, plan))
-        }
-        paths = sorted(stem + kind for stem in touched for kind in (_LOCATION, _WEB))
-        trees = read_trees(read, tree, folders_of(paths))
-        found = read_files(read, trees, paths)
-        old = {stem: (found[stem + _LOCATION], found[stem + _WEB]) for stem in touched if stem + _WEB in found}
-        # All files with one of these keys have the digest of one that is new or gone.
-        alike = plan.batches(_sharing(plan.table, difference))
-        rows = (
-            batch.filter(pa.array([stem in touched for stem in annex.log_stems(annex_keys(batch, plan))], pa.bool_()))
-            for batch in alike
-        )
-        edits = [
-            Edit(log.stem + kind, FILE, blob)
-            for log in self.make(rows, old)
-            for kind, blob in ((_LOCATION, log.location), (_WEB, log.web))
-        ]
-        # Of the keys touched and no others: all that is on the way to them has been read.
-        return edit_trees(trees, self._writer, edits, pack=_pack_leaf)
+        gone, withdrawn = [pa.array([], pa.string())], [pa.array([], pa.string())]
+        for batch in plan.addressed(difference.gone):
+            overwritable = pc.fill_null(pc.equal(batch["version_id"], "null"), fill_value=True)
+            gone.append(annex_keys(batch, plan))
+            withdrawn.append(gone[-1].filter(overwritable))
+        # All files with a key that is touched have the digest of one that is new or gone.
+        alike = [(annex_keys(batch, plan), batch) for batch in plan.addressed(_sharing(plan.table, difference))]
+        names = difference.new["key"].combine_chunks()
+        new = [keys.filter(pc.is_in(batch["key"], names)) for keys, batch in alike]
+        touched = pa.concat_arrays([*gone, *new])
+        files = []
+        for keys, batch in alike:
+            mask = pc.is_in(keys, touched)
+            files.append((annex.log_stems(keys.filter(mask)), batch.filter(mask)))
+        stems = {stem for some, _ in files for stem in some}
+        # Of a key that no file has any more, each URL on offer is one of a file that is gone, or of an older version.
+        # `next_web_log` keeps the versioned ones, and adds none: where all are, the log stays as it is, unread.
+        stems.update(annex.log_stems(pa.concat_arrays(withdrawn)))
+        trees = LogTrees(read, tree, stems)
+        before = list(trees.logs(sorted(stems)))
+        contents = _contents(read, before)
+        old = {log.stem: (contents[log.location], contents[log.web]) for log in before}
+        return write_log_tree(self._writer, self._make(files, old), trees)
 
     def _location(self, log: bytes) -> bytes:
         """The id of a location log; most are the same."""
@@ -184,58 +178,38 @@ class LogsMaker:
         return key if version_id is None else None
 
 
-def write_log_tree(writer: ObjectWriter, logs: Iterable[Log]) -> bytes:
-    """Write the trees of a whole git-annex branch, of logs sorted by stem; returns the top tree's id.
-
-    What `write_tree` would do, for the millions of small folders of which most hold one key: in bulk.
-    """
-    folders: list[bytes] = []
-
-    def leaves() -> Iterator[bytes]:
-        for folder, group in groupby(logs, key=lambda log: log.stem[:8]):
-            folders.append(folder)
-            entries = [
-                b"100644 %s%s\0%s" % (stem[8:], kind, blob)
-                for stem, location, web in group
-                for kind, blob in ((_LOCATION, location), (_WEB, web))
-            ]
-            # By whole names: `a-b.log` sorts before `a.log`. (All begin with the same mode.)
-            yield b"".join(entries if len(entries) == 2 else sorted(entries))  # noqa: PLR2004 - one key
-
-    ids = list(writer.add_all(b"tree", leaves(), _pack_leaf))
-    tops: list[bytes] = []
-
-    def bodies() -> Iterator[bytes]:
-        for top, group in groupby(zip(folders, ids, strict=True), key=lambda leaf: leaf[0][_TOP]):
-            tops.append(top)
-            yield b"".join(b"%s %s\0%s" % (FOLDER, folder[_LEAF][:-1], leaf) for folder, leaf in group)
-
-    entries = zip(tops, list(writer.add_all(b"tree", bodies(), store)), strict=True)
-    return writer.add(b"tree", b"".join(b"%s %s\0%s" % (FOLDER, top[:-1], tree) for top, tree in entries))
-
-
-def _pack_leaf(body: bytes) -> bytes:
-    """A folder of one key, packed: both its entries begin alike. Of another folder, most bytes are ids."""
-    first = body.find(b"\0") + 21
-    shared = first - 21
-    alike = body[:shared].endswith(_LOCATION) and body[first : first + shared] == body[:shared]
-    return repeat(body, first, shared, first) if alike else store(body)
-
-
 def _sharing(table: pa.Table, difference: Difference) -> pa.Table:
-    """The rows that may have the content of one that is new or gone."""
-    masks = (
-        pc.is_in(
-            table[name],
-            pa.concat_arrays([rows[name].combine_chunks() for rows in (difference.gone, difference.new)]).drop_null(),
-        )
-        for name in ("sha256", "md5", "key")
-    )
-    return table.filter(reduce(pc.or_, masks))
+    """The rows that may have the git-annex key of one that is new or gone: it is made of the best that is known."""
+    others = pa.concat_tables([difference.gone, difference.new]).select(["sha256", "md5", "key"])
+    masks = []
+    for name in others.column_names:
+        values = others[name].drop_null()
+        if len(values):
+            masks.append(pc.is_in(table[name], values.combine_chunks()))
+        others = others.filter(pc.is_null(others[name]))
+    return table.filter(reduce(pc.or_, masks)) if masks else table.slice(0, 0)
 
 
-def _candidate(key: str, url: str, version_id: VersionId | None) -> Candidate:
-    return Candidate(not is_real_version(version_id), False, key.encode(), url)
+def _contents(read: Read, logs: Iterable[Log]) -> dict[bytes, bytes]:
+    """The logs' contents, by id."""
+    # Many are the same: most keys of a release have one location log.
+    ids = dict.fromkeys(raw_id for log in logs for raw_id in (log.location, log.web))
+    return dict(zip(ids, read(ids), strict=True))
+
+
+def _add_candidates(
+    found: Mapping[bytes, list[Candidate]], stems: Sequence[bytes], batches: Iterable[pa.RecordBatch]
+) -> None:
+    """Add the files of these keys; `stems` are those of all files in the batches."""
+    start = 0
+    for batch in batches:
+        stop = start + len(batch)
+        rows = [row for row, stem in enumerate(stems[start:stop]) if stem in found]
+        some = batch.take(pa.array(rows, pa.int64()))
+        columns = (some[name].to_pylist() for name in ("key", "url", "version_id"))
+        for row, key, url, version_id in zip(rows, *columns, strict=True):
+            found[stems[start + row]].append(Candidate(not is_real_version(version_id), False, key.encode(), url))
+        start = stop
 
 
 def _dated_alike(before: S3Object, after: S3Object) -> bool:

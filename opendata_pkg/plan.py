@@ -105,22 +105,30 @@ class Plan:
         return pa.chunked_array([self.naming.paths_of(keys) for keys in rows["key"].chunks], pa.string())
 
     def batches(self, rows: pa.Table | None = None) -> Iterator[pa.RecordBatch]:
-        """Its own files (or some `rows`), by the bytes of their paths: the snapshot's columns, `path` and `url`."""
+        """Its own files (or some `rows`), by the bytes of their paths: the snapshot's columns, and `path`."""
         table = self.table if rows is None else rows
         paths = self.paths if rows is None else self._paths_of(rows)
         table = table.append_column("path", paths)
         if len(table) > 1 and not pc.all(pc.less(paths[:-1], paths[1:])).as_py():
             # Only a renamed path stands elsewhere than its key.
             table = table.take(pc.sort_indices(paths))
-        base = self.snapshot.header.base_url or ""
+        return filter(len, table.to_batches(max_chunksize=_BATCH_ROWS))
+
+    def addressed(self, rows: pa.Table | None = None) -> Iterator[pa.RecordBatch]:
+        """Its own files (or some `rows`), in key order, where their paths do not matter: their columns, and `url`."""
+        table = self.table if rows is None else rows
         for batch in filter(len, table.to_batches(max_chunksize=_BATCH_ROWS)):
-            yield batch.append_column("url", object_urls(base, batch["key"], batch["version_id"]))
+            yield batch.append_column("url", self.urls_of(batch))
+
+    def urls_of(self, batch: pa.RecordBatch) -> pa.Array:
+        """The URLs of some rows of a snapshot's table."""
+        return object_urls(self.snapshot.header.base_url or "", batch["key"], batch["version_id"])
 
     def files(self) -> Iterator[PlannedFile]:
         """Its own files, in byte order of their paths, one by one."""
         for batch in self.batches():
             entries = Snapshot(pa.table(batch), self.snapshot.header).objects()
-            columns = batch["path"].to_pylist(), annex_keys(batch, self).to_pylist(), batch["url"].to_pylist()
+            columns = batch["path"].to_pylist(), annex_keys(batch, self).to_pylist(), self.urls_of(batch).to_pylist()
             for entry, path, key, url in zip(entries, *columns, strict=True):
                 yield PlannedFile(path=path, entry=entry, annex_key=AnnexKey(key), url=url)
 
@@ -149,14 +157,14 @@ def _restored(
 
 
 def annex_keys(batch: pa.RecordBatch, plan: Plan) -> pa.Array:
-    """The git-annex keys of a batch of `Plan.batches`."""
+    """The git-annex keys of a batch of `Plan.batches` or `Plan.addressed`."""
     keys = digest_keys(batch)
     if not keys.null_count:
         return keys
     odd = pc.is_null(keys)
     rows = batch.filter(odd)
     entries = Snapshot(pa.table(rows), plan.snapshot.header).objects()
-    found = [key_of(entry, url) for entry, url in zip(entries, rows["url"].to_pylist(), strict=True)]
+    found = [key_of(entry, url) for entry, url in zip(entries, plan.urls_of(rows).to_pylist(), strict=True)]
     return pc.replace_with_mask(keys, odd, pa.array(found, pa.string()))
 
 

@@ -10,7 +10,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.bound_packs import list_from_dict
-from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.documents import parse_json
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.places import BrokenStoreError, NoStoreError, StoreFolder, open_place
@@ -166,3 +166,20 @@ class PublishedStore:
             raise BrokenStoreError(
                 f"{self.where} lacks {relative}, which its index names: ask its steward to restore it from a copy"
             ) from error
+
+
+def store_of(store: str | Path | None, catalogue: Path | None) -> str | Path:
+    """The store that was named, else the one that the catalogue (by default the shipped one) names.
+
+    Raises:
+        NoStoreError: neither is; says how to name one.
+    """
+    if store is not None:
+        return store
+    known = shipped_catalogue() if catalogue is None else Catalogue.load(catalogue)
+    if known.store is None:
+        raise NoStoreError(
+            f"the catalogue {known.id} names no published store: name one with --store PATH|URL or OPENDATA_STORE, or "
+            "read straight from the bucket: s3://BUCKET/PREFIX in place of the dataset"
+        )
+    return known.store

@@ -7,12 +7,15 @@ import string
 from typing import TYPE_CHECKING
 
 from opendata_pkg.arrays import hold_any, holds, joined
+from opendata_pkg.urls import url_parts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-# What `shlex.quote` quotes.
+# shlex.quote: "use single quotes, and put single quotes into double quotes".
+_QUOTE = "'\"'\"'"
+# What it quotes.
 _QUOTED_BYTES = bytes(set(range(256)) - set((string.ascii_letters + string.digits + "_@%+=:,./-").encode()))
 
 
@@ -28,17 +31,21 @@ def registry_line(path: str, digest: str | None, url: str | None) -> str | None:
     return " ".join(map(shlex.quote, words)) + "\n"
 
 
-def registry_lines(batch: pa.RecordBatch) -> pa.Array:
-    """`registry_line` of every row of a batch of `Plan.batches`; those without a digest are left out."""
+def registry_lines(batch: pa.RecordBatch, base: str) -> pa.Array:
+    """`registry_line` of every row of a batch of `Plan.batches`, with its URL; those without a digest are left out."""
     import pyarrow.compute as pc  # noqa: PLC0415 - readers' commands need a line, and no Arrow
 
-    digests = joined("sha256:", batch["sha256"])
-    if digests.null_count:
-        digests = pc.coalesce(digests, joined("md5:", batch["md5"]))
-    # A URL with a version has a `?`, which is quoted: then there is no need to look for it, a million times.
+    digests: tuple[pa.Array | str, ...] = "sha256:", batch["sha256"]
+    if batch["sha256"].null_count:
+        digests = (pc.coalesce(joined(*digests), joined("md5:", batch["md5"])),)
+    urls = url_parts(base, batch["key"], batch["version_id"])
+    # A URL with a version has a `?`, which is quoted: then there is no need to look for it, a million times. Neither
+    # the rest of it nor a digest has a quote.
     real = pc.fill_null(pc.not_equal(batch["version_id"], "null"), fill_value=False)
-    urls = _in_quotes(batch["url"], "\n") if real.true_count == len(real) else joined(_quoted(batch["url"]), "\n")
-    return pc.binary_join_element_wise(_quoted(batch["path"]), digests, urls, " ").drop_null()
+    urls = (
+        ("'", base.replace("'", _QUOTE), *urls[1:], "'") if real.true_count == len(real) else (_quoted(joined(*urls)),)
+    )
+    return joined(_quoted(batch["path"]), " ", *digests, " ", *urls, "\n").drop_null()
 
 
 def _quoted(texts: pa.Array) -> pa.Array:
@@ -50,9 +57,7 @@ def _quoted(texts: pa.Array) -> pa.Array:
     return pc.if_else(odd, _in_quotes(texts), texts)
 
 
-def _in_quotes(texts: pa.Array, end: str = "") -> pa.Array:
+def _in_quotes(texts: pa.Array) -> pa.Array:
     import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
-    # shlex.quote: "use single quotes, and put single quotes into double quotes".
-    inner = pc.replace_substring(texts, "'", "'\"'\"'") if holds(texts, b"'") else texts
-    return joined("'", inner, f"'{end}")
+    return joined("'", pc.replace_substring(texts, "'", _QUOTE) if holds(texts, b"'") else texts, "'")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from opendata_pkg.documents import dump_json
-from opendata_pkg.files import sync_all, write_text
+from opendata_pkg.files import replace_all, sync_all, write_text
 from opendata_pkg.git.bound import bind_packs
 from opendata_pkg.git.objects import tag_body
 from opendata_pkg.git.repository import BrokenRepositoryError
@@ -23,16 +22,11 @@ from opendata_pkg.state import DatasetEntry, State, with_version
 from opendata_pkg.store import ANNEX, DRAFT_ANNEX, DRAFT_MAIN, MAIN, REPORT, Store, VersionError, parse_version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from opendata_pkg.bound_packs import BoundPacks, PackList
     from opendata_pkg.git.repository import Repository
-    from opendata_pkg.written import Commits
-
-
-# Refs are moved by git, which waits for the disk more than it works.
-_AT_ONCE = 4
 
 
 class PartialDraftError(InputError):
@@ -103,6 +97,9 @@ def release(
         _check_grades(draft, require_grade)
         latest = store.latest()
         _check_heads(store, draft, latest)
+        if draft.version is not None:
+            for entry in draft.datasets.values():
+                store.repository(entry.name).remove_leftovers()
         # From here on only this version can be released, until it is: nothing below depends on anything else.
         store.write_draft(replace(draft, version=version))
         state = with_version(draft, version)
@@ -203,27 +200,27 @@ def _check_heads(store: Store, draft: State, latest: State | None) -> None:
     for entry in draft.datasets.values():
         heads = entry.written.commits.main, entry.written.commits.annex
         if (old := before.get(entry.dataset_id, (None, None))) != heads:
-            store.repository(entry.name).check_heads(old, heads)
+            # `_publish` moves the git-annex branch first.
+            store.repository(entry.name).check_heads(old, (old[0], heads[1]), heads)
 
 
 def _advance_refs(store: Store, state: State, latest: State | None, version: str, reporter: Reporter) -> None:
     before = _commits_by_id(latest)
     reporter.start("publishing datasets", len(state.datasets), "datasets")
 
-    def advance(entry: DatasetEntry) -> None:
+    levels: dict[int, list[DatasetEntry]] = {}
+    for entry in state.datasets.values():
         commits = entry.written.commits
         # The root is tagged in every release: it is what people check out by version.
         if before.get(entry.dataset_id) != (commits.main, commits.annex) or entry.branch == "":
-            _publish(store.repository(entry.name), commits, version)
-
-    levels: dict[int, list[DatasetEntry]] = {}
-    for entry in state.datasets.values():
-        levels.setdefault(entry.branch.count("/") + bool(entry.branch), []).append(entry)
+            levels.setdefault(entry.branch.count("/") + bool(entry.branch), []).append(entry)
+    reporter.advance(len(state.datasets) - sum(map(len, levels.values())))
     # Children first: a branch is deeper than those that it is in.
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for _, entries in sorted(levels.items(), reverse=True):
-            for _ in pool.map(advance, entries):
-                reporter.advance()
+    for _, entries in sorted(levels.items(), reverse=True):
+        _publish(store, entries, version)
+        for entry in entries:
+            _clear_up(store.repository(entry.name), version)
+            reporter.advance()
     reporter.finish()
 
 
@@ -250,18 +247,25 @@ def _bind_packs(store: Store, state: State, latest: State | None) -> PackList:
     return {entry.name: packs for entry in state.datasets.values() if (packs := bind(entry)) is not None}
 
 
-def _publish(repository: Repository, commits: Commits, version: str) -> None:
-    """Move a dataset's branches to its draft, tag it, and tell clients over dumb HTTP."""
-    tag = repository.write_loose(b"tag", tag_body(commit=commits.main, name=version, time=commits.time))
-    repository.update_refs(
-        {
-            MAIN: commits.main,
-            ANNEX: commits.annex,
-            f"refs/tags/{version}": tag,
-            DRAFT_MAIN: None,
-            DRAFT_ANNEX: None,
-        }
-    )
+def _publish(store: Store, entries: Sequence[DatasetEntry], version: str) -> None:
+    """Move the branches of datasets to their drafts, and tag them; for all, the disk is waited for once."""
+    files: dict[Path, bytes] = {}
+    for entry in entries:
+        repository, commits = store.repository(entry.name), entry.written.commits
+        body = tag_body(commit=commits.main, name=version, time=commits.time)
+        tag, of_tag = repository.loose_object(b"tag", body)
+        refs = {f"refs/tags/{version}": tag, ANNEX: commits.annex, MAIN: commits.main}
+        if (of_refs := repository.ref_files(refs)) is None:
+            repository.write_loose(b"tag", body)
+            repository.update_refs(refs)
+        else:
+            files |= of_tag | of_refs
+    replace_all(files)
+
+
+def _clear_up(repository: Repository, version: str) -> None:
+    """Remove what was the draft's, keep packs few, and tell clients over dumb HTTP."""
+    repository.delete_refs(DRAFT_MAIN, DRAFT_ANNEX)
     put_packs_together(repository.path, version)
     refresh_server_info(repository.path)
 

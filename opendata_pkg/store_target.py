@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from opendata_pkg.branch import ROOT
 from opendata_pkg.contents import read_files
 from opendata_pkg.lookup import find_in_releases, parse_dataset
 from opendata_pkg.published import PublishedStore
-from opendata_pkg.selection import Origin, Selection, match, nothing_selected
-from opendata_pkg.target import Target
+from opendata_pkg.selection import Origin, Selection, nothing_selected
+from opendata_pkg.target import EVERYTHING, Target
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,12 +44,11 @@ class StoreTarget(Target):
         return {"files": self.entry.subtree_files, "bytes": self.entry.subtree_bytes}
 
     def _select(self, rules: Rules, reporter: Reporter) -> Selection:
-        choose = partial(match, rules=rules, prefix=self.prefix)
         dataset = self.store, self.state, self.entry.branch
-        found = read_files(*dataset, path=rules.path, choose=choose, reporter=reporter)
+        found = read_files(*dataset, rules, reporter=reporter)
         if not found.num_rows:
             # To name what is near, all must be looked through.
-            every = read_files(*dataset, reporter=reporter)
+            every = read_files(*dataset, EVERYTHING, reporter=reporter)
             raise nothing_selected([every], rules, prefix=self.prefix, where=self.where)
         return Selection(origin=self.origin, rules=rules, table=found, catalogue=self.catalogue)
 

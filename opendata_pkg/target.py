@@ -122,28 +122,9 @@ def open_target(
 
         return open_snapshot(word, catalogue)
     from opendata_pkg.lookup import parse_dataset  # noqa: PLC0415
+    from opendata_pkg.published import store_of  # noqa: PLC0415
     from opendata_pkg.store_target import open_dataset  # noqa: PLC0415
 
     # What is no word of a store is told before that no store is named.
     parse_dataset(word)
     return open_dataset(word, store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
-
-
-def store_of(store: str | Path | None, catalogue: Path | None) -> str | Path:
-    """The store that was named, else the one that the catalogue names.
-
-    Raises:
-        NoStoreError: neither is; says how to name one.
-    """
-    if store is not None:
-        return store
-    from opendata_pkg.catalogue import Catalogue, shipped_catalogue  # noqa: PLC0415 - most readers name one
-    from opendata_pkg.places import NoStoreError  # noqa: PLC0415
-
-    known = shipped_catalogue() if catalogue is None else Catalogue.load(catalogue)
-    if known.store is None:
-        raise NoStoreError(
-            f"the catalogue {known.id} names no published store: name one with --store PATH|URL or OPENDATA_STORE, or "
-            "read straight from the bucket: s3://BUCKET/PREFIX in place of the dataset"
-        )
-    return known.store

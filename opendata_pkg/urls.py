@@ -107,9 +107,15 @@ def object_url(base: str, key: ObjectKey, version_id: VersionId | None) -> str:
 
 
 def object_urls(base: str, keys: pa.Array, version_ids: pa.Array) -> pa.Array:
-    """`object_url` of every key with its version, in bulk where nothing but blanks is to be encoded."""
-    # A release is published without any, and need not wait for Arrow.
-    import pyarrow.compute as pc  # noqa: PLC0415
+    """`object_url` of every key with its version."""
+    from opendata_pkg.arrays import joined  # noqa: PLC0415 - a release is published without any, and not kept waiting
+
+    return joined(*url_parts(base, keys, version_ids))
+
+
+def url_parts(base: str, keys: pa.Array, version_ids: pa.Array) -> tuple[pa.Array | str, ...]:
+    """What `object_urls` joins, in bulk where nothing but blanks is to be encoded: for those who join more to it."""
+    import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
     from opendata_pkg.arrays import hold_any, holds, joined, replace_where  # noqa: PLC0415
 
@@ -123,15 +129,15 @@ def object_urls(base: str, keys: pa.Array, version_ids: pa.Array) -> pa.Array:
         paths = pc.replace_substring(keys, " ", "%20") if holds(keys, b" ") else keys
     real = pc.fill_null(pc.not_equal(version_ids, "null"), fill_value=False)
     if not real.true_count:
-        return joined(base, paths)
+        return base, paths
     versions = pc.fill_null(version_ids, "")
     if hold_any(versions, _ODD_BYTES + b"/"):
         versions = replace_where(
             versions, pc.match_substring_regex(versions, r"[^A-Za-z0-9._~-]"), lambda text: quote(text, safe="")
         )
     if real.true_count == len(real):
-        return joined(base, paths, f"?{_VERSION_QUERY}", versions)
-    return joined(base, paths, pc.if_else(real, joined(f"?{_VERSION_QUERY}", versions), ""))
+        return base, paths, f"?{_VERSION_QUERY}", versions
+    return base, paths, pc.if_else(real, joined(f"?{_VERSION_QUERY}", versions), "")
 
 
 def parse_object_url(base: str, url: str) -> tuple[ObjectKey, VersionId | None]:

@@ -20,7 +20,7 @@ import pytest
 
 import opendata_pkg
 from opendata_pkg import bringing
-from opendata_pkg.bringing import StoppedError, bring_all
+from opendata_pkg.bringing import StoppedError, bring_all, early_helper
 from opendata_pkg.download import DiskFullError, download
 from opendata_pkg.model import OpenDataError
 from opendata_pkg.progress import SILENT, Reporter
@@ -109,9 +109,9 @@ def orders_of(web, folder, count, *scripts):
     ]
 
 
-def outcomes_of(orders, *, how=bring, jobs=8, reporter=SILENT, transport=None):
+def outcomes_of(orders, *, how=bring, jobs=8, reporter=SILENT, transport=None, early=None):
     """The outcome of each, by name."""
-    found = bring_all(how, orders, transport=transport or impatient(), jobs=jobs, reporter=reporter)
+    found = bring_all(how, orders, transport=transport or impatient(), jobs=jobs, reporter=reporter, early=early)
     pairs = [(orders[number].wanted.name, outcome) for number, outcome in found]
     assert len(dict(pairs)) == len(pairs) == len(orders)
     return dict(pairs)
@@ -186,6 +186,38 @@ def test_few_files_start_no_process(web, tmp_path, monkeypatch):
     monkeypatch.setattr(bringing, "count_cores", lambda: 8)
     monkeypatch.setattr(bringing, "Helper", None)
     assert {outcome.process for outcome in outcomes_of(orders_of(web, tmp_path, 40)).values()} == {os.getpid()}
+
+
+def test_a_process_that_is_there_early(web, tmp_path, seen, helpers, monkeypatch):
+    """It brings files as any other does, and no other is started in its place."""
+    helpers(1)
+    how = partial(together, seen=seen, processes=2)
+    with early_helper(8) as early:
+        monkeypatch.setattr(bringing, "Helper", None)
+        outcomes = outcomes_of(orders_of(web, tmp_path, 200), how=how, early=early)
+    assert len({outcome.process for outcome in outcomes.values()}) == 2
+    assert not children()
+
+
+def test_an_early_process_that_nobody_needs(web, tmp_path, helpers, monkeypatch):
+    """It is ended, be it that there is too little to do, or nothing."""
+    helpers(1)
+    monkeypatch.setattr(bringing, "_MANY", 100)
+    with early_helper(8) as early:
+        outcomes = outcomes_of(orders_of(web, tmp_path, 40), early=early)
+    assert {outcome.process for outcome in outcomes.values()} == {os.getpid()}
+    with early_helper(8):
+        assert len(children()) == 1
+    assert not children()
+
+
+@pytest.mark.parametrize(("cores", "jobs"), [(1, 8), (2, 1)])
+def test_an_early_process_that_could_not_help(monkeypatch, cores, jobs):
+    """With one core, or one transfer at a time, there is nothing that it could do."""
+    monkeypatch.setattr(bringing, "count_cores", lambda: cores)
+    with early_helper(jobs) as early:
+        assert early is None
+        assert not children()
 
 
 def test_nobody_waits_for_a_process_that_does_not_come(web, tmp_path, helpers, monkeypatch):

@@ -214,6 +214,40 @@ def test_ctrl_c_while_the_command_is_imported():
     assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, b"", b"")
 
 
+LATE = """\
+import atexit, sys
+from opendata_pkg.__main__ import main
+class Late:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            atexit.register(print, "at the end")
+sys.meta_path.insert(0, Late())
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"), [(["--version"], 0, b"opendata "), (["find", "nothing.parquet"], 4, b"at the end")]
+)
+def test_the_end(tmp_path, words, status, said):
+    """What is to be called at the end is called, all that was printed arrives, and so does the exit status."""
+    done = subprocess.run([sys.executable, "-c", LATE, *words], cwd=tmp_path, check=False, capture_output=True)
+    assert done.returncode == status
+    assert done.stdout.startswith(said)
+    assert done.stdout.endswith(b"at the end\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_what_cannot_be_written_at_the_very_end(tmp_path, monkeypatch):
+    """Python says so in its own words, with its own status."""
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+    with Path("/dev/full").open("wb") as full:
+        words = [sys.executable, "-c", LATE, "find", "nothing.parquet"]
+        done = subprocess.run(words, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 120
+    assert b"No space left on device" in done.stderr
+
+
 def test_a_defect_shows_where_it_is():
     """What nobody foresaw is not dressed up: Python's own traceback and status."""
     done = run_as_command("1 / 0")

@@ -4,7 +4,8 @@ import stat
 
 import pytest
 
-from opendata_pkg.files import replacing, write_bytes, write_text
+from opendata_pkg.files import replace_all, replacing, write_bytes, write_text
+from tests.core_support import temporary_files
 
 
 class _StopError(Exception):
@@ -32,6 +33,23 @@ def _fail_halfway(path):
     with replacing(path) as stream:
         stream.write(b"half of the new")
         raise _StopError
+
+
+def test_many_files_take_their_places_together(tmp_path):
+    """All are whole before the first is seen, and they come in the order given; a failure leaves the old ones."""
+    old, new, wrong = tmp_path / "a" / "old", tmp_path / "b" / "new", tmp_path / "old"
+    write_text(old, "old")
+    wrong.mkdir()
+    with pytest.raises(IsADirectoryError):
+        replace_all({new: b"1", wrong: b"2", old: b"3"})
+    assert (old.read_text(), new.read_text()) == ("old", "1")
+    with pytest.raises(FileExistsError):
+        replace_all({new: b"2", old / "below a file": b""})
+    assert (old.read_text(), new.read_text()) == ("old", "1")
+    replace_all({new: b"2", old: b"3"})
+    assert (old.read_text(), new.read_text()) == ("3", "2")
+    assert temporary_files(tmp_path) == []
+    assert stat.S_IMODE(new.stat().st_mode) == 0o644
 
 
 def test_the_old_file_is_there_until_the_block_ends(tmp_path):

@@ -43,7 +43,18 @@ KEYS = st.sampled_from(
     [
         *STEADY[::3],
         *("Rat/x/new", "Rat/y", "Rat/y/z", "Rat/README.md", "Rat/readme.md/a", "Rat/CITATION.cff", "Rat/%", "Rat/.git"),
-        *("Rat/Cortex/a", "Rat/Cortex/b/c", "Mouse/m", "a/b/c", "a", "Rat/q", "Rat/q/r", "README.md"),
+        *(
+            "Rat/Cortex/a",
+            "Rat/Cortex/b/c",
+            "Mouse/m",
+            "a/b/c",
+            "a",
+            "Rat/q",
+            "Rat/q/r",
+            "README.md",
+            'Rat/x/1,"a"',
+            'Rat/",',
+        ),
     ]
 )
 OBJECT = st.fixed_dictionaries(
@@ -52,7 +63,7 @@ OBJECT = st.fixed_dictionaries(
         "version": st.sampled_from([None, "null", "v1", "v2"]),
         "known": st.sampled_from(["sha256", "sha256", "md5", "both", None]),
         "day": st.integers(0, 2),
-        "etag": st.sampled_from([None, "e"]),
+        "etag": st.sampled_from([None, "e", '"quoted",\n']),
     }
 )
 CHANGES = st.dictionaries(KEYS, st.none() | OBJECT, max_size=5)

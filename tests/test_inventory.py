@@ -46,9 +46,8 @@ def shards_of(plan):
     writer = InventoryWriter()
     shards = [shard for batch in plan.batches() for shard in writer.add(batch)]
     shards += writer.finish()
-    assert sum(shard.rows for shard in shards) == len(plan)
-    assert len({shard.name for shard in shards}) == len(shards)
-    return {shard.name: shard.data() for shard in shards}
+    assert len({shard.info.name for shard in shards}) == len(shards)
+    return {shard.info.name: shard.data for shard in shards}
 
 
 def naive_digest(objects):

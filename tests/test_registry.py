@@ -29,15 +29,21 @@ def read_back(text, tmp_path=None):
 
 
 @settings(deadline=None)
-@given(st.sets(NAME, max_size=8), st.sampled_from(["sha256", "md5", "both"]), st.sampled_from([None, "null", "v 1'#"]))
-@example({"# not a comment", "#", "'", "a b", "\\", '"', " x ", "é日"}, "sha256", None)
-def test_pooch_reads_every_name(keys, known, version):
+@given(
+    st.sets(NAME, max_size=8),
+    st.sampled_from(["sha256", "md5", "both"]),
+    st.sampled_from([None, "null", "v 1'#"]),
+    st.sampled_from(["https://data.example.org/", "http://127.0.0.1:9000/it's~/"]),
+)
+@example({"# not a comment", "#", "'", "a b", "\\", '"', " x ", "é日"}, "sha256", None, "http://h/")
+def test_pooch_reads_every_name(keys, known, version, base):
     """Blanks, quotes, `#`, any script: the same path, digest and URL come back."""
-    snapshot = snapshot_of(*(entry_of(key, key, known=known, version=version) for key in keys))
+    entries = [entry_of(key, key, known=known, version=version) for key in keys]
+    snapshot = snapshot_of(*entries, base_url=base)
     plan = make_plans(snapshot, catalogue_of("branches: {}\n")).by_branch[""]
     files = list(plan.files())
     lines = [line_of(file) for file in files]
-    assert lines == [line for batch in plan.batches() for line in registry_lines(batch).to_pylist()]
+    assert lines == [line for batch in plan.batches() for line in registry_lines(batch, base).to_pylist()]
     registry, urls = read_back("".join(lines))
     assert registry == {file.path: file.entry.digest for file in files}
     assert urls == {file.path: file.url for file in files}
@@ -57,4 +63,4 @@ def test_a_file_without_a_digest_has_no_line():
     """Pooch would refuse the whole registry for it."""
     plan = make_plans(snapshot_of(entry_of("a", known=None)), catalogue_of("")).by_branch[""]
     assert [line_of(file) for file in plan.files()] == [None]
-    assert [len(registry_lines(batch)) for batch in plan.batches()] == [0]
+    assert [len(registry_lines(batch, "http://h/")) for batch in plan.batches()] == [0]

@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from opendata_pkg import contents
 from opendata_pkg.documents import NewerFormatError
 from opendata_pkg.listing.s3 import NothingThereError
 from opendata_pkg.lookup import NotADatasetWordError
@@ -98,6 +99,31 @@ def test_only_the_shards_that_can_hold_a_path_are_transferred(tmp_path, counting
         assert paths(open_target(f"Mouse:{key.removeprefix('Mouse/')}", store=url)) == [key]
         assert len([path for path in asked if path.endswith(".csv")]) <= 1
     assert paths(open_target("Mouse:b", store=url)) == keys[3000:6000]
+
+
+@pytest.mark.parametrize("together_bytes", [0, 100_000, 1 << 30])
+def test_however_many_shards_are_looked_through_together(tmp_path, monkeypatch, together_bytes):
+    """Rules give the same files of the same datasets, with all that is known of them."""
+    keys = [f"{branch}/{folder}/{n:04}%{'x' * (n % 30)}.{end}" for branch in ("Mouse", "Rat/Cortex", "Rat") for folder in "ab"
+            for n in range(1500) for end in ("swc", "txt")]  # fmt: skip
+    snapshot = snapshot_of(*keys)
+    publish(tmp_path / "store", "1.0.0", snapshot)
+    monkeypatch.setattr(contents, "_TOGETHER_BYTES", together_bytes)
+    larger = sorted(row["size"] for row in snapshot.table.to_pylist())[len(keys) // 2]
+    rules = Rules(include=("*.swc",), exclude=("/Rat/a/", "/Mouse/b/000*"), larger=larger)
+    found = list(open_target(".", store=tmp_path / "store").select(rules).files())
+    wanted = [
+        row
+        for row in snapshot.table.to_pylist()
+        if row["size"] > larger and row["key"].endswith(".swc") and not row["key"].startswith(("Rat/a/", "Mouse/b/000"))
+    ]
+    known = {"key": "key", "size_bytes": "size", "sha256": "sha256", "version_id": "version_id", "etag": "etag"}
+    assert len(wanted) > 100
+    assert [{column: getattr(file, name) for name, column in known.items()} for file in found] == [
+        {column: row[column] for column in known.values()} for row in wanted
+    ]
+    assert [file.path for file in found] == [row["key"].replace("%", "%25") for row in wanted]
+    assert {file.branch for file in found} == {"Mouse", "Rat", "Rat/Cortex"}
 
 
 def test_offline_works_from_the_cache_and_nothing_else(store, counting):

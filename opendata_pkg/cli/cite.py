@@ -68,6 +68,9 @@ def cite(
     For a lock, the text is a paragraph on the availability of the data, ready to paste, with its references.
     `--json` is CSL-JSON.
     """
+    from opendata_pkg.lean_arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg.citation import Format, render, to_csl
     from opendata_pkg.citing import cite as cite_target
     from opendata_pkg.citing import cite_lock

@@ -45,6 +45,9 @@ def describe(
     if init is not None:
         if write or check or branch != ROOT:
             raise UsageError("expected --init alone: it begins a new catalogue, and describes no branch")
+        from opendata_pkg.lean_arrow import import_arrow
+
+        import_arrow()
         from opendata_pkg.snapshot import Snapshot
         from opendata_pkg.starter import start_catalogue
 

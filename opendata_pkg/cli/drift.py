@@ -40,6 +40,9 @@ def drift(
 
     With a store and no catalogue, the one of its last release counts. The exit status is 1 when they differ.
     """
+    from opendata_pkg.lean_arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg.cli.reading import catalogue_of
     from opendata_pkg.drift import find_drift, propose_branches
     from opendata_pkg.published import PublishedStore

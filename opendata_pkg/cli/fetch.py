@@ -55,26 +55,30 @@ def fetch(
     They are kept in the cache, where plain pooch finds them too; the same command goes on where it was stopped. A file
     of other content that stands in the way is left alone.
     """
-    from opendata_pkg.lean_arrow import import_arrow
-
-    import_arrow()
-    from opendata_pkg.fetching import fetch as fetch_files
+    from opendata_pkg.bringing import early_helper
 
     output = Output(json=json, quiet=quiet)
-    result = fetch_files(
-        dataset,
-        include=include or (),
-        exclude=exclude or (),
-        larger=larger,
-        smaller=smaller,
-        store=store,
-        catalogue=catalogue,
-        endpoint_url=endpoint_url,
-        to=to,
-        jobs=jobs,
-        offline=offline,
-        reporter=output,
-    )
+    with early_helper(1 if offline else jobs) as early:
+        from opendata_pkg.lean_arrow import import_arrow
+
+        import_arrow()
+        from opendata_pkg.fetching import fetch as fetch_files
+
+        result = fetch_files(
+            dataset,
+            include=include or (),
+            exclude=exclude or (),
+            larger=larger,
+            smaller=smaller,
+            store=store,
+            catalogue=catalogue,
+            endpoint_url=endpoint_url,
+            to=to,
+            jobs=jobs,
+            offline=offline,
+            reporter=output,
+            early=early,
+        )
     output.result(_document(result), "".join(f"{path}\n" for path in result.paths.values()) or None)
     result.check_complete()
 

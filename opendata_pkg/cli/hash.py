@@ -74,6 +74,9 @@ def hash(
 
     What was read is kept in the cache at once: the same command goes on where it was stopped.
     """
+    from opendata_pkg.lean_arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg.catalogue import Catalogue, shipped_catalogue
     from opendata_pkg.checksums import ChecksumCache
     from opendata_pkg.hashing import hash_snapshot, plan_hash

@@ -55,6 +55,9 @@ def info(
     out = Output(json=json, quiet=quiet)
 
     def tell_selection() -> None:
+        from opendata_pkg.lean_arrow import import_arrow
+
+        import_arrow()
         from opendata_pkg.target import open_target
 
         target = open_target(

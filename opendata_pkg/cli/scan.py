@@ -84,6 +84,9 @@ def scan(
     What is listed of a bucket is kept beside SNAPSHOT (.checkpoint) until it is written: if the scan is interrupted,
     the same command goes on from there.
     """
+    from opendata_pkg.lean_arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg import scan as scanning
 
     output = Output(json=json, quiet=quiet)

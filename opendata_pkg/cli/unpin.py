@@ -20,6 +20,9 @@ def unpin(
     quiet: QuietOption = False,
 ) -> None:
     """Take a selection out of the lock. The next sync removes its files."""
+    from opendata_pkg.lean_arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg.pinning import unpin as unpin_files
 
     out = Output(json=json, quiet=quiet)

@@ -35,6 +35,9 @@ def validate(
     Every fault is told, with its place, what was expected, and what to change; then the exit status is 1.
     The bytes of data files are not looked at.
     """
+    from opendata_pkg.lean_arrow import import_arrow
+
+    import_arrow()
     from opendata_pkg import validate as validating
 
     out = Output(json=json, quiet=quiet)

@@ -81,8 +81,13 @@ def verify(
 
     out = Output(json=json, quiet=quiet)
     rules = None
-    if include or exclude or larger is not None or smaller is not None:
-        # Only here: selections take a while to import, and locks need none.
+    has_rules = include or exclude or larger is not None or smaller is not None
+    if has_rules or against is not None or store is not None:
+        # Only here: Arrow and selections take a while to import, and locks need none.
+        from opendata_pkg.lean_arrow import import_arrow
+
+        import_arrow()
+    if has_rules:
         from opendata_pkg.cli.reading import rules_of
 
         rules = rules_of(include, exclude, larger, smaller)

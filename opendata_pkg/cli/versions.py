@@ -44,8 +44,7 @@ def versions(
     """
     from opendata_pkg.info import describe_versions
     from opendata_pkg.lookup import find_in_releases, parse_dataset
-    from opendata_pkg.published import PublishedStore
-    from opendata_pkg.target import store_of
+    from opendata_pkg.published import PublishedStore, store_of
 
     out = Output(json=json, quiet=quiet)
     word = parse_dataset(branch)

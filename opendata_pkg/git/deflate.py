@@ -11,9 +11,6 @@ from functools import cache
 
 # RFC 1950: CMF 0x78 (deflate, 32 KiB window), FLG 0x01 (no dictionary, fastest; makes the two a multiple of 31).
 _ZLIB = b"\x78\x01"
-# Small objects that nothing is known of: with the smallest window and memory, zlib is set up ten times sooner than with
-# its defaults, and the result is as small.
-_SMALL_BYTES = 512
 _MAX_STORED_BYTES = 0xFFFF
 _MAX_REPEAT_BYTES = 258
 _MAX_DISTANCE = 0x7FFF
@@ -32,11 +29,13 @@ _DISTANCES = [(1 + i, 0) for i in range(4)] + [
 
 
 def deflate(body: bytes) -> bytes:
-    """A zlib stream of a body of which nothing is known."""
-    if len(body) <= _SMALL_BYTES:
-        small = zlib.compressobj(1, zlib.DEFLATED, 9, 1)
-        return small.compress(body) + small.flush()
-    return zlib.compress(body, 1)
+    """A zlib stream of a body of which nothing is known.
+
+    By ISA-L: of inventories and trees it makes less than zlib's level 1 does, in a quarter of the time.
+    """
+    from isal import isal_zlib  # noqa: PLC0415 - most commands pack nothing
+
+    return isal_zlib.compress(body, 1)
 
 
 def store(body: bytes) -> bytes:

@@ -6,16 +6,17 @@ Source: gitformat-pack(5), quoted at each part. `git index-pack --verify` and `g
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import struct
 import sys
 from array import array
 from bisect import bisect_left
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
 
 from opendata_pkg.bound_packs import BoundFile, BoundPack
+from opendata_pkg.files import sync_file
 from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.packs import FANOUT, INDEX_MAGIC, LARGE_OFFSET, TYPES, Packs
 
@@ -35,23 +36,46 @@ class _Head(NamedTuple):
     packed: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WrittenPack:
+    """A whole pack and its index, `name` with `.pack` and `.idx`, under temporary names until `publish`."""
+
+    name: str
+    bound: BoundPack
+    pack: Path
+    index: Path
+
+    def publish(self) -> None:
+        """Bring both to disk, and give them their names: only then git and other readers know of them.
+
+        OSError as the system says; a file that still has its temporary name is left to `Repository.remove_leftovers`.
+        """
+        files = self.pack, self.index
+        for file in files:
+            sync_file(file)
+        # git takes a pack for there once its .idx is: so the pack first.
+        for file, suffix in zip(files, self.bound.files, strict=True):
+            file.rename(file.with_name(f"{self.name}{suffix}"))
+
+
 class PackWriter:
     """Writes new objects into one pack; `with` publishes it at the end, or leaves nothing behind on an error.
 
-    Memory: about 150 bytes an object for its id, checksum and offset; bodies are not kept. `packed` is what it has
-    published: the pack by its name, once the block has ended, or nothing.
+    Memory: about 150 bytes an object for its id, checksum and offset; bodies are not kept. `written` is the pack, once
+    the block has ended; None if there was nothing to write. Without `publish`, that is left to whoever takes it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, publish: bool = True) -> None:
         """For a pack in `folder` (`objects/pack`), which is made; `with` begins it."""
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder
+        self._publish = publish
         self._known = Packs(folder)
-        self.packed: dict[str, BoundPack] = {}
+        self.written: WrittenPack | None = None
         # Id → offset in the pack and, in the lower bits, the checksum of what stands there.
         self._entries: dict[bytes, int] = {}
         self._heads: dict[tuple[bytes, int], _Head] = {}
-        self._path = folder / f"tmp_pack_{secrets.token_hex(8)}"
+        token = secrets.token_hex(8)
+        self._path, self._index_path = folder / f"tmp_pack_{token}", folder / f"tmp_idx_{token}"
         self._stream: IO[bytes]
         self._position = 0
 
@@ -109,14 +133,19 @@ class PackWriter:
         """Publish the pack if the block ended well and wrote anything."""
         try:
             if kind is None and self._entries:
-                self._publish()
+                written = self._finish()
+                if self._publish:
+                    written.publish()
+                self.written = written
         finally:
-            self._path.unlink(missing_ok=True)
+            if self.written is None:
+                for path in (self._path, self._index_path):
+                    path.unlink(missing_ok=True)
             self._known.close()
             # Last: on a full disk it fails, for there are bytes yet to be written.
             self._stream.close()
 
-    def _publish(self) -> None:
+    def _finish(self) -> WrittenPack:
         # "The trailer records a pack checksum of all of the above", and the header's count is part of it.
         self._stream.seek(8)
         self._stream.write(struct.pack(">L", len(self._entries)))
@@ -131,25 +160,18 @@ class PackWriter:
         sha256.update(checksum)
         self._stream.write(checksum)
         self._stream.flush()
-        os.fsync(self._stream.fileno())
         index = self._index(checksum)
-        target = self._folder / f"pack-{checksum.hex()}.pack"
-        temporary = self._folder / f"tmp_idx_{self._path.name.removeprefix('tmp_pack_')}"
-        try:
-            with temporary.open("wb") as stream:
-                stream.write(index)
-                stream.flush()
-                os.fsync(stream.fileno())
-            for file in (self._path, temporary):
-                file.chmod(0o444)
-            # git takes a pack for there once its .idx is: so the pack first.
-            self._path.rename(target)
-            temporary.rename(target.with_suffix(".idx"))
-        finally:
-            temporary.unlink(missing_ok=True)
-        self.packed[target.stem] = BoundPack(
-            pack=BoundFile(size_bytes=self._position + len(checksum), sha256=sha256.hexdigest()),
-            index=BoundFile(size_bytes=len(index), sha256=hashlib.sha256(index).hexdigest()),
+        self._index_path.write_bytes(index)
+        for file in (self._path, self._index_path):
+            file.chmod(0o444)
+        return WrittenPack(
+            name=f"pack-{checksum.hex()}",
+            bound=BoundPack(
+                pack=BoundFile(size_bytes=self._position + len(checksum), sha256=sha256.hexdigest()),
+                index=BoundFile(size_bytes=len(index), sha256=hashlib.sha256(index).hexdigest()),
+            ),
+            pack=self._path,
+            index=self._index_path,
         )
 
     def _index(self, pack_checksum: bytes) -> bytes:

@@ -42,6 +42,10 @@ Heads = tuple[ObjectId | None, ObjectId | None]
 """Where `main` and `git-annex` of a repository are; None: nowhere yet."""
 
 _LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
+# A loose object is "<type> SP <size> NUL <content>", compressed.
+_TAG_OF_COMMIT = re.compile(rb"tag [0-9]+\0object ([0-9a-f]{40})\ntype commit\n")
+# What a writer that is killed leaves behind: packs, and refs that `set_refs` was about to set.
+_LEFTOVERS = {"objects/pack": "tmp_*"} | dict.fromkeys(("refs/heads", "refs/tags", "refs/opendata/draft"), ".*.part")
 # So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
 _IDS_AT_ONCE = 256
 _BLOCK_BYTES = 1 << 20
@@ -93,14 +97,19 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping
     return done.stdout
 
 
-def git_blocks(*arguments: str, cwd: Path) -> Iterator[bytes]:
+def git_blocks(
+    *arguments: str, cwd: Path, data: bytes = b"", environment: Mapping[str, str] | None = None
+) -> Iterator[bytes]:
     """What `call_git` returns, as it comes: in blocks, so that it is worked on while git goes on.
 
     Raises:
         GitError: git failed, said after the last block; carries its stderr.
     """
-    with tempfile.TemporaryFile() as said:
-        with _running(["git", *arguments], cwd=cwd, stdin=subprocess.DEVNULL, stderr=said.fileno()) as process:
+    with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as said:
+        given.write(data)
+        given.seek(0)
+        command = ["git", *arguments]
+        with _running(command, cwd=cwd, stdin=given.fileno(), stderr=said.fileno(), environment=environment) as process:
             assert process.stdout is not None  # noqa: S101 - for the type checker
             while block := process.stdout.read(_BLOCK_BYTES):
                 yield block
@@ -136,8 +145,9 @@ class Repository:
 
     def remove_leftovers(self) -> None:
         """Remove what a killed writer left behind; none is at work."""
-        for stale in (self.path / "objects" / "pack").glob("tmp_*"):
-            stale.unlink()
+        for folder, names in _LEFTOVERS.items():
+            for stale in (self.path / folder).glob(names):
+                stale.unlink()
 
     def unsynced(self, *refs: str) -> list[Path]:
         """The files that `create`, and `set_refs` of these refs, have written."""
@@ -147,18 +157,35 @@ class Repository:
         """Whether there is a repository."""
         return (self.path / "HEAD").is_file()
 
-    def writer(self) -> PackWriter:
-        """A writer of one new pack."""
-        return PackWriter(self.path / "objects" / "pack")
+    def writer(self, *, publish: bool = True) -> PackWriter:
+        """A writer of one new pack; `publish` as it says."""
+        return PackWriter(self.path / "objects" / "pack", publish=publish)
+
+    def loose_object(self, kind: bytes, body: bytes) -> tuple[ObjectId, dict[Path, bytes]]:
+        """The id of an object, and the file that it is to be; no file if there is one."""
+        name = hex_id(object_id(kind, body))
+        path = self.path / "objects" / name[:2] / name[2:]
+        return name, {} if path.exists() else {path: zlib.compress(b"%s %d\0" % (kind, len(body)) + body)}
 
     def write_loose(self, kind: bytes, body: bytes) -> ObjectId:
         """Write one object as a file of its own: for the few that come one at a time, such as tags."""
-        name = hex_id(object_id(kind, body))
-        path = self.path / "objects" / name[:2] / name[2:]
-        if not path.exists():
-            write_bytes(path, zlib.compress(b"%s %d\0" % (kind, len(body)) + body))
+        name, files = self.loose_object(kind, body)
+        for path, data in files.items():
+            write_bytes(path, data)
             path.chmod(0o444)
         return name
+
+    def tagged_commit(self, tag: ObjectId) -> ObjectId | None:
+        """The commit of an annotated tag that is a file of its own, as `write_loose` writes it; None: git may know.
+
+        git-cat-file(1) shows the format: a tag begins with "object <id> LF type <type> LF".
+        """
+        try:
+            content = zlib.decompress((self.path / "objects" / tag[:2] / tag[2:]).read_bytes())
+        except (FileNotFoundError, zlib.error):
+            return None
+        match = _TAG_OF_COMMIT.match(content)
+        return None if match is None else ObjectId(match[1].decode())
 
     def refs(self) -> dict[str, ObjectId]:
         """Every ref and the object it names."""
@@ -174,23 +201,44 @@ class Repository:
         try:
             text = (self.path / name).read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):
-            return None if self._is_bare_of_packed_refs() else self.refs().get(name)
+            return None if self.has_loose_refs_only() else self.refs().get(name)
         return ObjectId(text[:40]) if _LOOSE_REF.fullmatch(text) else self.refs().get(name)
 
-    def _is_bare_of_packed_refs(self) -> bool:
+    def has_loose_refs_only(self) -> bool:
         """Whether all refs are files of their own, as they are until somebody runs `git gc` or `git refs migrate`."""
         return not (self.path / "packed-refs").exists() and not (self.path / "reftable").exists()
 
     def set_refs(self, values: Mapping[str, ObjectId]) -> None:
         """Set refs that only the holder of the store's lock sets, one by one; `unsynced` files are yet to be synced.
 
-        gitrepository-layout(5): a file in `refs/` is looked at before packed-refs. To start git takes longer.
+        To start git takes longer.
         """
-        if (self.path / "reftable").exists():
+        if (files := self.ref_files(values)) is None:
             self.update_refs(values)
             return
-        for name, value in values.items():
-            write_text(self.path / name, f"{value}\n", sync=False)
+        for path, data in files.items():
+            write_bytes(path, data, sync=False)
+
+    def ref_files(self, values: Mapping[str, ObjectId]) -> dict[Path, bytes] | None:
+        """The files that set refs; None where refs are no files.
+
+        gitrepository-layout(5): a file in `refs/` is looked at before packed-refs.
+        """
+        if (self.path / "reftable").exists():
+            return None
+        return {self.path / name: f"{value}\n".encode() for name, value in values.items()}
+
+    def delete_refs(self, *names: str) -> None:
+        """Delete refs that only the holder of the store's lock sets, as far as they are there."""
+        if not self.has_loose_refs_only():
+            self.update_refs(dict.fromkeys(names))
+            return
+        for name in names:
+            (self.path / name).unlink(missing_ok=True)
+        # As git does: folders that are empty now go, up to those that every repository has.
+        for folder in {folder for name in names for folder in Path(name).parents[:-3]}:
+            with suppress(OSError):
+                (self.path / folder).rmdir()
 
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""
@@ -344,13 +392,16 @@ def _broken(path: Path, name: bytes) -> BrokenRepositoryError:
 
 @contextmanager
 def _running(
-    command: list[str], *, cwd: Path, stdin: int, stderr: int | None = None
+    command: list[str],
+    *,
+    cwd: Path,
+    stdin: int,
+    stderr: int | None = None,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process whose stdout is read, and which is gone when the block ends, however it ends."""
-    environment = git_environment()
-    with subprocess.Popen(
-        command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=environment
-    ) as process:
+    used = git_environment() if environment is None else environment
+    with subprocess.Popen(command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr, env=used) as process:
         try:
             yield process
         finally:

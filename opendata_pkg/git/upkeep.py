@@ -6,11 +6,12 @@ smaller ones together; what does not fit in is made one pack.
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from opendata_pkg.files import write_text
 from opendata_pkg.git.packs import ids_in
-from opendata_pkg.git.repository import call_git
+from opendata_pkg.git.repository import Repository, call_git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,9 @@ MAX_PACKS = 8
 """More packs than this in one repository are put together."""
 
 _SUPERSEDED = "objects/info/opendata-superseded"
+# What these refs name is known without a look: commits, and tags of commits.
+_TAGS = "refs/tags/"
+_OUR_REFS = ("refs/heads/", "refs/opendata/", _TAGS)
 
 
 def put_packs_together(repository: Path, version: str) -> None:
@@ -54,14 +58,44 @@ def put_packs_together(repository: Path, version: str) -> None:
 def refresh_server_info(repository: Path) -> None:
     """Refresh the two files in which clients over dumb HTTP read what refs and packs there are.
 
-    gitrepository-layout(5), objects/info/packs: "P pack-….pack" lines; superseded packs are left out.
+    Whoever holds the store's lock writes them without git, which takes longer to start, as long as all refs are of the
+    kinds that a release sets. Superseded packs are left out.
     """
-    call_git("update-server-info", cwd=repository)
-    if names := superseded(repository):
-        listed = repository / "objects" / "info" / "packs"
-        gone = {f"P {name}.pack" for name in names}
-        lines = [line for line in listed.read_text().splitlines(keepends=True) if line.strip() not in gone]
-        write_text(listed, "".join(lines))
+    refs = _listed_refs(repository)
+    if refs is None:
+        call_git("update-server-info", cwd=repository)
+    else:
+        write_text(repository / "info" / "refs", refs, sync=False)
+    # gitrepository-layout(5), objects/info/packs: lines "P pack-<id>.pack"; git puts an empty one behind them.
+    kept, packs = set(superseded(repository)), repository / "objects" / "pack"
+    names = sorted(path.stem for path in packs.glob("*.pack") if path.with_suffix(".idx").exists())
+    lines = [f"P {name}.pack\n" for name in names if name not in kept]
+    write_text(repository / "objects" / "info" / "packs", "".join([*lines, "\n"]), sync=False)
+
+
+def _listed_refs(repository: Path) -> str | None:
+    """`info/refs` as git writes it; None where that takes git, which knows every kind of ref and object.
+
+    gitprotocol-http(5), "Dumb Server Response": lines "<id> TAB <name>", sorted by name in the C locale, and behind
+    that of an annotated tag "<id> TAB <name>^{}" with the object that it is of.
+    """
+    found = Repository(repository)
+    if not found.has_loose_refs_only():
+        return None
+    lines: list[str] = []
+    # As git does: names that begin with a dot are none of refs.
+    for path in sorted((path for path in (repository / "refs").rglob("[!.]*") if path.is_file()), key=os.fsencode):
+        name = path.relative_to(repository).as_posix()
+        value = found.head(name) if name.startswith(_OUR_REFS) else None
+        if value is None:
+            return None
+        lines.append(f"{value}\t{name}\n")
+        if name.startswith(_TAGS):
+            commit = found.tagged_commit(value)
+            if commit is None:
+                return None
+            lines.append(f"{commit}\t{name}^{{}}\n")
+    return "".join(lines)
 
 
 def superseded(repository: Path) -> list[str]:

@@ -42,5 +42,5 @@ def _folder_entries(bucket: Bucket, folder: str) -> list[str]:
     found: list[str] = []
     for page in islice(list_pages(bucket, folder, with_versions=False, delimiter="/"), _PAGES):
         found += page.folders
-        found += [entry[0] for entry in page.entries if entry[0] != folder]
+        found += [key for key in page.entries.keys if key != folder]
     return found

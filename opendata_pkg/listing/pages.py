@@ -10,25 +10,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 from botocore.exceptions import ClientError
 
-from opendata_pkg.listing.bucket import NotS3Error, error_status, parse_s3_time
+from opendata_pkg.listing.bucket import NotS3Error, error_status
+from opendata_pkg.listing.entries import NO_ENTRIES, Entries, take_entries
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from opendata_pkg.listing.bucket import Bucket
-    from opendata_pkg.listing.versions import Entry
 
 _ENTRIES = "OpendataEntries"
 _ROOTS = {"ListObjectsV2": b"<ListBucketResult", "ListObjectVersions": b"<ListVersionsResult"}
-_FIELDS = ("Key", "VersionId", "Size", "ETag", "LastModified", "StorageClass", "IsLatest")
 _ROOT_WITHIN_BYTES = 1000
-_TAGS = {"Contents", "Version", "DeleteMarker"}
 _OK_STATUS, _BROKEN_STATUS = 200, 500
 # "Bad Request", and "Not Implemented".
 _BAD_MARKER_STATUSES = {400, 501}
@@ -51,7 +48,7 @@ class Page:
     `following` is None where no page follows.
     """
 
-    entries: list[Entry]
+    entries: Entries
     folders: tuple[str, ...]
     following: dict[str, str] | None
 
@@ -85,7 +82,7 @@ def get_page(
     if following is not None and following == after:
         raise NotS3Error(bucket.where, f"it lists the page after {following} for ever")
     return Page(
-        entries=answer.get(_ENTRIES, []),
+        entries=answer.get(_ENTRIES, NO_ENTRIES),
         folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),
         following=following,
     )
@@ -141,7 +138,7 @@ def _root_check(bucket: Bucket) -> Callable[..., None]:
 
 
 def _entry_taker(bucket: Bucket) -> Callable[..., None]:
-    def take_entries(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
+    def take(response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object) -> None:
         if response_dict["status_code"] != _OK_STATUS:
             return
         if len(response_dict["body"]) < int(response_dict["headers"].get("Content-Length", 0)):
@@ -149,53 +146,13 @@ def _entry_taker(bucket: Bucket) -> Callable[..., None]:
             response_dict.update(status_code=_BROKEN_STATUS, body=_BROKEN)
             return
         try:
-            # The same parser as botocore's, on the same bytes.
-            root = ET.fromstring(response_dict["body"])  # noqa: S314
+            customized_response_dict[_ENTRIES], response_dict["body"] = take_entries(response_dict["body"])
         except ET.ParseError:
             # botocore asks again, and says so if that does not help.
             return
-        try:
-            customized_response_dict[_ENTRIES] = _taken_out(root)
         except UnicodeDecodeError:
             raise
         except ValueError as error:
             raise NotS3Error(bucket.where, f"its list of objects has an entry that cannot be read ({error})") from error
-        if customized_response_dict[_ENTRIES]:
-            response_dict["body"] = ET.tostring(root)
 
-    return take_entries
-
-
-def _taken_out(root: ET.Element) -> list[Entry]:
-    """The entries of a page, which are removed from it. ValueError if one has no key, or a bad size or time."""
-    namespace = root.tag[: root.tag.find("}") + 1]
-    tags = {namespace + tag: tag for tag in _TAGS}
-    entries: list[ET.Element] = []
-    others: list[ET.Element] = []
-    for element in root:
-        (entries if element.tag in tags else others).append(element)
-    root[:] = others
-    # botocore asks for `encoding-type=url`, since XML cannot hold every key; not every server grants it.
-    is_encoded = any(element.tag == f"{namespace}EncodingType" and element.text == "url" for element in others)
-    names = tuple(namespace + name for name in _FIELDS)
-    return [_entry(tags[element.tag], element, names, is_encoded=is_encoded) for element in entries]
-
-
-def _entry(tag: str, element: ET.Element, names: tuple[str, ...], *, is_encoded: bool) -> Entry:
-    get = {child.tag: child.text for child in element}.get
-    key, version_id, size, etag, time, storage_class, is_latest = map(get, names)
-    if not key:
-        raise ValueError("it has no key")
-    if is_encoded and ("%" in key or "+" in key):
-        key = unquote_plus(key, errors="strict")
-    is_version = tag != "Contents"
-    return (
-        key,
-        (version_id or "null") if is_version else None,
-        int(size) if size and tag != "DeleteMarker" else None,
-        (etag or "").strip('"') or None,
-        parse_s3_time(time) if time else None,
-        storage_class,
-        not is_version or is_latest == "true",
-        tag == "DeleteMarker",
-    )
+    return take

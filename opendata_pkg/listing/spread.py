@@ -19,7 +19,6 @@ from opendata_pkg.listing.bucket import AccessDeniedError
 from opendata_pkg.listing.checkpoint import NoKeeper
 from opendata_pkg.listing.pages import BadMarkerError, after_key, get_page
 from opendata_pkg.listing.spans import DELIMITER, Span, Spans
-from opendata_pkg.listing.versions import entries_to_table
 from opendata_pkg.model import SourceError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
@@ -215,9 +214,8 @@ class _Work:
                     is_all = page.following is None
                     self._spans_of(folder.prefix).note_folders(folder.prefix, page.folders, is_all=is_all)
         else:
-            table = entries_to_table(page.entries)
-            self._keeper.keep_folder(folder.prefix, table, page.folders)
-            self._take(table)
+            self._keeper.keep_folder(folder.prefix, page.entries.table, page.folders)
+            self._take(page.entries.table)
             with self._changed:
                 self._put(_Folder(inner) for inner in page.folders)
         with self._changed:
@@ -239,14 +237,14 @@ class _Work:
     def _go_on(self, span: Span) -> None:
         spans = self._spans[span.prefix]
         page = self._ask(span)
-        keys = [] if page is None else [entry[0] for entry in page.entries]
+        keys = () if page is None else page.entries.keys
         with self._changed:
             if page is None or not self._is_of_use(spans, span, keys):
                 self._give_up(spans, span)
                 return
             end = self._meeting(spans, span, page, keys)
         following = page.following if end is None else None
-        table = entries_to_table(page.entries[:end])
+        table = page.entries.table.slice(0, end)
         self._keeper.keep_page(span, table, following)
         self._take(table)
         with self._changed:
@@ -274,7 +272,7 @@ class _Work:
                 raise
             # It was kept too long ago: the last page's last key can be had by the one before it, and what follows too.
             page = self._get(span.prefix, after=after_key(span.before_last, with_versions=self._with_versions))
-            if [entry[0] for entry in page.entries[:1]] != [span.last]:
+            if [*page.entries.keys[:1]] != [span.last]:
                 raise
             return page
 

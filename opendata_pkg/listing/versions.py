@@ -28,11 +28,6 @@ ENTRY_SCHEMA = pa.schema(
 )
 """Columns of a listing: versions and delete markers as the server lists them, newest first for each key."""
 
-Entry = tuple["str", "str | None", "int | None", "str | None", "datetime | None", "str | None", bool, bool]
-"""One row of `ENTRY_SCHEMA`."""
-
-_BATCH_ROWS = 20_000
-
 
 class ChangedWhileListingError(SourceError):
     """The pages of a listing contradict each other: the bucket changed between them."""
@@ -58,19 +53,6 @@ class Resolved:
     older_versions: int
     delete_markers: int
     unaddressable: int = 0
-
-
-def entries_to_table(entries: Iterable[Entry]) -> pa.Table:
-    """Entries as columns, packed as they come: a listing in memory takes some 150 bytes an entry, not a kilobyte."""
-    batches, pending = [], []
-    for entry in entries:
-        pending.append(entry)
-        if len(pending) == _BATCH_ROWS:
-            batches.append(_to_batch(pending))
-            pending = []
-    if pending:
-        batches.append(_to_batch(pending))
-    return pa.Table.from_batches(batches, ENTRY_SCHEMA)
 
 
 def resolve(batches: Iterable[pa.Table], *, as_of: datetime | None = None, folder: Path | None = None) -> Resolved:
@@ -144,15 +126,12 @@ def _as_of(entries: pa.Table, latest: pa.Table, time: datetime) -> tuple[pa.Tabl
     return pa.concat_tables([unchanged, past.filter(pc.invert(is_lost))]), pc.sum(is_lost).as_py() or 0
 
 
-def _to_batch(entries: list[Entry]) -> pa.RecordBatch:
-    columns = zip(*entries, strict=True)
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, ENTRY_SCHEMA, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=ENTRY_SCHEMA)
-
-
 def _distinct(entries: pa.Table) -> pa.Table:
     """Each entry once, with its `position` in the listing: pages may overlap where keys were added between them."""
     entries = entries.append_column("position", pa.array(range(len(entries)), pa.int64()))
+    if not pc.any(_same_as_above(entries["key"])).as_py():
+        # Nearly always: no versions but the latest, and pages that did not overlap.
+        return entries
     return _first_of_each_key(entries, [("version_id", "ascending"), *_SAME, ("position", "ascending")], whole=True)
 
 
@@ -166,24 +145,27 @@ def _first_of_each_key(entries: pa.Table, order: list[tuple[str, str]], *, whole
         return entries
     same = None
     for name in ENTRY_SCHEMA.names if whole else ["key"]:
-        column = entries[name]
-        above, below = column.slice(0, len(column) - 1), column.slice(1)
-        both_null = pc.and_(pc.is_null(above), pc.is_null(below))
-        equal = pc.or_(both_null, pc.fill_null(pc.equal(above, below), fill_value=False))
+        equal = _same_as_above(entries[name])
         same = equal if same is None else pc.and_(same, equal)
     is_first = pa.chunked_array([pa.array([True]), *pc.invert(same).chunks])
     return entries.filter(is_first)
+
+
+def _same_as_above(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whether each value but the first is that before it."""
+    above, below = column.slice(0, len(column) - 1), column.slice(1)
+    both_null = pc.and_(pc.is_null(above), pc.is_null(below))
+    return pc.or_(both_null, pc.fill_null(pc.equal(above, below), fill_value=False))
 
 
 def _current(entries: pa.Table) -> pa.Table:
     """The latest entry of each key."""
     latest = entries.filter(entries["is_latest"])
     keys = latest["key"]
-    if len(unique := keys.unique()) < len(keys):
-        counts = keys.value_counts()
-        twice = next(entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1)
-        raise ChangedWhileListingError(twice)
-    without = entries.filter(pc.invert(pc.is_in(entries["key"], unique)))
-    if len(without):
-        raise ChangedWhileListingError(without["key"][0].as_py())
+    if len(twice := keys.slice(1).filter(_same_as_above(keys))):
+        raise ChangedWhileListingError(twice[0].as_py())
+    if len(latest) < len(entries):
+        without = entries.filter(pc.invert(pc.is_in(entries["key"], keys.combine_chunks())))
+        if len(without):
+            raise ChangedWhileListingError(without["key"][0].as_py())
     return latest

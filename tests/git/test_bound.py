@@ -34,7 +34,7 @@ def update(repository, number):
         tree = write_tree(writer, entries)
         commit = writer.add(b"commit", Commit(tree=tree, parents=parents, time=number, message="m").body())
     repository.update_refs({"refs/heads/main": hex_id(commit)})
-    return writer.packed
+    return {writer.written.name: writer.written.bound}
 
 
 def bind(repository, before=None, written=None):
@@ -70,7 +70,7 @@ def test_a_writer_tells_what_it_wrote(repository):
     assert written == {name: pack for name, pack in on_disk(repository).items() if name not in first}
     with repository.writer() as writer:
         writer.add(b"blob", b"1 1")
-    assert writer.packed == {}
+    assert writer.written is None
 
 
 def test_what_is_known_is_not_read(repository):

@@ -41,3 +41,17 @@ def test_what_repeats_is_short():
     name = os.urandom(40).hex().encode()
     body = b"../.git/annex/objects/aa/bb/" + name + b"/" + name
     assert len(repeat(body, len(body) - 80, 80, 81)) < 0.7 * len(body)
+
+
+@given(st.binary(max_size=2000))
+def test_a_stream_is_hardly_longer_than_its_body(body):
+    """By less than a reader of packs takes along: it knows where a stream begins, not where it ends."""
+    packed = deflate(body)
+    assert zlib.decompress(packed) == body
+    assert len(packed) <= len(body) + (len(body) >> 2) + 64
+
+
+def test_text_gets_short():
+    """An inventory is mostly hex digits, of four bits each, and takes little more than half of its length."""
+    lines = b"".join(b"%d,%s\n" % (row, os.urandom(32).hex().encode()) for row in range(1000))
+    assert len(deflate(lines)) < 0.6 * len(lines)

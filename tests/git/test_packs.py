@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.objects import object_id
 from opendata_pkg.git.packs import Packs
 from opendata_pkg.git.repository import BrokenRepositoryError, Repository
@@ -118,16 +119,10 @@ def test_an_object_is_what_its_id_says(repository):
     """Other bytes in its place, though they are a whole object, are not taken for it."""
     (first, second) = write(repository, [b"first", b"other"])
     (pack,) = (repository.path / "objects" / "pack").glob("*.pack")
-    data, one, two = pack.read_bytes(), *(zlib_of(body) for body in (b"first", b"other"))
+    data, one, two = pack.read_bytes(), deflate(b"first"), deflate(b"other")
     pack.chmod(0o644)
     pack.write_bytes(data.replace(one, two))
     assert read_whole(repository, [first, second]) == [None, b"other"]
-
-
-def zlib_of(body):
-    """A small body as the writer packs it."""
-    small = zlib.compressobj(1, zlib.DEFLATED, 9, 1)
-    return small.compress(body) + small.flush()
 
 
 def test_damage_is_a_sentence(repository):

@@ -75,6 +75,25 @@ def test_refs_set_without_git_are_seen_by_it(repository):
     assert repository.refs() == {}
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_refs_deleted_without_git_are_gone_for_it(repository, packed):
+    """Packed or not; with the folders that were theirs alone, and what a killed writer was about to set is no ref."""
+    first, second = (commit_of(repository, {b"a": body}) for body in (b"x", b"y"))
+    names = "refs/opendata/draft/main", "refs/opendata/draft/git-annex", "refs/heads/main"
+    repository.set_refs(dict.fromkeys(names, first))
+    (repository.path / "refs" / "opendata" / "draft" / ".main.1.part").write_text("")
+    if packed:
+        git(repository.path, "pack-refs", "--all")
+    repository.remove_leftovers()
+    repository.set_refs({names[2]: second})
+    repository.delete_refs(*names[:2])
+    assert repository.refs() == {names[2]: second}
+    assert not (repository.path / "refs" / "opendata" / "draft").exists()
+    repository.delete_refs(names[2], names[0])
+    assert repository.refs() == {}
+    assert (repository.path / "refs" / "heads").is_dir()
+
+
 def test_refs_come_and_go(repository):
     """Set, moved, deleted in one go; deleting what is not there is no error, so that a release can be done again."""
     first = commit_of(repository, {b"a": b"x"})
@@ -94,6 +113,43 @@ def test_dumb_clients_see_every_change(repository):
         assert (repository.path / "info" / "refs").read_text() == f"{commit}\trefs/heads/main\n"
     packs = (repository.path / "objects" / "info" / "packs").read_text().split()
     assert sorted(packs[1::2]) == sorted(path.name for path in (repository.path / "objects/pack").glob("*.pack"))
+
+
+def as_git_lists(repository):
+    """What git makes of `info/refs`, and which packs it lists."""
+    git(repository.path, "update-server-info", "--force")
+    return (repository.path / "info" / "refs").read_text(), sorted(
+        (repository.path / "objects" / "info" / "packs").read_text().splitlines()
+    )
+
+
+@pytest.mark.parametrize("harm", ["", "pack-refs", "gc", "light", "notes", "part", "nested", "symbolic"])
+def test_dumb_clients_see_what_git_would_list(repository, harm):
+    """Byte for byte, with drafts, tags and whatever a steward has added to what a release leaves there."""
+    refs = {}
+    for number in range(12):
+        commit = commit_of(repository, {b"a": b"%d" % number})
+        tag = repository.write_loose(b"tag", tag_body(commit=commit, name=f"{number}.0.0", time=5))
+        refs |= {"refs/heads/main": commit, f"refs/tags/{number}.0.0": tag, "refs/opendata/draft/main": commit}
+    repository.set_refs(refs)
+    if harm in {"pack-refs", "gc"}:
+        git(repository.path, *(("pack-refs", "--all") if harm == "pack-refs" else ("gc", "--quiet")))
+    elif harm == "light":
+        repository.set_refs({"refs/tags/light": commit, "refs/tags/2.0.0-x": tag})
+    elif harm == "notes":
+        repository.set_refs({"refs/notes/of-tag": tag})
+    elif harm == "nested":
+        outer = tag_body(commit=tag, name="outer", time=6).replace(b"type commit", b"type tag")
+        repository.set_refs({"refs/tags/outer": repository.write_loose(b"tag", outer)})
+    elif harm == "symbolic":
+        git(repository.path, "symbolic-ref", "refs/heads/alias", "refs/heads/main")
+    elif harm == "part":
+        (repository.path / "refs" / "tags" / ".1.0.0.x.part").write_text(f"{tag}\n")
+    refresh_server_info(repository.path)
+    ours = (repository.path / "info" / "refs").read_text()
+    packs = sorted((repository.path / "objects" / "info" / "packs").read_text().splitlines())
+    assert (ours, packs) == as_git_lists(repository)
+    assert len(packs) == (2 if harm == "gc" else 13)
 
 
 def test_loose_objects(repository):

@@ -20,7 +20,7 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=2), max_size=8).map(
 )
 
 
-class _Memory:
+class Memory:
     """Objects in a dictionary."""
 
     def __init__(self):
@@ -52,7 +52,7 @@ def tree_of(memory, files):
 @given(FILES, FILES)
 def test_an_edited_tree_is_the_tree_of_its_files(before, after):
     """Whatever is set and removed, files that become folders and folders that become files too."""
-    memory = _Memory()
+    memory = Memory()
     root = tree_of(memory, before)
     edits = [Edit(path, FILE, None) for path in before.keys() - after.keys()]
     edits += [Edit(path, FILE, memory.add(b"blob", body)) for path, body in after.items() if before.get(path) != body]
@@ -66,7 +66,7 @@ def test_an_edited_tree_is_the_tree_of_its_files(before, after):
 @given(st.sets(st.integers(0, 400), max_size=40), st.sets(st.integers(0, 400), max_size=30), st.booleans())
 def test_few_names_among_many(gone, new, folders):
     """Of a large tree, some names go, come, or become folders: each stands where git wants it."""
-    memory = _Memory()
+    memory = Memory()
     before = {b"%d-%s" % (number, b"x" * (number % 3)): b"1" for number in range(0, 400, 2)}
     names = [b"%d-%s" % (number, b"x" * (number % 3)) for number in (*gone, *new)]
     after = {path: body for path, body in before.items() if path not in names}
@@ -79,14 +79,14 @@ def test_few_names_among_many(gone, new, folders):
 
 def test_only_a_file_of_that_mode_is_removed():
     """What is of another mode by now is somebody else's; what is not there need not be removed."""
-    memory = _Memory()
+    memory = Memory()
     root = tree_of(memory, {b"README.md": b"ours"})
     assert edit_tree(memory.read, memory, root, [Edit(b"README.md", SYMLINK, None), Edit(b"x", FILE, None)]) == root
 
 
 def test_a_folder_begins_anew():
     """Nothing of it is kept but what is set."""
-    memory = _Memory()
+    memory = Memory()
     root = tree_of(memory, {b"f/a": b"1", b"f/b": b"2", b"g": b"3"})
     edits = [Edit(b"f/c", FILE, memory.add(b"blob", b"4"))]
     assert edit_tree(memory.read, memory, root, edits, anew=[b"f/"]) == tree_of(memory, {b"f/c": b"4", b"g": b"3"})

@@ -14,7 +14,6 @@ from opendata_pkg.listing.versions import (
     ENTRY_SCHEMA,
     ChangedWhileListingError,
     NoHistoryError,
-    entries_to_table,
     resolve,
 )
 from opendata_pkg.sorting import SortedRows
@@ -30,6 +29,12 @@ def at(seconds: int) -> datetime:
 def entry(key="k", version="v1", when=0, *, latest=True, marker=False, size=1):
     """One entry as a server lists it."""
     return (key, version, None if marker else size, None if marker else "e", at(when), "STANDARD", latest, marker)
+
+
+def entries_to_table(entries):
+    """Entries as the columns that a listing has."""
+    rows = [dict(zip(ENTRY_SCHEMA.names, entry, strict=True)) for entry in entries]
+    return pa.Table.from_pylist(rows, schema=ENTRY_SCHEMA)
 
 
 def resolved(entries, as_of=None, *, cut=2):
