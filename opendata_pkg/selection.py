@@ -97,8 +97,11 @@ class Rules:
         return cls(**values | {name: tuple(values.get(name, ())) for name in ("include", "exclude")})
 
     def normal(self) -> Rules:
-        """The same rules as they are recorded: the order in which somebody typed globs must not matter."""
-        return Rules.from_dict(self.to_dict())
+        """The same rules as they are recorded: the order of globs and a slash behind a folder must not matter."""
+        document = self.to_dict()
+        if self.path is not None:
+            document["path"] = self.path.rstrip("/") or self.path
+        return Rules.from_dict(document)
 
 
 def _in_order(globs: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from opendata_pkg.canonical import canonical_rows
 from opendata_pkg.parallel import ahead
-from opendata_pkg.snapshot_io import READ_ROWS, in_schema, reading
+from opendata_pkg.snapshot_io import READ_ROWS, KeyOrder, in_schema, reading
 from opendata_pkg.snapshot_rows import BATCH_ROWS, SCHEMA, new_id
 from opendata_pkg.spool import Spool
 
@@ -103,6 +103,7 @@ class _Ids:
 
     def __init__(self, snapshots: Sequence[StoredSnapshot]) -> None:
         self._snapshots = snapshots
+        self._orders = [KeyOrder(snapshot.path) for snapshot in snapshots]
         self._new = new_id(snapshots[0].header)
         self._old: hashlib._Hash | None = None
         if len(snapshots) > 1 and snapshots[0].header.base_url != snapshots[1].header.base_url:
@@ -114,12 +115,20 @@ class _Ids:
             if self._old is None and not (piece.of_new and piece.of_old):
                 self._old = self._new.copy()
             for batch in piece.rows.to_batches(max_chunksize=READ_ROWS):
+                self._look(batch["key"], piece)
                 rows = canonical_rows(batch)
                 if piece.of_new:
                     self._new.update(rows)
                 if piece.of_old and self._old is not None:
                     self._old.update(rows)
             yield piece
+
+    def _look(self, keys: pa.Array, piece: _Piece) -> None:
+        """Look at the order of keys, of those that both have once."""
+        if piece.of_new:
+            self._orders[0].look(keys)
+        if piece.of_old:
+            self._orders[-1].look(keys, is_known=piece.of_new)
 
     def check(self) -> None:
         """Raise an error if the rows are not those of the snapshots."""

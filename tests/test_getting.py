@@ -148,6 +148,11 @@ def test_sparse(bucket, tmp_path):
     clone = make_clone("Rat", tmp_path / "store", tmp_path / "sparse", include=("*1.swc",), sparse=True).folder
     assert get(cwd=clone).files == 3
     assert git_text(clone, "status", "--porcelain") == ""
+    with pytest.raises(NotFoundError, match="git sparse-checkout add /PATH brings more"):
+        get(["cell 3.swc"], cwd=clone)
+    git(clone, "sparse-checkout", "add", "/cell 3.swc")
+    assert get(["cell 3.swc"], cwd=clone).files == 1
+    assert git_text(clone, "status", "--porcelain") == ""
 
 
 @pytest.mark.parametrize("way", ["unlock", "adjust"])

@@ -156,6 +156,7 @@ def test_rules_are_read_as_they_were_written(rules):
 def test_the_order_of_globs_counts_only_where_it_has_a_meaning(files):
     """Typing the same globs in another order is the same selection; `!` undoes what stands before it."""
     assert Rules(include=("b", "a", "b")).normal().include == ("a", "b")
+    assert [Rules(path=path).normal().path for path in ("a/b", "a/b/", "a/b//", None)] == ["a/b", "a/b", "a/b", None]
     undone = Rules(include=("*.swc", "!c.swc")).normal()
     assert undone.include == ("*.swc", "!c.swc")
     assert paths_of(select(files, undone, prefix="", where="x")) == ["Rat/Cortex/a.swc"]

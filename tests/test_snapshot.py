@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opendata_pkg import snapshot_io, snapshot_pair
 from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader, format_time, header_path, parse_time
-from opendata_pkg.snapshot_io import BrokenSnapshotError
-from opendata_pkg.snapshot_rows import DuplicateKeyError, objects_to_table
+from opendata_pkg.snapshot_io import BrokenSnapshotError, StoredSnapshot, write_snapshot
+from opendata_pkg.snapshot_rows import SCHEMA, DuplicateKeyError, objects_to_table
 from opendata_pkg.text import escape_line
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -238,6 +239,38 @@ def test_rows_that_are_not_the_header_s_are_told(written):
     """Another snapshot's rows, or edited ones."""
     pq.write_table(objects_to_table([BARE]), written)
     with pytest.raises(BrokenSnapshotError, match="do not belong together"):
+        Snapshot.read(written)
+
+
+@pytest.mark.parametrize(
+    ("keys", "says"),
+    [("bac", "got 'a' after 'b'"), ("abb", "got 'b' after 'b'"), ("aé😀\ufb00", "got '\ufb00' after '😀'")],
+)
+@pytest.mark.parametrize("rows", [1, 9])
+def test_rows_out_of_order_are_told(tmp_path, monkeypatch, keys, says, rows):
+    """Of a snapshot that another tool wrote, whose id is right: by each way of reading it, in pieces of any length."""
+    monkeypatch.setattr(snapshot_io, "READ_ROWS", rows)
+    monkeypatch.setattr(snapshot_pair, "BATCH_ROWS", rows)
+    path, other = tmp_path / "s.parquet", tmp_path / "other.parquet"
+    table = pa.concat_tables(objects_to_table([S3Object(key=ObjectKey(key))]) for key in keys)
+    write_snapshot([table], HEADER, path)
+    Snapshot.from_objects([S3Object(key=ObjectKey("b"))], HEADER).write(other)
+    for read in (
+        lambda: Snapshot.read(path),
+        lambda: Snapshot.read_two(path, other),
+        lambda: Snapshot.read_two(other, path),
+        lambda: Snapshot.read_two(path, path),
+        lambda: [*StoredSnapshot.open(path).batches()],
+    ):
+        with pytest.raises(BrokenSnapshotError, match=f"each key once, in the order of their bytes, {says}"):
+            read()
+
+
+def test_rows_without_a_key_are_told(written):
+    """As another tool may write them."""
+    columns = objects_to_table([BARE]).to_pydict() | {"key": [None]}
+    pq.write_table(pa.table(columns, schema=pa.schema([field.with_nullable(True) for field in SCHEMA])), written)
+    with pytest.raises(BrokenSnapshotError, match="no whole snapshot"):
         Snapshot.read(written)
 
 

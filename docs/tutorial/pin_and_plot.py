@@ -1,7 +1,7 @@
 """Pin part of a published bucket, read it with MorphIO and pyABF, plot it, cite it, clone it.
 
 opendata demo --serve                                   # in one terminal: prints the address of a store
-python docs/tutorial/pin_and_plot.py STORE [FOLDER]     # in another; needs: pip install 'opendata-pkg[readers]'
+python docs/tutorial/pin_and_plot.py STORE [FOLDER]     # in another; needs: pip install '.[readers]'
 """
 
 import sys

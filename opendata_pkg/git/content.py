@@ -269,5 +269,8 @@ def relative_to_top(clone: AnnexClone, path: Path) -> str:
         NotFoundError: there is nothing at it.
     """
     if not path.exists() and not path.is_symlink():
-        raise NotFoundError(f"no file or folder at {path}: paths are of the clone's working tree")
+        raise NotFoundError(
+            f"no file or folder at {path}: paths are of the clone's working tree; a sparse clone has what was asked "
+            "for, and git sparse-checkout add /PATH brings more"
+        )
     return os.path.relpath(path.parent.resolve() / path.name if path.name else path, clone.top.resolve())
