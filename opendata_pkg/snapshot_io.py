@@ -19,8 +19,8 @@ import pyarrow.parquet as pq
 from opendata_pkg.canonical import ID_COLUMNS, canonical_rows
 from opendata_pkg.documents import FORMAT, dump_json, validate
 from opendata_pkg.files import replacing, write_text
-from opendata_pkg.model import InputError
 from opendata_pkg.parallel import ahead
+from opendata_pkg.snapshot_check import BrokenSnapshotError, RowCheck
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path, read_header
 from opendata_pkg.snapshot_rows import BATCH_ROWS, SCHEMA, new_id
 
@@ -39,43 +39,6 @@ _MORE_ROWS = 4096
 _MOST_ROWS = 65_536
 # All other columns hardly have a value twice: with a dictionary they are larger, and slower to read.
 _FEW_VALUES = ["storage_class"]
-
-
-class BrokenSnapshotError(InputError):
-    """A snapshot's files do not belong together, or were cut short."""
-
-
-class KeyOrder:
-    """Looks whether a snapshot's keys come in the order of their bytes, each once, as all that reads them relies on."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._last: str | None = None
-
-    def look(self, keys: pa.Array, *, is_known: bool = False) -> None:
-        """Look at the next keys, or (`is_known`: another has looked at these) only how they follow those before.
-
-        Raises:
-            BrokenSnapshotError: a key stands twice, or behind one that it sorts before.
-        """
-        if not len(keys):
-            return
-        first = keys[0].as_py()
-        if self._last is not None and self._last.encode() >= first.encode():
-            raise self._broken(self._last, first)
-        if not is_known:
-            # Arrow compares texts by their bytes.
-            rises = pc.less(keys[:-1], keys[1:])
-            if not pc.all(rises, min_count=0).as_py():
-                row = pc.index(rises, value=False).as_py()
-                raise self._broken(keys[row].as_py(), keys[row + 1].as_py())
-        self._last = keys[-1].as_py()
-
-    def _broken(self, before: str, after: str) -> BrokenSnapshotError:
-        return BrokenSnapshotError(
-            f"{self._path} is no snapshot: expected each key once, in the order of their bytes, got {after!r} after "
-            f"{before!r}; make it from a list with opendata scan, which sorts"
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +79,7 @@ class StoredSnapshot:
         names = [name for name in SCHEMA.names if name in columns or name in ID_COLUMNS]
         with reading(self):
             # Decoding, canonical rows and SHA-256 let go of Python's lock: each stage has a thread.
-            for table in ahead(_hashed(ahead(unchecked_rows(self.path, names)), digest, KeyOrder(self.path))):
+            for table in ahead(_hashed(ahead(unchecked_rows(self.path, names)), digest, RowCheck(self.path))):
                 yield table.select(columns)
         self.check(digest)
 
@@ -154,11 +117,11 @@ def in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:
     return pa.Table.from_batches([batch]).select(schema.names).cast(schema)
 
 
-def _hashed(tables: Iterable[pa.Table], digest: hashlib._Hash, order: KeyOrder) -> Iterator[pa.Table]:
-    """The same tables, after their rows were found in order and went into the digest of an id."""
+def _hashed(tables: Iterable[pa.Table], digest: hashlib._Hash, check: RowCheck) -> Iterator[pa.Table]:
+    """The same tables, after their rows were looked at and went into the digest of an id."""
     for table in tables:
         for batch in table.to_batches():
-            order.look(batch["key"])
+            check.look(batch)
             digest.update(canonical_rows(batch))
         yield table
 

@@ -17,7 +17,8 @@ import pyarrow.parquet as pq
 
 from opendata_pkg.canonical import canonical_rows
 from opendata_pkg.parallel import ahead
-from opendata_pkg.snapshot_io import READ_ROWS, KeyOrder, in_schema, reading
+from opendata_pkg.snapshot_check import RowCheck
+from opendata_pkg.snapshot_io import READ_ROWS, in_schema, reading
 from opendata_pkg.snapshot_rows import BATCH_ROWS, SCHEMA, new_id
 from opendata_pkg.spool import Spool
 
@@ -103,7 +104,7 @@ class _Ids:
 
     def __init__(self, snapshots: Sequence[StoredSnapshot]) -> None:
         self._snapshots = snapshots
-        self._orders = [KeyOrder(snapshot.path) for snapshot in snapshots]
+        self._checks = [RowCheck(snapshot.path) for snapshot in snapshots]
         self._new = new_id(snapshots[0].header)
         self._old: hashlib._Hash | None = None
         if len(snapshots) > 1 and snapshots[0].header.base_url != snapshots[1].header.base_url:
@@ -115,7 +116,7 @@ class _Ids:
             if self._old is None and not (piece.of_new and piece.of_old):
                 self._old = self._new.copy()
             for batch in piece.rows.to_batches(max_chunksize=READ_ROWS):
-                self._look(batch["key"], piece)
+                self._look(batch, piece)
                 rows = canonical_rows(batch)
                 if piece.of_new:
                     self._new.update(rows)
@@ -123,12 +124,12 @@ class _Ids:
                     self._old.update(rows)
             yield piece
 
-    def _look(self, keys: pa.Array, piece: _Piece) -> None:
-        """Look at the order of keys, of those that both have once."""
+    def _look(self, rows: pa.RecordBatch, piece: _Piece) -> None:
+        """Look at rows, at those that both have once."""
         if piece.of_new:
-            self._orders[0].look(keys)
+            self._checks[0].look(rows)
         if piece.of_old:
-            self._orders[-1].look(keys, is_known=piece.of_new)
+            self._checks[-1].look(rows, is_known=piece.of_new)
 
     def check(self) -> None:
         """Raise an error if the rows are not those of the snapshots."""

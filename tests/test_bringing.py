@@ -118,10 +118,10 @@ def outcomes_of(orders, *, how=bring, jobs=8, reporter=SILENT, transport=None, e
 
 
 def children():
-    """The processes that this one has started and that are not gone."""
-    words = ["ps", "-o", "pid=,comm=", "--ppid", str(os.getpid())]
-    listing = subprocess.run(words, capture_output=True, text=True, check=False).stdout
-    return [line for line in listing.splitlines() if not line.endswith(" ps")]
+    """The helpers that this process has started and that are not gone; servers of other tests may be there, too."""
+    words = ["ps", "-ww", "-o", "args=", "--ppid", str(os.getpid())]
+    listing = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    return [line for line in listing.splitlines() if "opendata_pkg.helper" in line]
 
 
 class _Counting(Reporter):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -17,8 +18,9 @@ from opendata_pkg import snapshot_io, snapshot_pair
 from opendata_pkg.documents import InvalidDocumentError, NewerFormatError
 from opendata_pkg.model import ETag, InputError, Md5, NotFoundError, ObjectKey, S3Object, Sha256, VersionId
 from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot_check import BrokenSnapshotError
 from opendata_pkg.snapshot_header import SnapshotHeader, format_time, header_path, parse_time
-from opendata_pkg.snapshot_io import BrokenSnapshotError, StoredSnapshot, write_snapshot
+from opendata_pkg.snapshot_io import StoredSnapshot, write_snapshot
 from opendata_pkg.snapshot_rows import SCHEMA, DuplicateKeyError, objects_to_table
 from opendata_pkg.text import escape_line
 
@@ -263,6 +265,39 @@ def test_rows_out_of_order_are_told(tmp_path, monkeypatch, keys, says, rows):
         lambda: [*StoredSnapshot.open(path).batches()],
     ):
         with pytest.raises(BrokenSnapshotError, match=f"each key once, in the order of their bytes, {says}"):
+            read()
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "says"),
+    [
+        ("key", "", "a key of at least one character, got an empty one"),
+        ("size", -1, "a size of at least 0 bytes, got -1 for 'b'"),
+        ("sha256", "ab", "64 lower-case hex digits as sha256, got 'ab' for 'b'"),
+        ("sha256", "G" * 64, "64 lower-case hex digits as sha256, got 'GGG"),
+        ("md5", "A" * 32, "32 lower-case hex digits as md5, got 'AAA"),
+        ("last_modified", 2**62, "a time of the years 1 to 9999, got 4611686018427387904 for 'b'"),
+        ("last_modified", -(2**62), "a time of the years 1 to 9999, got -4611686018427387904 for 'b'"),
+    ],
+)
+def test_values_that_cannot_be_are_told(tmp_path, column, value, says):
+    """Of a snapshot that another tool wrote, whose id is right: by each way of reading it."""
+    path, other = tmp_path / "s.parquet", tmp_path / "other.parquet"
+    whole = S3Object(key=ObjectKey("b"), sha256=Sha256("a" * 64), md5=Md5("b" * 32), size_bytes=1, last_modified=EPOCH)
+    table = objects_to_table([whole, replace(whole, key=ObjectKey("c"))])
+    index = SCHEMA.names.index(column)
+    field = SCHEMA.field(index)
+    odd = pa.array([value], pa.int64() if column == "last_modified" else field.type).cast(field.type)
+    values = pa.chunked_array([odd, table[column].chunk(0).slice(1)])
+    write_snapshot([table.set_column(index, field, values)], HEADER, path)
+    Snapshot.from_objects([whole], HEADER).write(other)
+    for read in (
+        lambda: Snapshot.read(path),
+        lambda: Snapshot.read_two(path, other),
+        lambda: Snapshot.read_two(other, path),
+        lambda: [*StoredSnapshot.open(path).batches()],
+    ):
+        with pytest.raises(BrokenSnapshotError, match=re.escape(says)):
             read()
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from opendata_pkg import snapshot_io, snapshot_pair
 from opendata_pkg.arrays import are_equal, without_prefix
 from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_io import BrokenSnapshotError, is_as_written, write_snapshot
+from opendata_pkg.snapshot_check import BrokenSnapshotError
+from opendata_pkg.snapshot_io import is_as_written, write_snapshot
 from opendata_pkg.snapshot_pair import are_keys_alike
 from tests.core_support import entry_of, snapshot_of
 

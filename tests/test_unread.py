@@ -7,7 +7,7 @@ import pytest
 
 from opendata_pkg.build import build, snapshot_for
 from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_io import BrokenSnapshotError
+from opendata_pkg.snapshot_check import BrokenSnapshotError
 from opendata_pkg.store import Store
 from tests.core_support import catalogue_of, publish, snapshot_of
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import io
 import os
 import sys
@@ -134,9 +132,6 @@ def _fill_closed_streams() -> None:
 def main() -> None:
     """The console script."""
     _fill_closed_streams()
-    # When Python ends, it looks twice for cycles among all that Arrow and pydantic have made, which takes as long as
-    # importing one of them. The system frees that memory at once.
-    atexit.register(gc.freeze)
     if isinstance(sys.stdout, io.TextIOWrapper):
         # What scripts read is UTF-8 whatever the locale: JSON must be, and keys are.
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
