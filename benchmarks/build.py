@@ -74,6 +74,8 @@ def release_snapshot(size: int, folder: Path, version: str, share: float, *, in_
     """Make a snapshot, and release it into the store of that folder."""
     path = folder / "snapshot.parquet"
     generate_snapshot(size, shipped_catalogue(), changed_share=share, in_folders=in_folders).write(path)
+    # Or the build would wait for the disk to have what was made for it.
+    os.sync()
     return build_and_release(path, folder / "store", version)
 
 
