@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -80,6 +81,14 @@ def pages_kept(path, *, with_versions):
     return folders | asked
 
 
+def let_threads_end():
+    """Those that were stopped end after the page that they are at, which they keep; who stopped them does not wait."""
+    for thread in threading.enumerate():
+        if re.fullmatch(r"opendata-\d+", thread.name):
+            thread.join(30)
+            assert not thread.is_alive()
+
+
 @pytest.fixture(params=[0.01, 1e-9], ids=["near", "far"])
 def distance(request, monkeypatch):
     """A server that answers at once, and one to which as many requests as there may be are of use."""
@@ -98,7 +107,7 @@ def test_a_listing_goes_on_after_any_page(scripted, tmp_path, after, with_versio
     with pytest.raises(KeyboardInterrupt):
         scan_to(out, request, reporter=Stopping(after))
     assert not out.exists()
-    time.sleep(0.1)  # threads that were stopped end with the page they are at
+    let_threads_end()
     kept = pages_kept(checkpoint_path(out), with_versions=with_versions)
     middle, said = len(server.requests), Stopping()
     summary = scan_to(out, request, reporter=said)
@@ -165,7 +174,7 @@ def interrupted(server, out, after=8, **options):
     """A checkpoint of a few pages beside `out`."""
     with pytest.raises(KeyboardInterrupt):
         scan_to(out, request_of(server, **options), reporter=Stopping(after))
-    time.sleep(0.1)
+    let_threads_end()
 
 
 def test_other_options_are_refused(scripted, tmp_path):
