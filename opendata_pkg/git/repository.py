@@ -1,7 +1,7 @@
 """Bare repositories of a store, and the one way in which this package runs git.
 
-Bulk writing goes through `opendata_pkg.git.pack`; refs and reading through git itself, which knows packed refs, deltas
-and whatever a steward's own `git gc` made of them.
+Bulk writing goes through `opendata_pkg.git.pack`. Refs that are files are set as files, and what stands whole in packs
+is read from them; all else git does, which knows packed refs, deltas and what a steward's own `git gc` made of them.
 """
 
 from __future__ import annotations
