@@ -1,4 +1,4 @@
-"""How keys stand in line-based texts (inventories, digests, ids), and how people read and write sizes."""
+"""How keys stand in line-based texts (inventories, digests, ids), and how people read and write numbers and sizes."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ def human_bytes(size_bytes: int) -> str:
             return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= _STEP
     raise AssertionError(size_bytes)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A number and what is counted, as a sentence has them: `1 file`, `0 files`, `1,234 branches`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def parse_size(text: str) -> int:

@@ -21,6 +21,7 @@ from opendata_pkg.release import release
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.store_target import open_dataset
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -94,7 +95,7 @@ def _say_what_is_known(built: BuildResult, path: str, where: str, reporter: Repo
     undigested = totals.grades[Grade.VERSIONED.value] + totals.grades[Grade.MUTABLE.value]
     if undigested:
         reporter.message(
-            f"{undigested:,} of {totals.files:,} files have no digest, so that nobody can check their bytes "
-            f"({totals.grades[Grade.MUTABLE.value]:,} of them can be overwritten): opendata scan, then opendata hash, "
-            "make a snapshot with digests, to clone in place of the bucket"
+            f"without a digest: {undigested:,} of {counted(totals.files, 'file')}, so that nobody can check their "
+            f"bytes ({totals.grades[Grade.MUTABLE.value]:,} of them can be overwritten): opendata scan, then opendata "
+            "hash, make a snapshot with digests, to clone in place of the bucket"
         )

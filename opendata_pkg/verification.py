@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.html import html_table
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -126,12 +127,10 @@ class Verification:
 
     def summary(self) -> str:
         """The totals as one sentence."""
-        counted = [f"{self.counts[status]:,} {_IN_WORDS[status]}" for status in Status if self.counts.get(status)]
-        files = "1 file" if self.checked == 1 else f"{self.checked:,} files"
-        size = "1 byte" if self.size_bytes == 1 else f"{self.size_bytes:,} bytes"
+        words = [f"{self.counts[status]:,} {_IN_WORDS[status]}" for status in Status if self.counts.get(status)]
         return _one_line(
-            f"checked {files} of {self.target} against {self.against}, {size} as recorded: "
-            + (", ".join(counted) or "nothing to check")
+            f"checked {counted(self.checked, 'file')} of {self.target} against {self.against}, "
+            f"{counted(self.size_bytes, 'byte')} as recorded: " + (", ".join(words) or "nothing to check")
         )
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ from opendata_pkg.lock import DATA_NAME, LOCK_NAME, Lock
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.synced import read_record
+from opendata_pkg.text import counted
 from opendata_pkg.verify_folder import Expected, check_folder, check_there
 
 if TYPE_CHECKING:
@@ -216,7 +217,7 @@ def _verify_folder(
     tally, trusted = check_folder(folder, expected, by_digest=by_digest, known=known, jobs=jobs, reporter=reporter)
     notes = []
     if fast and known:
-        notes.append(f"--fast: {trusted:,} files were not read: by their stamps nobody has written to them since sync")
+        notes.append(f"--fast: {counted(trusted, 'file')} not read: by the stamps, nobody has written there since sync")
     elif fast:
         notes.append(f"--fast: {folder} has no record of a sync to trust, so every file was read")
     return tally.result(target=str(folder), against=against, notes=notes)

@@ -144,7 +144,9 @@ def test_files_without_digests_are_told_of(known, tmp_path, git_identity):
     snapshot_of(entry_of("a", known=known), entry_of("b"), base_url="http://127.0.0.1:9/").write(tmp_path / "x.parquet")
     listener = Listener()
     clone(open_target(str(tmp_path / "x.parquet")), tmp_path / "clone", reporter=listener)
-    assert [text.partition(" have")[0] for text in listener.messages] == ["1 of 2 files"] * (known == "none")
+    assert [text.partition(", so that")[0] for text in listener.messages] == ["without a digest: 1 of 2 files"] * (
+        known == "none"
+    )
 
 
 def test_a_full_folder_is_refused_before_anything_is_listed(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ from opendata_pkg.cli.options import (
 )
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import Grade
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,4 +137,4 @@ def _totals(found: Found) -> str:
 
     shown = len(found.selection)
     more = f"; the first {shown:,} are shown" if shown < found.files else ""
-    return f"{found.files:,} files, {human_bytes(found.size_bytes)}{more}"
+    return f"{counted(found.files, 'file')}, {human_bytes(found.size_bytes)}{more}"

@@ -17,6 +17,7 @@ from opendata_pkg.cli.options import (
 )
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -164,7 +165,7 @@ def _release(release: dict[str, Any]) -> Iterator[RenderableType]:
     from opendata_pkg.cli.tables import draw_table, human_bytes
 
     def amount(files: int, size_bytes: int) -> str:
-        return f"{files} files, {human_bytes(size_bytes)}"
+        return f"{counted(files, 'file')}, {human_bytes(size_bytes)}"
 
     facts = [
         ("own files", Text(amount(release["files"], release["bytes"]))),

@@ -16,6 +16,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,7 +113,9 @@ def draw_tree(document: dict[str, Any]) -> str:
             label.append(f"@{document['version']}", style="bold")
         label.append(f"  {branch['title']}", style="dim")
         if (held := branch.get("figures")) is not None:
-            label.append(f"  {held['subtree_files']} files, {human_bytes(held['subtree_bytes'])}", style="green")
+            label.append(
+                f"  {counted(held['subtree_files'], 'file')}, {human_bytes(held['subtree_bytes'])}", style="green"
+            )
         elif "figures" in branch:
             label.append("  no objects", style="dim italic")
         if branch["branches_below"] and not branch["branches"]:

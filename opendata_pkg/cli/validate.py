@@ -9,6 +9,7 @@ import typer
 
 from opendata_pkg.cli.options import JsonOption, QuietOption
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from opendata_pkg.validate import Report
@@ -56,9 +57,9 @@ def _text(report: Report, conformance_rows: int) -> str:
     lines = [str(fault) for fault in report.faults]
     if report.not_shown:
         lines.append(
-            f"not shown to frictionless: tables of {len(report.not_shown)} descriptors with more than "
-            f"{conformance_rows} rows; our own checks read them whole"
+            f"not shown to frictionless: tables of {counted(len(report.not_shown), 'descriptor')} with more than "
+            f"{counted(conformance_rows, 'row')}; our own checks read them whole"
         )
-    counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
-    found = {0: "no faults", 1: "1 fault"}.get(len(report.faults), f"{len(report.faults)} faults")
-    return "\n".join([*lines, f"checked {counted}: {found}"])
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
+    found = counted(len(report.faults), "fault") if report.faults else "no faults"
+    return "\n".join([*lines, f"checked {kinds}: {found}"])

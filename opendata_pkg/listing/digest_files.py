@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from opendata_pkg.listing.s3_inventory import decode_keys
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file
 from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -173,7 +174,9 @@ def _report(path: Path, table: pa.Table, bucket: str) -> DigestRows:
 def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) -> DigestRows:
     keys = columns["key"]
     if keys.null_count:
-        raise BadDigestFileError(f"{path}: expected a key in each row, {keys.null_count} rows have none")
+        raise BadDigestFileError(
+            f"{path}: expected a key in each row, got {counted(keys.null_count, 'row')} without one"
+        )
     for name, width in DIGEST_BYTES.items():
         if name in columns:
             columns[name] = _as_hex(path, name, width, keys, columns[name])

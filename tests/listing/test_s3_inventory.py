@@ -277,7 +277,8 @@ def test_two_latest_entries_of_a_key_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"), [({"key": None}, "1 rows have none"), ({"size": "12 kB"}, "expected CSV with the columns")]
+    ("values", "sentence"),
+    [({"key": None}, "got 1 row without one"), ({"size": "12 kB"}, "expected CSV with the columns")],
 )
 def test_rows_that_cannot_be_are_refused(tmp_path, values, sentence):
     """A row without a key, a size that is no number."""
