@@ -13,6 +13,9 @@ _UNSAFE = re.compile(UNSAFE)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _STEP = 1000
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?P<unit>[kKMGTP]?)(?P<binary>i?)B?")
+# What a terminal does not draw but obeys: C0 and C1 controls, the separators of lines and paragraphs, and the marks
+# that turn the direction of writing (Bidi_Control, Unicode Standard Annex #9), with which `gpj.exe` reads `exe.jpg`.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
@@ -24,6 +27,20 @@ def escape_line(text: str) -> str:
 def unescape_line(text: str) -> str:
     """The inverse of `escape_line`."""
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
+
+
+def visible(text: str, *, lines: bool = False) -> str:
+    """`text` for people's eyes: what a terminal would obey instead of draw stands as the `%XX` of its UTF-8 bytes.
+
+    `lines`: tabs and ends of lines are meant, and stay. For messages and tables; what programs read is left as it is.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        if lines and match[0] in "\t\n":
+            return match[0]
+        return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+    return _UNSEEN.sub(escape, text)
 
 
 def human_bytes(size_bytes: int) -> str:

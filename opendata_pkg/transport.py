@@ -34,12 +34,12 @@ _LONGEST_WAIT_S = 120.0
 _MOST_REDIRECTS = 10
 _SMALL_BODY_BYTES = 1 << 16
 
-_OK, _PARTIAL, _UNCHANGED, _WANTS_LOGIN = 200, 206, 304, 407
+_OK, _PARTIAL, _WANTS_LOGIN = 200, 206, 407
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "opendata"}
-_CONDITIONS = ("If-None-Match", "If-Modified-Since")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSALS = {
+    # RFC 9110, section 15.4.5: the answer to a condition, and no request here has one.
     304: "it is told to be unchanged (HTTP 304), which was not asked: a proxy or cache on the way answers wrongly",
     401: "access denied (HTTP 401): it is not public",
     403: "access denied (HTTP 403): it is not public, or it is gone and the bucket hides its listing",
@@ -209,7 +209,7 @@ class Transport:
     def open(self, url: str, *, start: int = 0, headers: Mapping[str, str] | None = None) -> Response:
         """Begin to read a URL, from byte `start` on if the server can do that (see `Response.start`).
 
-        Answers are 200, 206, or 304 to a condition in `headers`. Redirects are followed, never from https to http.
+        Answers are 200 or 206. Redirects are followed, never from https to http.
 
         Raises:
             OfflineError: the network is off limits; no socket was made.
@@ -259,11 +259,9 @@ class Transport:
 
     def _follow(self, url: str, start: int, headers: Mapping[str, str]) -> Response:
         address = Address.parse(url)
-        is_conditional = headers is not None and any(name in headers for name in _CONDITIONS)
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._ask(address, start, headers)
-            # RFC 9110, section 15.4.5: 304 answers a condition. To a plain request it would be a file without bytes.
-            if response.status in (_OK, _PARTIAL) or (response.status == _UNCHANGED and is_conditional):
+            if response.status in (_OK, _PARTIAL):
                 return response
             with response:
                 if response.status not in _REDIRECTS or "Location" not in response.headers:

@@ -1,10 +1,12 @@
 """The line encoding of keys; numbers and sizes as people read and write them."""
 
+import unicodedata
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendata_pkg.text import counted, escape_line, human_bytes, parse_size, unescape_line
+from opendata_pkg.text import counted, escape_line, human_bytes, parse_size, unescape_line, visible
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 
@@ -75,3 +77,22 @@ def test_sizes_that_are_shown_can_be_typed(size_bytes):
 def test_what_is_counted_agrees_with_its_number(words, said):
     """One thing is one thing, whatever it is called."""
     assert counted(*words) == said
+
+
+@given(TEXTS)
+def test_people_see_what_is_there(text):
+    """No control, separator of lines or mark of direction is left; what people write stays as it is."""
+    seen = visible(text)
+    assert not any(unicodedata.category(one) in {"Cc", "Zl", "Zp"} for one in seen)
+    assert not any(
+        unicodedata.bidirectional(one) in {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
+        for one in seen
+    )
+    assert visible(seen) == seen
+
+
+def test_what_is_visible_stays():
+    """Letters of every direction, and where they are meant, tabs and ends of lines."""
+    assert visible("né/אב 100%") == "né/אב 100%"
+    assert visible("a\tb\n\u200e", lines=True) == "a\tb\n%E2%80%8E"
+    assert visible("a\nb\x1b[31m") == "a%0Ab%1B[31m"

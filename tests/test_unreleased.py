@@ -149,6 +149,24 @@ def test_files_without_digests_are_told_of(known, tmp_path, git_identity):
     )
 
 
+def test_the_catalogues_licences_are_told(tmp_path, git_identity):
+    """Where a catalogue says on what terms the objects are, so does a clone of them, and keeps the commit it has without."""
+    snapshot_of(entry_of("Rat/a", "a"), base_url="http://127.0.0.1:9/").write(tmp_path / "x.parquet")
+    tree = tmp_path / "catalogue.yaml"
+    tree.write_text(
+        "format: 1\nid: example\ntitle: Example\nepoch: 2020-01-01T00:00:00Z\nlicenses: [{name: CC-BY-4.0}]\n"
+        "branches:\n  Rat:\n    title: Rat\n    licenses: [{name: CC0-1.0}]\n"
+    )
+    said, commits = [], set()
+    for catalogue in (None, tree):
+        listener = Listener()
+        target = open_target(str(tmp_path / "x.parquet"), catalogue=catalogue)
+        commits.add(clone(target, tmp_path / f"clone{len(said)}", reporter=listener).datasets[0].commit)
+        said.append(listener.messages)
+    assert said == [[], ["Licence: CC0-1.0, as the catalogue example says; the clone itself states none"]]
+    assert len(commits) == 1
+
+
 def test_a_full_folder_is_refused_before_anything_is_listed(tmp_path, monkeypatch):
     """Nothing answers at the address: a folder that holds something is told of first, also the one by default."""
     (tmp_path / "Rat").mkdir()

@@ -432,7 +432,7 @@ def test_nothing_to_compare_with_is_said_with_what_to_type(tmp_path, monkeypatch
         ({"lock": "x", "store": "y"}, "expected one of --lock, --against and --store"),
         ({"store": "y", "folder": "z"}, "--store alone verifies the store itself"),
         ({"store": "y", "fast": True}, "--store alone verifies the store itself"),
-        ({"store": "https://example.org"}, "verify a copy of it on this machine"),
+        ({"store": "https://example.org"}, "verify a copy of it on this machine, as wget"),
         ({"rebuild": True}, "name it with --store"),
         ({"folder": __file__}, "if it is a lock, name it with --lock"),
     ],

@@ -18,6 +18,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,7 +128,7 @@ def _table(where: str, rows: Iterable[FolderChanges]) -> str:
 
 def _line(change: FileChange) -> str:
     was = f"{change.moved_from} → " if change.moved_from is not None else ""
-    return f"{change.kind.value:8}  {was}{change.path}  {_what(change.before, change.after)}".rstrip()
+    return visible(f"{change.kind.value:8}  {was}{change.path}  {_what(change.before, change.after)}".rstrip())
 
 
 def _what(before: Known | None, after: Known | None) -> str:

@@ -18,7 +18,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
-from opendata_pkg.text import counted
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from opendata_pkg.drift import Drift
@@ -78,11 +78,11 @@ def _text(found: Drift, catalogue_id: str) -> str:
         columns = ("in the bucket only", "objects", "size", "now part of")
         blocks.append(draw_table(columns, rows, numbers=("objects", "size")))
     if found.near_misses:
-        near = (f"{entry.prefix} {entry.why}: {entry.like}" for entry in found.near_misses)
+        near = (visible(f"{entry.prefix} {entry.why}: {entry.like}") for entry in found.near_misses)
         blocks.append("\n".join(["nearly the same names:", *(f"  {line}" for line in near)]) + "\n")
     if found.empty:
         empty = (
-            entry.path + (f"  (and {entry.branches_below} below)" if entry.branches_below else "")
+            visible(entry.path) + (f"  (and {entry.branches_below} below)" if entry.branches_below else "")
             for entry in found.empty
         )
         blocks.append("\n".join(["branches without objects:", *(f"  {line}" for line in empty)]) + "\n")

@@ -23,7 +23,7 @@ from opendata_pkg.cli.options import (
 )
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import Grade
-from opendata_pkg.text import counted
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -129,7 +129,7 @@ def _line(file: SelectedFile) -> str:
 
     size = "?" if file.size_bytes is None else human_bytes(file.size_bytes)
     digest = (file.digest or _UNKNOWN)[:_DIGEST_WIDTH]
-    return f"{size:>9}  {file.grade.value:10}  {digest:{_DIGEST_WIDTH}}  {file.path}"
+    return f"{size:>9}  {file.grade.value:10}  {digest:{_DIGEST_WIDTH}}  {visible(file.path)}"
 
 
 def _totals(found: Found) -> str:

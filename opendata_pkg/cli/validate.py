@@ -9,7 +9,7 @@ import typer
 
 from opendata_pkg.cli.options import JsonOption, QuietOption
 from opendata_pkg.cli.output import Output
-from opendata_pkg.text import counted
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from opendata_pkg.validate import Report
@@ -54,7 +54,7 @@ def validate(
 
 
 def _text(report: Report, conformance_rows: int) -> str:
-    lines = [str(fault) for fault in report.faults]
+    lines = [visible(str(fault)) for fault in report.faults]
     if report.not_shown:
         lines.append(
             f"not shown to frictionless: tables of {counted(len(report.not_shown), 'descriptor')} with more than "
