@@ -128,7 +128,8 @@ def _check_usage(
         if "://" in store:
             raise UsageError(
                 f"expected the folder of a store, got {store}: all of it is read, so verify a copy of it on this "
-                "machine, as wget --mirror, rsync or aws s3 sync make one; files from it are verified with --against DATASET"
+                "machine, as wget --mirror, rsync or aws s3 sync make one; files from it are verified with "
+                "--against DATASET"
             )
     if rebuild and (store is None or against is not None):
         raise UsageError("--rebuild builds the releases of a store again: name it with --store, without --against")
