@@ -68,9 +68,9 @@ def clone(
     from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
+    from opendata_pkg.cli.reading import rules_of
     from opendata_pkg.cloning import check_folder
     from opendata_pkg.cloning import clone as clone_dataset
-    from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
     out = Output(json=json, quiet=quiet)
@@ -78,7 +78,7 @@ def clone(
     target = open_target(
         dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
     )
-    rules = Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller)
+    rules = rules_of(include, exclude, larger, smaller)
     made = clone_dataset(target, folder, rules=rules, recursive=recursive, sparse=sparse, offline=offline, reporter=out)
     if made.elsewhere:
         out.message(f"in subdatasets, which --recursive installs: {counted(made.elsewhere, 'file')}")

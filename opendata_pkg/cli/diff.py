@@ -55,14 +55,14 @@ def diff(
     from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg.selection import Rules
+    from opendata_pkg.cli.reading import rules_of
     from opendata_pkg.sides import diff as compare
 
     out = Output(json=json, quiet=quiet)
     found = compare(
         before,
         after,
-        rules=Rules(include=tuple(include or ()), exclude=tuple(exclude or ())),
+        rules=rules_of(include, exclude, None, None),
         store=store,
         catalogue=catalogue,
         endpoint_url=endpoint_url,

@@ -84,13 +84,13 @@ def find(
 
     import_arrow()
     from opendata_pkg import finding
+    from opendata_pkg.cli.reading import rules_of
     from opendata_pkg.info import describe_file
-    from opendata_pkg.selection import Rules
 
     out = Output(json=json, quiet=quiet)
     found = finding.find(
         dataset,
-        rules=Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller),
+        rules=rules_of(include, exclude, larger, smaller),
         grade=grade,
         sort=sort.value,
         limit=limit,
