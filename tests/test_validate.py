@@ -400,3 +400,12 @@ def test_json_without_end_is_told(tmp_path):
     file = tmp_path / "datapackage.json"
     file.write_text("[" * 200_000)
     assert said(file) == ["datapackage.json: expected JSON, got more levels inside each other than can be read"]
+
+
+def test_what_was_checked_is_counted_in_words(run_opendata, tmp_path):
+    """One descriptor, two descriptors; two inventories."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("path,size\n")
+        (tmp_path / f"{name}.json").write_text("{")
+    said = run_opendata("validate", "a.csv", "b.csv", "a.json", "b.json", check=False).stdout
+    assert said.splitlines()[-1].startswith("checked 2 broken JSON, 2 inventories: ")

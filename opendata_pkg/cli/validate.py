@@ -14,6 +14,17 @@ from opendata_pkg.text import counted, visible
 if TYPE_CHECKING:
     from opendata_pkg.validate import Report
 
+# Of the kinds of documents whose plural takes more than an s.
+_PLURALS = {
+    "JSON that says a thing twice": "JSON that says a thing twice",
+    "broken JSON": "broken JSON",
+    "inventory": "inventories",
+    "release index": "release indexes",
+    "store index": "store indexes",
+    "table of a descriptor": "tables of descriptors",
+    "unknown": "unknown",
+}
+
 
 def validate(
     paths: Annotated[
@@ -60,6 +71,6 @@ def _text(report: Report, conformance_rows: int) -> str:
             f"not shown to frictionless: tables of {counted(len(report.not_shown), 'descriptor')} with more than "
             f"{counted(conformance_rows, 'row')}; our own checks read them whole"
         )
-    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
+    kinds = ", ".join(counted(count, kind, _PLURALS.get(kind)) for kind, count in sorted(report.checked.items()))
     found = counted(len(report.faults), "fault") if report.faults else "no faults"
     return "\n".join([*lines, f"checked {kinds}: {found}"])
