@@ -69,6 +69,13 @@ class Manifest:
     columns: tuple[str, ...]
     files: tuple[DataFile, ...]
 
+    def has_two_latest(self, key: str) -> BadInventoryError:
+        """The error that says that the data files have two current entries of a key."""
+        return BadInventoryError(
+            f"{self.where}: expected one latest entry of each key, but its data files have two of {key!r}: "
+            "copy all of them again, or take the next inventory"
+        )
+
 
 class Place(Protocol):
     """Where the files of an inventory are."""
@@ -168,14 +175,14 @@ def read_manifest(place: Place, *, where: str) -> Manifest:
 
     Raises:
         MissingInventoryFileError: it is not there.
-        BadInventoryError: it is of another version, or names a file twice.
+        BadInventoryError: it is of another version, states no columns, or names a file twice.
         InvalidDocumentError: it is no JSON, or no manifest.
     """
     data = place.read_manifest()
     try:
         document = json.loads(data)
     except ValueError as error:
-        raise InvalidDocumentError(where, "$", f"expected a JSON document: {error}") from error
+        raise InvalidDocumentError(where, "$", f"expected a JSON document: {error}; copy it again") from error
     version = document.get("version") if isinstance(document, dict) else None
     if isinstance(version, str) and version != _VERSION:
         raise BadInventoryError(
@@ -191,13 +198,19 @@ def read_manifest(place: Place, *, where: str) -> Manifest:
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise BadInventoryError(f"{where}: expected each data file once, got {twice} twice: copy the manifest again")
+    columns = _columns(document["fileFormat"], document["fileSchema"])
+    if not columns:
+        raise BadInventoryError(
+            f"{where}: expected a fileSchema that states columns as {document['fileFormat']} does, "
+            f"got {document['fileSchema'][:60]!r}: copy the manifest again"
+        )
     created = document.get("creationTimestamp")
     return Manifest(
         where=where,
         bucket=document["sourceBucket"],
         created=None if created is None else _EPOCH + timedelta(milliseconds=int(created)),
         file_format=document["fileFormat"],
-        columns=_columns(document["fileFormat"], document["fileSchema"]),
+        columns=columns,
         files=files,
     )
 
