@@ -86,6 +86,9 @@ class Place(Protocol):
     def read(self, file: DataFile) -> pa.Buffer:
         """The bytes of a data file, as they are there: not checked."""
 
+    def where(self, file: DataFile) -> str:
+        """How messages name a data file that is there."""
+
 
 @dataclass(frozen=True, slots=True)
 class FolderPlace:
@@ -106,6 +109,10 @@ class FolderPlace:
             return pa.py_buffer(b"")
         with pa.memory_map(str(path)) as mapped:
             return mapped.read_buffer()
+
+    def where(self, file: DataFile) -> str:
+        """Its path: people have several of a name."""
+        return str(self.find(file))
 
     def find(self, file: DataFile) -> Path:
         """The data file whose path ends as its key does, from the manifest's own folder upwards.
@@ -150,6 +157,10 @@ class BucketPlace:
                 "inventories expire there; take a newer manifest"
             )
         return in_arrow(data)
+
+    def where(self, file: DataFile) -> str:
+        """Its key."""
+        return file.key
 
     def _get(self, key: str) -> bytes | None:
         fault: Exception | None = None
@@ -215,8 +226,8 @@ def read_manifest(place: Place, *, where: str) -> Manifest:
     )
 
 
-def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer) -> None:
-    """Compare a data file with its MD5 in the manifest.
+def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer, *, where: str) -> None:
+    """Compare a data file with its MD5 in the manifest; `where` is how messages name it.
 
     Raises:
         BadInventoryError: it was altered, cut short, or belongs to another inventory.
@@ -225,7 +236,7 @@ def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer) -> None:
     if found != file.md5:
         size = "" if data.size == file.size_bytes else f" and {data.size} bytes instead of {file.size_bytes}"
         raise BadInventoryError(
-            f"{file.key} has MD5 {found}{size}, but {manifest.where} says {file.md5}: "
+            f"{where} has MD5 {found}{size}, but {manifest.where} says {file.md5}: "
             "it was altered or cut short, or belongs to another inventory; copy it again"
         )
 

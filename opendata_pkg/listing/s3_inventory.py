@@ -223,7 +223,7 @@ def _check_columns(manifest: Manifest, versions: str) -> None:
 def _read_tables(manifest: Manifest, file: DataFile, place: Place) -> Iterator[pa.Table]:
     """The columns of a data file that mean something here, in the types of `_TYPES`, a piece at a time."""
     data = place.read(file)
-    check_bytes(manifest, file, data)
+    check_bytes(manifest, file, data, where=place.where(file))
     wanted = [name for name in manifest.columns if name in _TYPES]
     try:
         for table in _READ[manifest.file_format](manifest, data, wanted):

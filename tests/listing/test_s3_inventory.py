@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -200,9 +201,8 @@ def test_altered_data_files_are_refused(tmp_path, data):
     """Cut short, emptied or of another day: the MD5 tells."""
     made = inventory(tmp_path, "CSV", [entry("a")])
     made.data_path(0).write_bytes(data)
-    with pytest.raises(
-        BadInventoryError, match=rf"part-0\.csv\.gz has MD5 .* and {len(data)} bytes instead of .* copy it"
-    ):
+    path = re.escape(str(made.data_path(0)))
+    with pytest.raises(BadInventoryError, match=rf"^{path} has MD5 .* and {len(data)} bytes instead of .* copy it"):
         read(made)
 
 
