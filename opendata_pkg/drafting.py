@@ -88,7 +88,7 @@ def _make_draft(
         with Path(os.devnull).open("wb") as nowhere:
             renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
-    with store.drafting(plan.branch.name for plan in chosen) as earlier_packs:
+    with store.drafting() as earlier_packs:
         store.keep_inputs(snapshot, catalogue)
         report = store.draft_folder / REPORT
         with ThreadPoolExecutor(1) as aside:

@@ -98,8 +98,7 @@ def release(
         latest = store.latest()
         _check_heads(store, draft, latest)
         if draft.version is not None:
-            for entry in draft.datasets.values():
-                store.repository(entry.name).remove_leftovers()
+            store.remove_leftovers(version)
         # From here on only this version can be released, until it is: nothing below depends on anything else.
         store.write_draft(replace(draft, version=version))
         state = with_version(draft, version)

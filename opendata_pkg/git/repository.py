@@ -44,8 +44,8 @@ Heads = tuple[ObjectId | None, ObjectId | None]
 _LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
 # A loose object is "<type> SP <size> NUL <content>", compressed.
 _TAG_OF_COMMIT = re.compile(rb"tag [0-9]+\0object ([0-9a-f]{40})\ntype commit\n")
-# What a writer that is killed leaves behind: packs, and refs that `set_refs` was about to set.
-_LEFTOVERS = {"objects/pack": "tmp_*"} | dict.fromkeys(("refs/heads", "refs/tags", "refs/opendata/draft"), ".*.part")
+# What a writer that is killed leaves behind: packs, and whatever else it was about to give its name.
+_LEFTOVERS = ("objects/pack/tmp_*", "objects/*/.*.part", "info/.*.part", "refs/*/.*.part", "refs/*/*/.*.part")
 # So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
 _IDS_AT_ONCE = 256
 _BLOCK_BYTES = 1 << 20
@@ -131,22 +131,18 @@ class Repository:
         self.path = path
 
     def create(self) -> None:
-        """Make it where it is not there yet, its HEAD naming `main`; else remove what a killed writer left behind.
-
-        The caller holds the store's lock, and no writer is at work. `unsynced` files are yet to be synced.
-        """
+        """Make it where it is not there yet, its HEAD naming `main`; `unsynced` files are yet to be synced."""
         for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         if not (self.path / "config").exists():
             write_text(self.path / "config", _CONFIG, sync=False)
         if not (self.path / "HEAD").exists():
             write_text(self.path / "HEAD", "ref: refs/heads/main\n", sync=False)
-        self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed writer left behind; none is at work."""
-        for folder, names in _LEFTOVERS.items():
-            for stale in (self.path / folder).glob(names):
+        """Remove what a killed writer left behind; the caller holds the store's lock, and none is at work."""
+        for names in _LEFTOVERS:
+            for stale in self.path.glob(names):
                 stale.unlink()
 
     def unsynced(self, *refs: str) -> list[Path]:
@@ -230,11 +226,13 @@ class Repository:
 
     def delete_refs(self, *names: str) -> None:
         """Delete refs that only the holder of the store's lock sets, as far as they are there."""
-        if not self.has_loose_refs_only():
+        packed = self.path / "packed-refs"
+        lines = packed.read_bytes().splitlines() if packed.exists() else []
+        if (self.path / "reftable").exists() or any(line[41:] == name.encode() for line in lines for name in names):
             self.update_refs(dict.fromkeys(names))
             return
-        for name in names:
-            (self.path / name).unlink(missing_ok=True)
+        for path in filter(Path.exists, map(self.path.joinpath, names)):
+            path.unlink()
 
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""

@@ -39,6 +39,9 @@ def put_packs_together(repository: Path, version: str) -> None:
                 # Its .idx first: without it git takes a pack for not there.
                 for file in sorted((repository / "objects" / "pack").glob(f"{name}.*")):
                     file.unlink()
+            # A steward's index of several packs may name these; without it, git looks into each pack's own.
+            for file in (repository / "objects" / "pack").glob("multi-pack-index*"):
+                file.unlink()
             note.unlink()
     kept = set(superseded(repository))
     indexes = sorted((repository / "objects" / "pack").glob("pack-*.idx"))
@@ -50,8 +53,10 @@ def put_packs_together(repository: Path, version: str) -> None:
     # Copied as they are: what is packed already is packed anew only where git looks for deltas.
     names = sorted({raw_id.hex() for path in small for raw_id in ids_in(path)})
     listing = "".join(f"{name}\n" for name in names).encode()
-    call_git("pack-objects", "--quiet", "--window=0", "objects/pack/pack", cwd=repository, data=listing)
-    lines = [version, *sorted({*kept, *(path.stem for path in small)})]
+    made = call_git("pack-objects", "--quiet", "--window=0", "objects/pack/pack", cwd=repository, data=listing)
+    # Where one of them holds all, as after a release that was killed here, that is what is made again: it stays.
+    gone = {path.stem for path in small} - {f"pack-{name}" for name in made.decode().split()}
+    lines = [version, *sorted({*kept, *gone})]
     write_text(note, "".join(f"{line}\n" for line in lines))
 
 
