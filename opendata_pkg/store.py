@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.bound_packs import list_from_dict, list_to_dict
-from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
+from opendata_pkg.documents import FORMAT, InvalidDocumentError, dump_json, read_json, validate
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
@@ -139,17 +139,28 @@ class Store(PublishedStore):
 
         Raises:
             NoDraftError: there is none.
+            BrokenStoreError: its index cannot be read.
         """
         if not self.has_draft():
             raise NoDraftError(
                 f"nothing to release in {self.path}: run opendata build SNAPSHOT --store {self.path} first"
             )
-        return State.from_dict(read_json(self.draft_folder / INDEX, "release-index"))
+        try:
+            return State.from_dict(read_json(self.draft_folder / INDEX, "release-index"))
+        except InvalidDocumentError as error:
+            raise BrokenStoreError(
+                f"{error}; restore it from a copy, or, if no release was interrupted, remove {self.draft_folder} and "
+                "build again"
+            ) from error
 
     def draft_packs(self) -> PackList:
-        """The packs that the draft's build wrote, and those before it whose drafts were replaced."""
+        """The packs that the draft's build wrote, and those before it whose drafts were replaced; none if unknown."""
         path = self.draft_folder / PACKS
-        return list_from_dict(read_json(path, "pack-list")) if path.is_file() else {}
+        try:
+            return list_from_dict(read_json(path, "pack-list")) if path.is_file() else {}
+        except InvalidDocumentError:
+            # Whoever needs to know reads the packs.
+            return {}
 
     def write_draft(self, state: State, packs: PackList | None = None) -> None:
         """Write the draft's index: what `release` will publish; before it, which packs were written (None: as said)."""

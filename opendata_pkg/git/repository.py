@@ -42,6 +42,7 @@ Heads = tuple[ObjectId | None, ObjectId | None]
 """Where `main` and `git-annex` of a repository are; None: nowhere yet."""
 
 _LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
+_PACKED_REF = re.compile(r"^([0-9a-f]{40}) (.+)$", re.MULTILINE)
 # A loose object is "<type> SP <size> NUL <content>", compressed.
 _TAG_OF_COMMIT = re.compile(rb"tag [0-9]+\0object ([0-9a-f]{40})\ntype commit\n")
 # What a writer that is killed leaves behind: packs, and whatever else it was about to give its name.
@@ -80,7 +81,7 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping
         GitError: git is not installed, or failed; carries its stderr.
     """
     if not cwd.is_dir():
-        raise BrokenRepositoryError(f"expected a repository at {cwd}, found none: restore the store from a copy")
+        raise _no_repository(cwd)
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -191,14 +192,21 @@ class Repository:
     def head(self, name: str) -> ObjectId | None:
         """Where a ref is.
 
-        gitrepository-layout(5): a ref is a file with an object's name, or a line "<id> SP <ref>" of packed-refs. What
-        is neither, git may know.
+        gitrepository-layout(5): a ref is a file with an object's name, or in packed-refs. What is none, git may know.
         """
         try:
             text = (self.path / name).read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            return None if self.has_loose_refs_only() else self.refs().get(name)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return self.refs().get(name) if (self.path / "reftable").exists() else self._packed_refs().get(name)
         return ObjectId(text[:40]) if _LOOSE_REF.fullmatch(text) else self.refs().get(name)
+
+    def _packed_refs(self) -> dict[str, ObjectId]:
+        """What `git pack-refs` has put together: lines "<id> SP <ref>"; others say more of the one before."""
+        try:
+            text = (self.path / "packed-refs").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return {}
+        return {name: ObjectId(value) for value, name in _PACKED_REF.findall(text)}
 
     def has_loose_refs_only(self) -> bool:
         """Whether all refs are files of their own, as they are until somebody runs `git gc` or `git refs migrate`."""
@@ -226,9 +234,7 @@ class Repository:
 
     def delete_refs(self, *names: str) -> None:
         """Delete refs that only the holder of the store's lock sets, as far as they are there."""
-        packed = self.path / "packed-refs"
-        lines = packed.read_bytes().splitlines() if packed.exists() else []
-        if (self.path / "reftable").exists() or any(line[41:] == name.encode() for line in lines for name in names):
+        if (self.path / "reftable").exists() or not self._packed_refs().keys().isdisjoint(names):
             self.update_refs(dict.fromkeys(names))
             return
         for path in filter(Path.exists, map(self.path.joinpath, names)):
@@ -245,8 +251,11 @@ class Repository:
         """Check that the published branches stand where the last release left them, or at one of the other places.
 
         Raises:
+            BrokenRepositoryError: there is no repository.
             ForeignCommitError: somebody else has moved them; their work is left as it is.
         """
+        if not self.exists():
+            raise _no_repository(self.path)
         heads = self.head("refs/heads/main"), self.head("refs/heads/git-annex")
         if heads == released or heads in also:
             return
@@ -257,6 +266,18 @@ class Repository:
                     f"{found or 'none'}: somebody has written to the store; "
                     "move their work to another repository and set the ref back"
                 )
+
+    def check_tag(self, version: str, tag: ObjectId) -> None:
+        """Check that a tag that is to be set is not there yet, or is the one that it is to be.
+
+        Raises:
+            ForeignCommitError: somebody else has set it; it is left as it is.
+        """
+        if (found := self.head(f"refs/tags/{version}")) not in {None, tag}:
+            raise ForeignCommitError(
+                f"expected no tag {version} in {self.path} yet, got {found}: somebody has written to the store; "
+                "give their tag another name, or release another version"
+            )
 
     def faults(self) -> tuple[str, ...]:
         """What `git fsck --strict` finds wrong, a line each: every object is read and hashed, every link followed."""
@@ -375,6 +396,10 @@ def _next_object(stream: IO[bytes], name: bytes) -> bytes | None:
     size_bytes = int(line.rpartition(b" ")[2])
     body = stream.read(size_bytes + 1)
     return body[:-1] if len(body) == size_bytes + 1 else None
+
+
+def _no_repository(path: Path) -> BrokenRepositoryError:
+    return BrokenRepositoryError(f"expected a repository at {path}, found none: restore the store from a copy")
 
 
 def _broken(path: Path, name: bytes) -> BrokenRepositoryError:
