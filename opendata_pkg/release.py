@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import replace_all, sync_all, write_text
 from opendata_pkg.git.bound import bind_packs, check_packs
+from opendata_pkg.git.foreign import check_heads, check_tag
 from opendata_pkg.git.objects import tag_body
 from opendata_pkg.git.repository import BrokenRepositoryError
 from opendata_pkg.git.upkeep import put_packs_together, refresh_server_info
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.bound_packs import BoundPacks, PackList
-    from opendata_pkg.git.repository import Heads, Repository
+    from opendata_pkg.git.foreign import Heads
+    from opendata_pkg.git.repository import Repository
 
 
 class PartialDraftError(InputError):
@@ -247,10 +249,10 @@ def _check_draft(store: Store, entry: DatasetEntry, old: Heads, version: str, kn
     repository, heads = store.repository(entry.name), _heads(entry)
     if old != heads:
         # `_publish` moves the git-annex branch first.
-        repository.check_heads(old, (old[0], heads[1]), heads)
+        check_heads(repository, old, (old[0], heads[1]), heads)
         before, written = known.of_entry(entry)
         check_packs(repository.path, heads, before=before, written=written)
-    repository.check_tag(version, repository.loose_object(b"tag", _tag(entry, version))[0])
+    check_tag(repository, version, repository.loose_object(b"tag", _tag(entry, version))[0])
     folders = store.draft_folder / entry.name, store.path / "releases" / version / entry.name
     for name in ("datapackage.json", "registry.txt") if entry.changed else ():
         if not any((folder / name).exists() for folder in folders):

@@ -5,7 +5,8 @@ import shutil
 import pytest
 
 from opendata_pkg.build import build
-from opendata_pkg.git.repository import BrokenRepositoryError, ForeignCommitError
+from opendata_pkg.git.foreign import ForeignCommitError
+from opendata_pkg.git.repository import BrokenRepositoryError
 from opendata_pkg.places import BrokenStoreError
 from opendata_pkg.release import release
 from opendata_pkg.store import Store

@@ -11,7 +11,7 @@ import pytest
 
 from opendata_pkg import annex
 from opendata_pkg.build import UnfinishedReleaseError, build, catalogue_for
-from opendata_pkg.git.repository import ForeignCommitError
+from opendata_pkg.git.foreign import ForeignCommitError
 from opendata_pkg.git.upkeep import MAX_PACKS
 from opendata_pkg.model import Grade
 from opendata_pkg.progress import Reporter
@@ -594,7 +594,8 @@ def test_a_build_killed_at_any_step(tmp_path):
 def test_what_a_killed_build_left_where_nothing_is_built(store):
     """Half-written packs and refs of a dataset that the next build does not touch go away with that build, too."""
     mouse = repository_of(store, "mouse")
-    (mouse / "objects" / "pack" / "tmp_pack_1").write_bytes(b"PACK")
+    for name in ("objects/pack/tmp_pack_1", "objects/info/.packs.1.part", "info/.refs.1.part", ".HEAD.1.part"):
+        (mouse / name).write_bytes(b"P")
     git(mouse, "update-ref", "refs/opendata/draft/main", "main~0")
     (store / "draft" / "mouse").mkdir(parents=True)
     publish(store, "2026.1.1", snapshot_of(*KEYS, "Rat/new"))

@@ -30,23 +30,16 @@ class GitError(SourceError):
     """git failed at something that it should be able to do; carries what it said."""
 
 
-class ForeignCommitError(InputError):
-    """A published branch was moved by somebody else."""
-
-
 class BrokenRepositoryError(InputError):
     """A repository lacks an object that its refs need."""
 
-
-Heads = tuple[ObjectId | None, ObjectId | None]
-"""Where `main` and `git-annex` of a repository are; None: nowhere yet."""
 
 _LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
 _PACKED_REF = re.compile(r"^([0-9a-f]{40}) (.+)$", re.MULTILINE)
 # A loose object is "<type> SP <size> NUL <content>", compressed.
 _TAG_OF_COMMIT = re.compile(rb"tag [0-9]+\0object ([0-9a-f]{40})\ntype commit\n")
 # What a writer that is killed leaves behind: packs, and whatever else it was about to give its name.
-_LEFTOVERS = ("objects/pack/tmp_*", "objects/*/.*.part", "info/.*.part", "refs/*/.*.part", "refs/*/*/.*.part")
+_LEFTOVERS = "objects/pack/tmp_*", "objects/*/.*.part", "refs/*/.*.part", "refs/*/*/.*.part", "info/.*.part", ".*.part"
 # So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
 _IDS_AT_ONCE = 256
 _BLOCK_BYTES = 1 << 20
@@ -81,7 +74,7 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping
         GitError: git is not installed, or failed; carries its stderr.
     """
     if not cwd.is_dir():
-        raise _no_repository(cwd)
+        raise no_repository(cwd)
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -247,38 +240,6 @@ class Repository:
         ]
         call_git("update-ref", "-z", "--stdin", cwd=self.path, data="".join(commands).encode())
 
-    def check_heads(self, released: Heads, *also: Heads) -> None:
-        """Check that the published branches stand where the last release left them, or at one of the other places.
-
-        Raises:
-            BrokenRepositoryError: there is no repository.
-            ForeignCommitError: somebody else has moved them; their work is left as it is.
-        """
-        if not self.exists():
-            raise _no_repository(self.path)
-        heads = self.head("refs/heads/main"), self.head("refs/heads/git-annex")
-        if heads == released or heads in also:
-            return
-        for name, expected, found in zip(("main", "git-annex"), released, heads, strict=True):
-            if found != expected:
-                raise ForeignCommitError(
-                    f"expected refs/heads/{name} of {self.path} at {expected or 'no commit'}, as last released, got "
-                    f"{found or 'none'}: somebody has written to the store; "
-                    "move their work to another repository and set the ref back"
-                )
-
-    def check_tag(self, version: str, tag: ObjectId) -> None:
-        """Check that a tag that is to be set is not there yet, or is the one that it is to be.
-
-        Raises:
-            ForeignCommitError: somebody else has set it; it is left as it is.
-        """
-        if (found := self.head(f"refs/tags/{version}")) not in {None, tag}:
-            raise ForeignCommitError(
-                f"expected no tag {version} in {self.path} yet, got {found}: somebody has written to the store; "
-                "give their tag another name, or release another version"
-            )
-
     def faults(self) -> tuple[str, ...]:
         """What `git fsck --strict` finds wrong, a line each: every object is read and hashed, every link followed."""
         command = ["git", "fsck", "--strict", "--no-dangling", "--no-progress"]
@@ -398,7 +359,8 @@ def _next_object(stream: IO[bytes], name: bytes) -> bytes | None:
     return body[:-1] if len(body) == size_bytes + 1 else None
 
 
-def _no_repository(path: Path) -> BrokenRepositoryError:
+def no_repository(path: Path) -> BrokenRepositoryError:
+    """The error of a repository that is not there."""
     return BrokenRepositoryError(f"expected a repository at {path}, found none: restore the store from a copy")
 
 
