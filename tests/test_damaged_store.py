@@ -88,10 +88,13 @@ def test_packs_damaged_after_the_build(drafted, damage):
     refuses(drafted, BrokenRepositoryError, f"(?s){says}")
 
 
-def test_a_draft_whose_pack_is_gone_is_built_again(drafted):
-    """As the sentence says."""
-    for suffix in (".idx", ".pack"):
-        packs(drafted)[-1].with_suffix(suffix).unlink()
+NEW_DAMAGE = [name for name in DAMAGE if "old" not in name]
+
+
+@pytest.mark.parametrize("damage", NEW_DAMAGE)
+def test_a_draft_whose_pack_is_damaged_is_built_again(drafted, damage):
+    """As the sentence says: the same pack is written anew, and takes the place of the one that is damaged."""
+    DAMAGE[damage](drafted)
     publish(drafted, "3.0.0", snapshot_of(*NEXT))
     assert git_text(repository_of(drafted, "rat"), "fsck", "--strict", "--full") == ""
 

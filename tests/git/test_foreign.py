@@ -63,7 +63,9 @@ def test_a_branch_that_should_not_be_there_is_noticed(repository):
 
 def test_a_repository_that_is_gone(tmp_path):
     """It is not said that somebody has moved its branches."""
-    with pytest.raises(BrokenRepositoryError, match=r"expected a repository at .*r\.git, found none: restore the store"):
+    with pytest.raises(
+        BrokenRepositoryError, match=r"expected a repository at .*r\.git, found none: restore the store"
+    ):
         check_heads(Repository(tmp_path / "r.git"), ("1" * 40, "2" * 40))
 
 
@@ -76,5 +78,7 @@ def test_a_tag_that_is_there_already(repository, packed):
     if packed:
         git(repository.path, "pack-refs", "--all")
     check_tag(repository, "1.0.0", theirs)
-    with pytest.raises(ForeignCommitError, match=rf"expected no tag 1\.0\.0 in .*r\.git yet, got {theirs}: somebody has"):
+    with pytest.raises(
+        ForeignCommitError, match=rf"expected no tag 1\.0\.0 in .*r\.git yet, got {theirs}: somebody has"
+    ):
         check_tag(repository, "1.0.0", ours)
