@@ -81,6 +81,8 @@ def serve(context: ssl.SSLContext | None = None) -> Iterator[Web]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body are two packets: the second is not to wait for the client to acknowledge the first.
+        disable_nagle_algorithm = True
 
         def setup(self):
             web.connections += 1
