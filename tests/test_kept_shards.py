@@ -4,7 +4,7 @@ import json
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg import inventory
@@ -56,7 +56,7 @@ def release(folder, shards):
 def edited(kept, before, after):
     """The shards of a plan, made of those of the plan before."""
     found = difference(before.table, after.table)
-    gone = sorted(after.naming.path_of(key).encode() for key in found.gone["key"].to_pylist())
+    gone = sorted(before.naming.path_of(key).encode() for key in found.gone["key"].to_pylist())
     rows = list(paths_and_lines(after.batches(found.new)))
     return list(kept.edited(gone, rows, [path for path, _ in rows if begins_shard(path)]))
 
@@ -66,10 +66,12 @@ def edited(kept, before, after):
 @example({"a": "e"}, {})
 @example({}, {"a": "e"})
 @example({f"a{n}": "e" for n in range(30)}, {f"a{n}": "e" for n in range(15, 40)})
-@example({"a": "e"}, {"a": "e", "a/": "e"})
+@example({"a": "e", "a/": "e", "b": "e"}, {"a": "e", "a/": "f"})
 def test_a_change_gives_what_all_rows_give(tmp_path_factory, before, after):
     """Rows that come, go and change, with commas and quotes: the same names, bytes and first paths, in the same order."""
     old, new = plan_of(before), plan_of(after, released=before)
+    # Where another object or folder has a name of its own now, all rows are made.
+    assume(old.naming == new.naming)
     folder = tmp_path_factory.mktemp("release")
     released, wanted = shards_of(old), shards_of(new)
     found = edited(KeptShards(*release(folder, released)), old, new)
