@@ -61,7 +61,7 @@ def edited(kept, before, after):
     return list(kept.edited(gone, rows, [path for path, _ in rows if begins_shard(path)]))
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(OBJECTS, OBJECTS)
 @example({"a": "e"}, {})
 @example({}, {"a": "e"})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.spool import in_rows_order, spooled
@@ -58,7 +58,6 @@ def test_what_is_mapped_is_not_in_memory_proper(tmp_path, monkeypatch):
     assert pa.total_allocated_bytes() - before < 2 << 20
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 59)), st.integers(1, 7), st.sampled_from([0, 1 << 20]))
 def test_rows_are_taken_in_any_order(rows, block, limit):
     """As Arrow takes them, some of them or all, of a table in pieces."""

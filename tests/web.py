@@ -183,6 +183,18 @@ def stall(seconds, after=0):
     return act
 
 
+def pause(goes_on, after):
+    """Send so many bytes, and the others when `goes_on` is set."""
+
+    def act(handler, content, etag):
+        _send(handler, 200, content[:after], length=len(content))
+        goes_on.wait(60)
+        with suppress(ConnectionError):
+            handler.wfile.write(content[after:])
+
+    return act
+
+
 def ignore_range(handler, content, etag):
     """Send the whole file whatever was asked for."""
     _send(handler, 200, content)
