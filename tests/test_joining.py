@@ -263,7 +263,7 @@ def test_missing_and_odd_files_are_told(tmp_path):
         join_digests(snapshot_of(obj("a")), [tmp_path / "sums.txt"])
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, st.booleans(), min_size=1), st.booleans())
 def test_any_keys_find_their_digests(tmp_path, keys, as_report):
     """For any keys, some with an entry: exactly those have their digest, in plain files and in reports."""

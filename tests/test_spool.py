@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.spool import in_rows_order, spooled
@@ -88,7 +88,6 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     assert small + 250 < large
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(0, 59)), st.integers(1, 7), st.sampled_from([0, 1 << 20]))
 def test_rows_are_taken_in_any_order(rows, block, limit):
     """As Arrow takes them, some of them or all, of a table in pieces."""

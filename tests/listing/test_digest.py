@@ -314,8 +314,11 @@ def test_ranges_are_asked_for_a_window_ahead_only(scripted, small_ranges, monkey
         readers(server)["s3"], a_file(etag=ETag("e")), len(DATA), lanes=2, stopped=threading.Event()
     )
     first = next(chunks)
-    time.sleep(0.5)
     assert first == DATA[:100_000]
+    deadline = time.monotonic() + 30
+    while len(server.requests) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
     assert len(server.requests) == 4
     chunks.close()
 

@@ -167,7 +167,7 @@ def test_data_files_are_found_however_they_were_copied(tmp_path, layout):
     assert len(scan(str(manifest), base_url="https://example.org/")) == 1
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(FORMATS), st.dictionaries(KEYS, st.integers(0, 2**50), min_size=1, max_size=8))
 def test_an_inventory_gives_any_keys_back(tmp_path, file_format, sizes):
     """Whatever S3 allows in a key survives each format."""

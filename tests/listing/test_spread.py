@@ -119,7 +119,7 @@ def found_by(keys, *, jobs, versions="no", **server_is):
         server.stop()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.one_of(st.sets(KEYS, min_size=1, max_size=40), st.sets(NAMES, min_size=1, max_size=60)),
     st.integers(1, 6),
@@ -132,7 +132,7 @@ def test_any_keys_are_found_once_by_any_number_of_jobs(keys, jobs, versions):
     assert listing.delete_markers == (len(keys) if versions == "yes" else 0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.one_of(st.sets(KEYS, min_size=10, max_size=40), st.sets(NAMES, min_size=10, max_size=60)),
     st.sampled_from([str, by_folders, by_utf16, backwards]),

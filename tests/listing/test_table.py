@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.listing import table as tables
@@ -240,7 +240,6 @@ def test_suffixes_tell_listing_files():
     assert not any(is_listing_file(name) for name in ("a.txt", "csv", "manifest.json", "folder"))
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(
