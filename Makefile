@@ -9,6 +9,8 @@ READY := $(VENV)/.ready
 
 # git finds git-annex on PATH: the one of the environment comes first.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# What a thousand processes of the tests import is compiled once.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test test-fast check format docs bench clean
 .DEFAULT_GOAL := help
@@ -36,10 +38,10 @@ demo: $(READY)
 	opendata demo $(DEMO_DIR)
 
 test: $(READY)
-	python -m pytest -n $(JOBS) --dist loadfile
+	python -m pytest -n $(JOBS) --dist worksteal
 
 test-fast: $(READY)
-	python -m pytest -n $(JOBS) --dist loadfile -m "not slow"
+	python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
 check: $(READY)
 	ruff check

@@ -16,11 +16,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from opendata_pkg.demo.server import S3Server
+from opendata_pkg.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 _REAL_HOME = Path.home()
 _REAL_CACHE = Path(os.environ.get("XDG_CACHE_HOME", _REAL_HOME / ".cache"))
@@ -115,6 +121,17 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server on loopback, one for each process that runs tests; every test makes its own buckets."""
     with S3Server.start(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Transfers that fail are tried as often as ever, but nobody waits for seconds in between."""
+    wait = Transport.wait
+
+    def wait_less(transport: Transport, failures: int, at_least_s: float = 0.0) -> None:
+        wait(transport, failures - 6, at_least_s)
+
+    monkeypatch.setattr(Transport, "wait", wait_less)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -72,6 +72,7 @@ def test_one_glob_may_stand_without_a_list(store):
     assert ".swc" in cite("Rat", include="*.swc", store=store)
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_the_environment_counts_as_on_the_command_line(store, monkeypatch):
     """`OPENDATA_STORE` names the store, and a store that is named comes first; `OPENDATA_OFFLINE` keeps to the cache."""
     with pytest.raises(OpenDataError, match="OPENDATA_STORE"):

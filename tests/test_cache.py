@@ -193,7 +193,7 @@ def test_broken_stamps_are_passed_over(web, cache):
     assert len(web.asked) == 3
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.dictionaries(
         st.text(st.characters(codec="utf-8"), min_size=1),

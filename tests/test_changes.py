@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.changes import Change, compare, compare_rows, difference, differences
@@ -65,7 +65,6 @@ ENTRY = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(ENTRY, ENTRY)
 def test_forwards_and_backwards_are_alike(before, after):
     """What changed in one direction changed in the other; nothing becomes of what stays."""
@@ -108,7 +107,6 @@ KNOWN_ENTRY = st.builds(
 ) | st.builds(entry_of, st.just("a"), size_bytes=st.none(), last_modified=st.none(), known=st.just(None))
 
 
-@settings(deadline=None)
 @given(KNOWN_ENTRY, KNOWN_ENTRY)
 def test_columns_are_compared_as_objects_are(before, after):
     """One rule, whether objects come one by one or as columns."""
@@ -119,7 +117,6 @@ def test_columns_are_compared_as_objects_are(before, after):
 ENTRIES = st.lists(KNOWN_ENTRY, max_size=6, unique_by=lambda entry: entry.key)
 
 
-@settings(deadline=None)
 @given(ENTRIES, ENTRIES, st.integers(1, 4))
 def test_tables_are_compared_as_lists_of_objects_are(before, after, block):
     """The same counts, and the rows they are of, wherever the pieces end that are worked on at a time."""
@@ -139,7 +136,6 @@ def test_tables_are_compared_as_lists_of_objects_are(before, after, block):
         assert keys == [key for key in both if compare(by_key[0][key], by_key[1][key]) is became]
 
 
-@settings(deadline=None)
 @given(ENTRIES, ENTRIES, st.integers(1, 4), st.integers(1, 4))
 def test_pieces_differ_as_tables_do(before, after, old_rows, new_rows):
     """The same rows are gone and new, wherever pieces of either side end; pieces that are the same are left out."""

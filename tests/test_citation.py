@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opendata_pkg.branch import License
@@ -491,7 +491,6 @@ ENTRY = re.compile(r"@(?:misc|dataset)\{opendata-[a-z0-9.-]+,\n((?:  [a-z]+ = \{
 COMMAND = re.compile(r"\\(?:[a-zA-Z]+|[^a-zA-Z])")
 
 
-@settings(deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
 @example("}, x = {", "and", "others")
 @example("\\", "a and b", "a, b")
@@ -525,7 +524,6 @@ def test_names_stay_apart(name, family):
     assert len(re.findall(r"(?i)\band\b", "".join(outside))) == 1
 
 
-@settings(deadline=None)
 @given(HOSTILE, HOSTILE, HOSTILE)
 @example("\x7f\x85\u2028\ufeff\ufffe", "yes", "1.0")
 def test_no_text_breaks_out_of_cff(title, name, family):

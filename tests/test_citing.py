@@ -177,7 +177,7 @@ TEXT = st.text(min_size=1, max_size=12) | st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_lock_edited_by_hand_breaks_no_format(tmp_path_factory, data):
     """Whatever somebody writes into a reference, what comes out is one entry a selection, in every format."""

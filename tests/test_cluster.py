@@ -83,17 +83,16 @@ def run_jobs(lock, count):
     return {words[0].strip() for words, _ in ends}
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.slow)])
-def test_many_read_what_was_synced(lock, count):
+def test_many_read_what_was_synced(lock):
     """Many processes at a time read the synced files, verified, without network, and without writing anything."""
-    assert run_jobs(lock, count) == {str(lock.parent / "data" / max(PATHS))}
+    assert run_jobs(lock, 20) == {str(lock.parent / "data" / max(PATHS))}
 
 
-@pytest.mark.parametrize("count", [20, pytest.param(100, marks=pytest.mark.slow)])
-def test_many_read_from_the_cache(lock, count):
+@pytest.mark.slow
+def test_a_hundred_read_from_the_cache(lock):
     """The same from the cache alone, as when every job has a scratch folder of its own."""
     shutil.rmtree(lock.parent / "data")
-    (found,) = run_jobs(lock, count)
+    (found,) = run_jobs(lock, 100)
     assert found.startswith(str(FileCache.open().folder))
 
 

@@ -164,7 +164,6 @@ def test_a_citation_says_what_it_cannot_vouch_for(tmp_path):
 TITLE = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=30)
 
 
-@settings(deadline=None)
 @given(TITLE)
 def test_titles_are_never_misread(title):
     """Whatever a title looks like to YAML (`yes`, `1.0`, `- x`, `a: b`), the citation gives it back as text."""
@@ -196,7 +195,7 @@ NAME = st.text(
 )
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.lists(NAME, min_size=1, max_size=4, unique=True))
 def test_git_reads_every_mount(tmp_path_factory, names):
     """Blanks, quotes, `#`, `;`: git reads the path of each submodule as it was meant."""

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.changes import Change, compare
@@ -132,7 +132,6 @@ ENTRIES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(ENTRIES, ENTRIES)
 def test_a_diff_adds_up(before, after):
     """From the files before, the changes lead to those after; nothing that moved could have been told otherwise."""

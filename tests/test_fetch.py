@@ -245,7 +245,7 @@ NAME = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.sets(NAME, min_size=1, max_size=8), st.sampled_from(["sha256", "md5"]), st.sampled_from([None, "v 1'#"]))
 def test_pooch_reads_the_registry_of_any_selection(keys, known, version):
     """Blanks, quotes, `#`, any script: the same names, digests and URLs come back."""

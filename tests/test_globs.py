@@ -8,7 +8,7 @@ import warnings
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 
@@ -88,7 +88,6 @@ def judged_by_pathspec(globs, path):
         return GitIgnoreSpec.from_lines(globs, backend="simple").match_file(path)
 
 
-@settings(deadline=None)
 @given(
     st.lists(GLOBS.filter(lambda glob: not re.search(r"\[(?:b-a|!|\^)", glob)), min_size=1, max_size=4),
     st.lists(PATHS, max_size=8),
@@ -114,7 +113,6 @@ def test_a_class_matches_no_slash(glob, tmp_path):
     assert chosen_of(paths, [glob]) == [path for path in paths if path in judged]
 
 
-@settings(deadline=None)
 @given(st.lists(PATHS, unique=True, max_size=8))
 def test_a_path_written_as_a_glob_means_itself(paths):
     """With its special characters escaped, and nothing else beside it but what lies below."""

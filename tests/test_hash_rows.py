@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.checksums import Checksum
@@ -14,7 +14,6 @@ from tests.core_support import digest_of, entry_of, snapshot_of
 ROWS = st.sets(st.integers(0, 11)).flatmap(lambda rows: st.permutations(sorted(rows)))
 
 
-@settings(deadline=None)
 @given(ROWS, st.integers(1, 13))
 def test_digests_come_to_their_rows(rows, cut):
     """In whatever order they were found and pieces are filled in; other rows stay as they are."""

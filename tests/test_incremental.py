@@ -11,15 +11,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from opendata_pkg import build as building
 from opendata_pkg import crew, inventory, snapshot_io
 from opendata_pkg.build import build
 from opendata_pkg.cli.build import build_document
+from opendata_pkg.git.foreign import ForeignCommitError
 from opendata_pkg.git.packs import ids_in
-from opendata_pkg.git.repository import ForeignCommitError
 from opendata_pkg.model import OpenDataError
 from opendata_pkg.progress import Reporter
 from opendata_pkg.promises import UndigestedError
@@ -90,7 +90,7 @@ def write_all(store, snapshots, *, file=None, **options):
     return every_ref(store, drafts=False)
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10)
 @given(st.lists(CHANGES, min_size=2, max_size=4))
 @example([{"README.md": None}, {"README.md": {"content": "v"}}, {"README.md": None}])
 @example([{"Rat/q": {"content": "v"}}, {"Rat/q": None, "Rat/q/r": {"content": "v"}}, {"Rat/q": {"content": "w"}}])
@@ -231,7 +231,7 @@ def built_text(built):
     return json.dumps(build_document(built))
 
 
-@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=10)
 @given(st.lists(CHANGES, min_size=1, max_size=3), st.sampled_from([None, "**", "Rat/"]), st.booleans())
 @example([{"tmp/x": {"content": "v"}, "Rat/folder/": {"content": "", "known": None}}], None, False)
 @example(

@@ -66,7 +66,6 @@ def naive_digest(objects):
     return hashlib.sha256(b"".join(sorted(lines, key=lambda line: line.split(b"\t")[0]))).hexdigest(), incomplete
 
 
-@settings(deadline=None)
 @given(OBJECTS, st.sampled_from(["", "Rat/", "100% é/"]))
 @example({"a\nb": (1, "sha256", None), "a!": (1, "sha256", None), "a%": (None, "none", None)}, "")
 def test_the_content_digest_is_what_its_definition_says(objects, prefix):
@@ -102,7 +101,7 @@ def test_nothing_has_a_digest_too():
     assert (found.sha256, found.incomplete) == (digest_of(""), 0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(OBJECTS)
 def test_inventories_read_back(objects):
     """Python's own csv reader gives every value back, whatever the names; unknown is empty."""
@@ -141,7 +140,7 @@ def many():
     return shards
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(st.from_regex(r"[abcd]/file-[0-9]{1,5}x", fullmatch=True))
 def test_one_more_file_changes_one_shard(many, key):
     """All other shards keep name and bytes; the one may be split in two."""
@@ -170,7 +169,6 @@ def test_shards_are_named_by_their_first_path():
     assert shards_of(plan_of(snapshot_of())) == {}
 
 
-@settings(deadline=None)
 @given(OBJECTS)
 def test_totals_are_sums(objects):
     """Counts, known bytes, unknown sizes and grades, against a loop over the objects."""

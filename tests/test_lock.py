@@ -132,7 +132,7 @@ def _edits(draw):
     return document
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_edits())
 @example({"format": True, "selections": {}, "files": []})
 @example({"format": 1.0, "selections": {}, "files": []})
@@ -143,7 +143,7 @@ def test_the_quick_check_is_the_schema(document):
     assert is_lock(document) == internal_validator("lock").is_valid(document)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_edits())
 def test_any_edit_is_a_sentence_or_a_lock(document):
     """Whatever a hand does to a lock, it is read or refused with a line; it never ends in a traceback."""
@@ -335,7 +335,6 @@ _NAMES = st.text(st.characters(codec="utf-8"))
 _KNOWN = st.builds(Known, st.text(), st.booleans(), *[st.integers(0, 2**63)] * 4)
 
 
-@settings(deadline=None)
 @given(st.builds(Record, st.dictionaries(_NAMES, _KNOWN), st.dictionaries(_NAMES, st.text())))
 def test_records_read_back(tmp_path_factory, record):
     """The record of a synced folder reads back as it was written, whatever the names."""

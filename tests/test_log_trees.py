@@ -38,7 +38,6 @@ def test_a_branch_is_the_tree_of_its_logs(contents):
     assert write_log_tree(Memory(), logs_of(contents)) == whole_tree(Memory(), contents)
 
 
-@settings(deadline=None)
 @given(CONTENTS, CONTENTS)
 def test_logs_are_added_to_a_branch(before, new):
     """New and other logs, into folders that are there or not: the tree of all; folders without any are not written."""
@@ -54,7 +53,7 @@ def test_logs_are_added_to_a_branch(before, new):
     assert len(written) == len({path for stem in others for path in (b"", stem[:3], stem[:7])})
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sets(st.integers(0, 0xFFF), min_size=200, max_size=300), st.sets(st.integers(0, 0xFFF), max_size=30))
 def test_few_folders_among_many(before, new):
     """Of hundreds of folders each is found, and each new one stands where git wants it."""

@@ -106,7 +106,7 @@ def assert_sound(path, mounts=()):
     assert not any(fold("/".join(parts[:count])) in folded for count in range(1, len(parts) + 1))
 
 
-@settings(max_examples=700, deadline=None)
+@settings(max_examples=700)
 @given(st.lists(KEY, min_size=1, max_size=6, unique=True), MOUNTS, st.randoms(use_true_random=False))
 @example(["a%file", "a", "a/b"], (), None)
 @example(["a%dir/b", "a/b", "a"], (), None)
@@ -125,7 +125,6 @@ def test_keys_have_paths_of_their_own(keys, mounts, choice):
         assert not any(folder in paths for folder in folders_of(path))
 
 
-@settings(deadline=None)
 @given(KEY, KEY.map(lambda key: f"Rat/{key}"))
 def test_a_branch_names_its_keys_from_its_own_folder(key, whole):
     """Paths are relative to the branch: what is ours is so at the root of each dataset, whatever the branch's own name."""
@@ -241,7 +240,6 @@ def naive_clashes(releases):
     }
 
 
-@settings(deadline=None)
 @given(st.lists(st.sets(NAMES), min_size=1, max_size=4))
 def test_clashes_are_decided_once(releases):
     """What is renamed follows from which name came first; only names that the present release uses are spoken of."""
@@ -256,7 +254,6 @@ def test_clashes_are_decided_once(releases):
     assert folders <= all_folders
 
 
-@settings(deadline=None)
 @given(st.lists(st.sets(NAMES, min_size=1), min_size=2, max_size=4))
 def test_a_path_never_moves(releases):
     """A key has the same path in every release that has it, and no two keys of any release ever had one path."""
@@ -288,7 +285,6 @@ def test_the_first_keeps_its_name(releases, files, folders):
     assert find_clashes(columns[-1], columns[:-1]) == (files, folders)
 
 
-@settings(deadline=None)
 @given(
     st.lists(KEY | NAMES, max_size=12),
     st.sampled_from(["", "Rat/"]),

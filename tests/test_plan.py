@@ -65,7 +65,7 @@ def rows_in(snapshot, rows):
     return [entry.key for entry in snapshot.objects(*rows)]
 
 
-@settings(deadline=None, max_examples=120)
+@settings(max_examples=120)
 @given(TREE, st.dictionaries(KEY, st.sampled_from([None, 0, 7]), max_size=40))
 def test_every_object_is_in_one_place(tree, sizes):
     """Random trees, ignored prefixes and keys: the same places as key by key, by the words of the rule."""

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.portable import maybe_troubled, name_troubles
@@ -54,7 +54,6 @@ def test_nothing_in_nothing():
     assert list(name_troubles([])) == []
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.lists(

@@ -3,7 +3,7 @@
 import io
 
 import pooch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from opendata_pkg.plan import make_plans
@@ -28,7 +28,6 @@ def read_back(text, tmp_path=None):
     return fetcher.registry, fetcher.urls
 
 
-@settings(deadline=None)
 @given(
     st.sets(NAME, max_size=8),
     st.sampled_from(["sha256", "md5", "both"]),

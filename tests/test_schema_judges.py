@@ -168,7 +168,7 @@ def test_what_is_right_passes(name):
     assert _is_taken(name, DOCUMENTS[name])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500)
 @given(_edited())
 @example(("store-index", {"format": True, "catalogue": "example", "releases": []}))
 @example(("store-index", []))

@@ -104,7 +104,7 @@ KEYS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=50)
 @given(KEYS, KEYS, st.integers(1, 4))
 def test_snapshots_read_side_by_side_differ_as_their_tables_do(tmp_path_factory, before, after, rows):
     """Also where an object has the name of a folder on one side, or only its path has its place elsewhere."""

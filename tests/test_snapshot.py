@@ -102,7 +102,7 @@ def test_an_empty_snapshot_is_one_too(tmp_path):
 
 
 # Each example is written to disk and synced, twice.
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(OBJECTS, max_size=8, unique_by=lambda o: o.key), st.randoms(use_true_random=False))
 def test_any_objects_survive_and_order_does_not_matter(tmp_path_factory, objects, random):
     """Write and read give the same rows; shuffled sources give the same id."""
@@ -130,7 +130,6 @@ def field_of(value):
     return "-" if value is None else "%2D" if value == "-" else escape_line(str(value))
 
 
-@settings(deadline=None)
 @given(st.lists(OBJECTS, max_size=8, unique_by=lambda o: o.key), st.integers(1, 9))
 def test_the_id_does_not_depend_on_how_many_rows_are_worked_on_at_a_time(objects, rows):
     """Whatever bytes keys, ETags and versionIds have, and wherever a batch begins."""

@@ -23,7 +23,7 @@ def cut(table, rows):
     return [table.slice(start, rows) for start in range(0, len(table), rows)]
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(KEYS, st.integers(1, 5))
 def test_paths_are_decided_as_rows_come(keys, rows):
     """Wherever pieces end: each object once, renamed where it has the name of a folder, in order unless it is late."""
@@ -40,7 +40,6 @@ def test_paths_are_decided_as_rows_come(keys, rows):
     assert found == {key: naming.path_of(key) for key in keys}
 
 
-@settings(deadline=None)
 @given(KEYS, st.integers(1, 5))
 def test_files_do_not_depend_on_pieces(keys, rows):
     """The same table, in the order of paths, read a few rows at a time or all at once."""

@@ -53,7 +53,7 @@ def addresses(snapshot):
     return {chunk.buffers()[2].address for chunk in snapshot.table["key"].chunks}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(CHANGES, CHANGES, st.booleans(), st.sampled_from([0, 1 << 30]), st.integers(1, 50))
 def test_both_are_as_if_read_alone(tmp_path_factory, before, after, is_moved, limit, rows):
     """Whatever changed, also the address, wherever rows are, and however many are worked on at a time."""
@@ -119,7 +119,7 @@ def test_a_file_of_another_tool_is_read_all_the_way(tmp_path):
     assert before.table.equals(old.table)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(STEADY), st.sampled_from(["Rat/0100/a", "Rat/0201x", "A", "Z"]))
 def test_one_object_changes_few_row_groups(tmp_path_factory, other, new):
     """One that is other changes one; one that is new changes one, splits one, or moves the end of a few."""
@@ -131,7 +131,7 @@ def test_one_object_changes_few_row_groups(tmp_path_factory, other, new):
     assert len(set(groups_of(folder / "new.parquet")) - old) <= 4 < len(old) / 3
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(CHANGES, st.lists(st.integers(1, 200), min_size=1, max_size=5))
 def test_a_file_does_not_tell_how_its_rows_came(tmp_path_factory, changes, lengths):
     """Whatever pieces they came in: the same bytes, in groups of the sizes that readers rely on."""

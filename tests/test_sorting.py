@@ -27,7 +27,7 @@ def table_of(keys):
     return pa.table([keys, [len(key) for key in keys]], schema=SCHEMA)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.lists(st.text(max_size=12), max_size=40), max_size=8),
     st.sampled_from([None, False]),

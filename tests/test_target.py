@@ -246,6 +246,7 @@ def test_a_store_in_a_bucket_is_read_as_anybody(s3_server, store):
     assert there.origin.source == "s3://published/my/store/"
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_a_server_that_is_down_is_a_source_error():
     """With the address that did not answer."""
     with pytest.raises(SourceError, match=r"127\.0\.0\.1:9"):

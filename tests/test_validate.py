@@ -383,7 +383,7 @@ ANYTHING = st.recursive(
 
 
 @given(st.sampled_from(["$schema", "resources", "od:totals", "od:branch", "licenses", "format"]), ANYTHING, ANYTHING)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_no_document_breaks_the_check(tmp_path, field, value, schema):
     """Whatever stands where in a descriptor or a Table Schema, the answer is faults and never a traceback."""
     (tmp_path / "files").mkdir(exist_ok=True)

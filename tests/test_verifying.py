@@ -454,11 +454,11 @@ def test_a_lock_edited_by_hand_is_no_lock(lock, tmp_path):
 
 def test_interrupting_takes_no_time(lock, tmp_path):
     """Ctrl-C while a large file is read: the command is gone at once, with its status."""
-    rows = [locked(f"large-{number}", content=b"", size_bytes=1 << 32) for number in range(3)]
+    rows = [locked(f"large-{number}", content=b"", size_bytes=1 << 37) for number in range(3)]
     lock.path.write_text(lock_of(*rows).dump(), encoding="utf-8")
     for row in rows:
         with (tmp_path / "data" / row.path).open("wb") as stream:
-            stream.truncate(1 << 32)
+            stream.truncate(1 << 37)
     words = [sys.executable, "-m", "opendata_pkg", "verify", "--lock", lock.path]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         # As soon as it reads: before that, Python itself has not begun.
@@ -467,7 +467,5 @@ def test_interrupting_takes_no_time(lock, tmp_path):
             assert process.poll() is None
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        began = time.monotonic()
-        process.wait(timeout=20)
-    assert process.returncode == 130
-    assert time.monotonic() - began < 3
+        # Far less than reading the file takes.
+        assert process.wait(timeout=20) == 130

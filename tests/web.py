@@ -81,6 +81,8 @@ def serve(context: ssl.SSLContext | None = None) -> Iterator[Web]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        # Head and body are two packets: the second is not to wait for the client to acknowledge the first.
+        disable_nagle_algorithm = True
 
         def setup(self):
             web.connections += 1
@@ -177,6 +179,18 @@ def stall(seconds, after=0):
         handler.wfile.flush()
         time.sleep(seconds)
         handler.close_connection = True
+
+    return act
+
+
+def pause(goes_on, after):
+    """Send so many bytes, and the others when `goes_on` is set."""
+
+    def act(handler, content, etag):
+        _send(handler, 200, content[:after], length=len(content))
+        goes_on.wait(60)
+        with suppress(ConnectionError):
+            handler.wfile.write(content[after:])
 
     return act
 

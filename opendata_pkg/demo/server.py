@@ -17,6 +17,7 @@ import sysconfig
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -105,19 +106,8 @@ class S3Server:
             yield server
 
     def client(self) -> S3Client:
-        """A boto3 client that signs as the server's account, which may do everything."""
-        # Imported where used: boto3 takes a second that `opendata --help` need not wait for.
-        import boto3  # noqa: PLC0415
-        from botocore.config import Config  # noqa: PLC0415
-
-        return boto3.session.Session().client(
-            "s3",
-            endpoint_url=self.endpoint_url,
-            aws_access_key_id=self.access_key,
-            aws_secret_access_key=self.secret_key,
-            region_name=_REGION,
-            config=Config(s3={"addressing_style": "path"}, proxies={}, connect_timeout=5, read_timeout=60),
-        )
+        """The boto3 client, one for all threads, that signs as the server's account, which may do everything."""
+        return _client(self)
 
     def make_bucket(self, name: str, *, public: bool | Literal["current-only"] = True, versioned: bool = True) -> None:
         """Create a bucket.
@@ -163,6 +153,23 @@ def find_weed() -> Path:
     if found is None:
         raise NoServerProgramError
     return Path(found)
+
+
+# Making one reads the description of S3 anew, which takes longer than most requests.
+@cache
+def _client(server: S3Server) -> S3Client:
+    # Imported where used: boto3 takes a second that `opendata --help` need not wait for.
+    import boto3  # noqa: PLC0415
+    from botocore.config import Config  # noqa: PLC0415
+
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=server.endpoint_url,
+        aws_access_key_id=server.access_key,
+        aws_secret_access_key=server.secret_key,
+        region_name=_REGION,
+        config=Config(s3={"addressing_style": "path"}, proxies={}, connect_timeout=5, read_timeout=60),
+    )
 
 
 @contextmanager

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
+import traceback
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,12 @@ def test_checks_are_counted(stage, tmp_path):
     assert stage.failed[2].endswith("got no file")
 
 
+def is_waiting(thread):
+    """Whether a thread has started its command and waits for it."""
+    frames = traceback.walk_stack(sys._current_frames()[thread.ident])
+    return any(frame.f_code.co_name == "communicate" for frame, _ in frames)
+
+
 def test_interrupt_ends_the_whole_group(tmp_path):
     """Interrupted while a command runs, the demo ends that command and its children, also on SIGTERM."""
     pipe = tmp_path / "pipe"
@@ -84,6 +93,8 @@ def test_interrupt_ends_the_whole_group(tmp_path):
     def interrupt_when_started():
         # Opens when the grandchild has opened the other end, which stays open until it is gone.
         with pipe.open("rb") as stream:
+            while not is_waiting(threading.main_thread()):
+                time.sleep(0.01)
             os.kill(os.getpid(), signal.SIGTERM)
             read.append(stream.read())
 

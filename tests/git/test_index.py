@@ -41,7 +41,7 @@ def read_by_git(repository, data):
     return [(*meta.split()[:3], path) for meta, path in entries]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.dictionaries(_NAMES, st.tuples(st.sampled_from(MODES), st.booleans()), min_size=1))
 @example({b"a" * length: (MODES[length % 4], length % 3 == 0) for length in range(1, 60)})
 @example({b"x" * length: (b"120000", length % 2 == 0) for length in (4093, 4094, 4095, 4096, 5000)})

@@ -55,7 +55,7 @@ def mktree(repository, entries):
     return git(repository, "mktree", "-z", "--missing", data=b"".join(lines)).decode().strip()
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(PATHS, st.sampled_from([FILE, SYMLINK, GITLINK]))
 @example([b"a-b/x", b"a.b", b"a/b", b"a/c/d", b"a0"], FILE)
 @example([b"a b", b"a-", b"a.", b"a/a", b"a/b", b"aa"], SYMLINK)

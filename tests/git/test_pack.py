@@ -58,7 +58,7 @@ BODY = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.lists(BODY, min_size=1, max_size=30))
 def test_git_reads_what_was_written(tmp_path_factory, bodies):
     """Every object comes back identical, the index verifies, and the repository has no fault."""

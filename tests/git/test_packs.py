@@ -43,7 +43,7 @@ def alike(count):
     return [text + b"%d\n" % number for number in range(count)]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(bodies=st.lists(st.one_of(st.binary(max_size=3000), st.binary(max_size=9).map(lambda part: part * 5000))))
 def test_what_was_written_is_read(tmp_path_factory, bodies):
     """Bodies of any length, packed well or badly."""

@@ -39,7 +39,7 @@ def repository(tmp_path):
     return tmp_path
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(PATHS, st.booleans(), min_size=1, max_size=12))
 def test_exactly_what_is_wanted(repository, wishes):
     """Whatever the names and the folders, git checks out exactly the wanted files."""

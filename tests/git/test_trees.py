@@ -48,7 +48,6 @@ def tree_of(memory, files):
     return write_tree(memory, [TreeEntry(path, FILE, memory.add(b"blob", files[path])) for path in sorted(files)])
 
 
-@settings(deadline=None)
 @given(FILES, FILES)
 def test_an_edited_tree_is_the_tree_of_its_files(before, after):
     """Whatever is set and removed, files that become folders and folders that become files too."""
@@ -62,7 +61,7 @@ def test_an_edited_tree_is_the_tree_of_its_files(before, after):
     assert read_files(memory.read, trees, paths) == after
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.sets(st.integers(0, 400), max_size=40), st.sets(st.integers(0, 400), max_size=30), st.booleans())
 def test_few_names_among_many(gone, new, folders):
     """Of a large tree, some names go, come, or become folders: each stands where git wants it."""

@@ -123,9 +123,12 @@ def test_a_listing_goes_on_after_any_page(scripted, tmp_path, after, with_versio
 def test_a_listing_that_is_killed_again_and_again_comes_to_its_end(scripted, tmp_path):
     """`kill -9` at any moment, and refusals and broken connections in between; the file may be at any state."""
     faults = iter([error(503, "SlowDown"), Answer(body="<ListBuck", cut=3)] * 3)
-    lock = threading.Lock()
+    lock, last_answered, is_killed = threading.Lock(), 0, threading.Event()
 
     def answer(request):
+        if len(server.requests) > last_answered:
+            # However slow the test is to kill it, it does not come to its end before.
+            is_killed.wait(60)
         time.sleep(0.03)
         with lock:
             fault = next(faults, None) if len(server.requests) % 7 == 0 else None
@@ -137,6 +140,8 @@ def test_a_listing_that_is_killed_again_and_again_comes_to_its_end(scripted, tmp
     kills = 0
     for limit in (5, 9, 14, 10_000):
         begun = len(server.requests)
+        last_answered = begun + limit + 1
+        is_killed.clear()
         process = subprocess.Popen([sys.executable, "-m", "opendata_pkg", *words])
         while process.poll() is None and len(server.requests) < begun + limit:
             time.sleep(0.005)
@@ -144,6 +149,7 @@ def test_a_listing_that_is_killed_again_and_again_comes_to_its_end(scripted, tmp
             process.send_signal(signal.SIGKILL)
             kills += 1
         process.wait()
+        is_killed.set()
     assert kills == 3
     assert process.returncode == 0
     assert Snapshot.read(out).table["key"].to_pylist() == KEYS

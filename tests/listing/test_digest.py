@@ -314,8 +314,11 @@ def test_ranges_are_asked_for_a_window_ahead_only(scripted, small_ranges, monkey
         readers(server)["s3"], a_file(etag=ETag("e")), len(DATA), lanes=2, stopped=threading.Event()
     )
     first = next(chunks)
-    time.sleep(0.5)
     assert first == DATA[:100_000]
+    deadline = time.monotonic() + 30
+    while len(server.requests) < 4 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.3)
     assert len(server.requests) == 4
     chunks.close()
 
@@ -334,6 +337,36 @@ def test_a_server_without_ranges_is_read_in_one(scripted, small_ranges, kind):
     plain = serve()
     server = scripted(lambda request: plain(replace(request, headers={})))
     assert read(readers(server)[kind], a_file(etag=ETag("e")), lanes=4).sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_sends_another_range_is_read_in_one(scripted, small_ranges, kind):
+    """As many bytes as were asked for, but not those: their digest would be of no object."""
+
+    def answer(request):
+        if "range" in request.headers:
+            size = len(DATA)
+            return Answer(206, DATA[:100_000], {"Content-Range": f"bytes 0-99999/{size}", "ETag": '"e"'})
+        return Answer(200, DATA, {"ETag": '"e"'})
+
+    server = scripted(answer)
+    assert read(readers(server)[kind], a_file(etag=ETag("e")), lanes=4).sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["bytes 5-5119999/5120000", ""])
+def test_bytes_from_elsewhere_do_not_go_on_with_an_object(scripted, monkeypatch, kind, place):
+    """After a break, a server that does not go on from there is told, and no digest is made."""
+    monkeypatch.setattr("opendata_pkg.listing.read._FIRST_DELAY_S", 0.001)
+
+    def answer(request):
+        if "range" not in request.headers:
+            return Answer(200, DATA, {"ETag": '"e"'}, 2_500_000)
+        return Answer(206, DATA[5:], {"ETag": '"e"', **({"Content-Range": place} if place else {})})
+
+    target = a_file(etag=ETag("e"), size_bytes=None)
+    with pytest.raises(ObjectReadError, match=r"asked for its bytes from 2\d+ on, .* from 5 on|without saying which"):
+        read(readers(scripted(answer))[kind], target)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.listing.versions import (
@@ -157,7 +157,6 @@ HISTORIES = st.dictionaries(
 )
 
 
-@settings(deadline=None)
 @given(HISTORIES, st.integers(0, 16), st.randoms(use_true_random=False))
 def test_as_of_replays_any_history(histories, moment, random):
     """For any puts and deletes at distinct times, the past is what a reader of then would have found."""
