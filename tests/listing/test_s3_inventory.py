@@ -99,7 +99,7 @@ def test_keys_without_a_latest_entry_are_told(tmp_path):
     made = inventory(tmp_path, "CSV", [entry("a"), entry("half", is_latest=False)])
     snapshot = read(made)
     assert [o.key for o in snapshot.objects()] == ["a"]
-    assert "1 keys have older versions and no latest one in this inventory, such as 'half'" in snapshot.header.notes[-1]
+    assert "no latest one in this inventory: 1 key, such as 'half'; the next" in snapshot.header.notes[-1]
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
