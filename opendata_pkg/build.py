@@ -134,15 +134,15 @@ def _build_unchanged(store: Store, request: BuildRequest, same: Unchanged, repor
     """Make a draft of what was released, and tell of it as if all had been looked at."""
     report, dry_run = None, request.lock is None
     if not dry_run:
-        earlier_packs = store.drop_draft()
-        store.keep_inputs(request.snapshot, request.catalogue)
-        files = same.state.datasets[""].subtree_files
-        reporter.start("building datasets", files, "files")
-        reporter.advance(files)
-        reporter.finish()
-        report = store.draft_folder / REPORT
-        write_bytes(report, same.report)
-        store.write_draft(same.state, earlier_packs)
+        with store.drafting() as earlier_packs:
+            store.keep_inputs(request.snapshot, request.catalogue)
+            files = same.state.datasets[""].subtree_files
+            reporter.start("building datasets", files, "files")
+            reporter.advance(files)
+            reporter.finish()
+            report = store.draft_folder / REPORT
+            write_bytes(report, same.report)
+            store.write_draft(same.state, earlier_packs)
     summaries = (
         DatasetSummary(
             branch=entry.branch,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.compute as pc
 
 from opendata_pkg.dataset import Child, Past, commit_time
+from opendata_pkg.git.foreign import check_heads
 from opendata_pkg.inventory import content_digests
 from opendata_pkg.parallel import count_cores
 from opendata_pkg.part import Part, Task, find_kept, write_part
@@ -239,7 +240,7 @@ class _Drafts:
         past = None if old is None else self._past(plan, old)
         before = None if old is None else old.written.commits
         if past is not None or repository.exists():
-            repository.check_heads((None, None) if before is None else (before.main, before.annex))
+            check_heads(repository, (None, None) if before is None else (before.main, before.annex))
         repository.create()
         epoch = int(self._plans.catalogue.epoch.timestamp())
         self._times[plan.branch.path] = commit_time(plan, children, before, epoch)

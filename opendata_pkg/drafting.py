@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.arrays import are_equal
@@ -19,6 +21,7 @@ from opendata_pkg.crew import Before, begin_workers, is_little, write_datasets
 from opendata_pkg.filed import read_beside
 from opendata_pkg.files import replacing
 from opendata_pkg.inventory import totals_of
+from opendata_pkg.places import BrokenStoreError
 from opendata_pkg.plan import Plan, Plans, kept_keys, make_plans
 from opendata_pkg.promises import check_digests
 from opendata_pkg.report import rows_by_dataset, write_report
@@ -30,7 +33,7 @@ from opendata_pkg.unread import UnreadSnapshot
 from opendata_pkg.written import ChangeCounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from opendata_pkg.built import BuildRequest
     from opendata_pkg.catalogue import Catalogue
@@ -88,7 +91,7 @@ def _make_draft(
         with Path(os.devnull).open("wb") as nowhere:
             renamed, troubles = write_report(nowhere, plans, chosen, told)
         return _result(plans, chosen, changes, None, renamed, troubles, None)
-    with store.drafting(plan.branch.name for plan in chosen) as earlier_packs:
+    with store.drafting() as earlier_packs:
         store.keep_inputs(snapshot, catalogue)
         report = store.draft_folder / REPORT
         with ThreadPoolExecutor(1) as aside:
@@ -153,7 +156,8 @@ def _earlier_keys(store: Store, last: Snapshot) -> list[Keys]:
             if snapshot == last.id
             else unchecked_rows(store.snapshot_path(snapshot), _KEY_COLUMNS)
         )
-        keys = kept_keys(batches, store.read_catalogue(catalogue))
+        with _reading(store, snapshot):
+            keys = kept_keys(batches, store.read_catalogue(catalogue))
         if not found or not are_equal(keys, found[-1]):
             found.append(keys)
     return found
@@ -165,8 +169,24 @@ def _with_keys_of(store: Store, last: Snapshot) -> set[str]:
     # Whether such a key is of an object or a folder marker, its size tells.
     if not earlier or pc.any(pc.ends_with(last.table["key"], "/")).as_py():
         return {last.id}
-    of_last = store.snapshot_path(last.id)
-    return {last.id, *(one for one in earlier if are_keys_alike(store.snapshot_path(one), of_last))}
+    found = {last.id}
+    for one in earlier:
+        with _reading(store, one):
+            if are_keys_alike(store.snapshot_path(one), store.snapshot_path(last.id)):
+                found.add(one)
+    return found
+
+
+@contextmanager
+def _reading(store: Store, snapshot: str) -> Iterator[None]:
+    """Tell what is wrong with a snapshot of an earlier release."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise BrokenStoreError(
+            f"{store.snapshot_path(snapshot)} is not as it was released ({error}), and paths depend on it: restore it "
+            "from a copy of the store"
+        ) from error
 
 
 def _changes(plan: Plan, before: Before | None) -> ChangeCounts:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.listing.digest_files import DIGEST_BYTES, ENTRY_SCHEMA, read_digests
 from opendata_pkg.model import InputError
+from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_rows import with_columns
 from opendata_pkg.sorting import SortedRows
@@ -53,7 +54,9 @@ class JoinResult:
     unusable: int
 
 
-def join_digests(snapshot: Snapshot | StoredSnapshot, paths: Sequence[Path]) -> JoinResult:
+def join_digests(
+    snapshot: Snapshot | StoredSnapshot, paths: Sequence[Path], *, reporter: Reporter = SILENT
+) -> JoinResult:
     """Fill in the digests that files have and the snapshot lacks.
 
     An entry belongs to the object of its key if what it says of version, size and ETag is not otherwise in the
@@ -67,7 +70,7 @@ def join_digests(snapshot: Snapshot | StoredSnapshot, paths: Sequence[Path]) -> 
     unusable, counts = 0, _Counts()
     with SortedRows(ENTRY_SCHEMA) as entries:
         for path in paths:
-            for part in read_digests(path, bucket=snapshot.header.bucket):
+            for part in read_digests(path, bucket=snapshot.header.bucket, reporter=reporter):
                 unusable += part.unusable
                 entries.add(part.table)
         filled = Snapshot.collect(_joined(snapshot.batches(), entries.batches(), counts), snapshot.header)

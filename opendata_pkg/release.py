@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.documents import dump_json
 from opendata_pkg.files import replace_all, sync_all, write_text
-from opendata_pkg.git.bound import bind_packs
+from opendata_pkg.git.bound import bind_packs, check_packs
+from opendata_pkg.git.foreign import check_heads, check_tag
 from opendata_pkg.git.objects import tag_body
 from opendata_pkg.git.repository import BrokenRepositoryError
 from opendata_pkg.git.upkeep import put_packs_together, refresh_server_info
 from opendata_pkg.model import Grade, InputError, ObjectId
+from opendata_pkg.places import BrokenStoreError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.published import INDEX
 from opendata_pkg.snapshot_header import format_time
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.bound_packs import BoundPacks, PackList
+    from opendata_pkg.git.foreign import Heads
     from opendata_pkg.git.repository import Repository
 
 
@@ -66,7 +69,8 @@ def release(
         NoDraftError: there is no draft.
         PartialDraftError: the draft was built with `--only`.
         GradeError: files have a worse grade than `require_grade`.
-        ForeignCommitError: somebody else has moved a published branch.
+        ForeignCommitError: somebody else has moved a published branch, or set the tag.
+        BrokenRepositoryError, BrokenStoreError: something of what was built is not there any more.
     """
     number = parse_version(version)
     store = Store.open(store_path)
@@ -96,16 +100,18 @@ def release(
             )
         _check_grades(draft, require_grade)
         latest = store.latest()
-        _check_heads(store, draft, latest)
+        changing = _changing(draft, latest)
+        known = _Packs.of(store, latest)
+        for entry, old in changing:
+            _check_draft(store, entry, old, version, known)
         if draft.version is not None:
-            for entry in draft.datasets.values():
-                store.repository(entry.name).remove_leftovers()
+            store.remove_leftovers(version)
         # From here on only this version can be released, until it is: nothing below depends on anything else.
         store.write_draft(replace(draft, version=version))
         state = with_version(draft, version)
         state = _write_artefacts(store, state, version)
-        _advance_refs(store, state, latest, version, reporter)
-        packs = store.write_packs(_bind_packs(store, state, latest), version)
+        _advance_refs(store, [entry for entry, _ in changing], version, len(state.datasets), reporter)
+        packs = store.write_packs(_bind_packs(store, state, known), version)
         store.publish(state, date=_date(state.datasets[""]), packs=packs)
         store.drop_draft()
     return _result(store, state, version)
@@ -194,27 +200,74 @@ def _move(source: Path, target: Path) -> None:
         source.replace(target)
 
 
-def _check_heads(store: Store, draft: State, latest: State | None) -> None:
-    """Whether nobody else has moved what is to be advanced; an interrupted release has advanced some of it already."""
-    before = _commits_by_id(latest)
-    for entry in draft.datasets.values():
-        heads = entry.written.commits.main, entry.written.commits.annex
-        if (old := before.get(entry.dataset_id, (None, None))) != heads:
-            # `_publish` moves the git-annex branch first.
-            store.repository(entry.name).check_heads(old, (old[0], heads[1]), heads)
+def _changing(draft: State, latest: State | None) -> list[tuple[DatasetEntry, Heads]]:
+    """The datasets of which something is to be published, and where they stood in the last release.
+
+    The root is tagged in every release: it is what people check out by version.
+    """
+    before = {} if latest is None else {entry.dataset_id: _heads(entry) for entry in latest.datasets.values()}
+    found = [(entry, before.get(entry.dataset_id, (None, None))) for entry in draft.datasets.values()]
+    return [(entry, old) for entry, old in found if old != _heads(entry) or entry.branch == ""]
 
 
-def _advance_refs(store: Store, state: State, latest: State | None, version: str, reporter: Reporter) -> None:
-    before = _commits_by_id(latest)
-    reporter.start("publishing datasets", len(state.datasets), "datasets")
+def _heads(entry: DatasetEntry) -> tuple[ObjectId, ObjectId]:
+    return entry.written.commits.main, entry.written.commits.annex
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Packs:
+    """Packs of which is known what they are: those bound by the last release, and those that builds have written since.
+
+    `before` has none of a repository of which nothing was bound; `released` are the datasets that there were.
+    """
+
+    before: PackList
+    written: PackList
+    released: frozenset[str]
+
+    @classmethod
+    def of(cls, store: Store, latest: State | None) -> _Packs:
+        try:
+            before = store.packs() or {}
+        except InputError:
+            # It is not what was released: all is read again.
+            before = {}
+        released = frozenset(entry.dataset_id for entry in (latest.datasets.values() if latest else ()))
+        return cls(before=before, written=store.draft_packs(), released=released)
+
+    def of_entry(self, entry: DatasetEntry) -> tuple[BoundPacks | None, BoundPacks]:
+        """As `bind_packs` takes them."""
+        before = self.before.get(entry.name) if entry.dataset_id in self.released else {}
+        return before, self.written.get(entry.name, {})
+
+
+def _check_draft(store: Store, entry: DatasetEntry, old: Heads, version: str, known: _Packs) -> None:
+    """Whether a dataset can be published: nobody has moved what is to advance, and all that was built is there.
+
+    An interrupted release has done some of it already.
+    """
+    repository, heads = store.repository(entry.name), _heads(entry)
+    if old != heads:
+        # `_publish` moves the git-annex branch first.
+        check_heads(repository, old, (old[0], heads[1]), heads)
+        before, written = known.of_entry(entry)
+        check_packs(repository.path, heads, before=before, written=written)
+    check_tag(repository, version, repository.loose_object(b"tag", _tag(entry, version))[0])
+    folders = store.draft_folder / entry.name, store.path / "releases" / version / entry.name
+    for name in ("datapackage.json", "registry.txt") if entry.changed else ():
+        if not any((folder / name).exists() for folder in folders):
+            raise BrokenStoreError(
+                f"expected {folders[0] / name}, which was built, found none: nothing was released; build again"
+            )
+
+
+def _advance_refs(store: Store, changing: Sequence[DatasetEntry], version: str, count: int, reporter: Reporter) -> None:
+    """Move the branches of datasets, of `count` in all."""
+    reporter.start("publishing datasets", count, "datasets")
     levels: dict[int, list[DatasetEntry]] = {}
-    for entry in state.datasets.values():
-        commits = entry.written.commits
-        # The root is tagged in every release: it is what people check out by version.
-        if before.get(entry.dataset_id) != (commits.main, commits.annex) or entry.branch == "":
-            levels.setdefault(entry.branch.count("/") + bool(entry.branch), []).append(entry)
-    reporter.advance(len(state.datasets) - sum(map(len, levels.values())))
+    for entry in changing:
+        levels.setdefault(entry.branch.count("/") + bool(entry.branch), []).append(entry)
+    reporter.advance(count - len(changing))
     # Children first: a branch is deeper than those that it is in.
     for _, entries in sorted(levels.items(), reverse=True):
         _publish(store, entries, version)
@@ -224,27 +277,23 @@ def _advance_refs(store: Store, state: State, latest: State | None, version: str
     reporter.finish()
 
 
-def _bind_packs(store: Store, state: State, latest: State | None) -> PackList:
+def _bind_packs(store: Store, state: State, known: _Packs) -> PackList:
     """What readers are offered of each repository, by which they need not trust a server; see `bind_packs`."""
-    try:
-        before = store.packs() or {}
-    except InputError:
-        # It is not what was released: all is read again.
-        before = {}
-    released = {entry.dataset_id for entry in (latest.datasets.values() if latest else ())}
-    written = store.draft_packs()
 
     def bind(entry: DatasetEntry) -> BoundPacks | None:
-        commits, name = entry.written.commits, entry.name
-        earlier = before.get(name) if entry.dataset_id in released else {}
-        repository, new = store.repository(name).path, written.get(name, {})
+        before, written = known.of_entry(entry)
         try:
-            return bind_packs(repository, (commits.main, commits.annex), before=earlier, written=new)
+            return bind_packs(store.repository(entry.name).path, _heads(entry), before=before, written=written)
         except (OSError, BrokenRepositoryError):
             # What did not change need not be there to be read.
-            return earlier
+            return before
 
     return {entry.name: packs for entry in state.datasets.values() if (packs := bind(entry)) is not None}
+
+
+def _tag(entry: DatasetEntry, version: str) -> bytes:
+    commits = entry.written.commits
+    return tag_body(commit=commits.main, name=version, time=commits.time)
 
 
 def _publish(store: Store, entries: Sequence[DatasetEntry], version: str) -> None:
@@ -252,7 +301,7 @@ def _publish(store: Store, entries: Sequence[DatasetEntry], version: str) -> Non
     files: dict[Path, bytes] = {}
     for entry in entries:
         repository, commits = store.repository(entry.name), entry.written.commits
-        body = tag_body(commit=commits.main, name=version, time=commits.time)
+        body = _tag(entry, version)
         tag, of_tag = repository.loose_object(b"tag", body)
         refs = {f"refs/tags/{version}": tag, ANNEX: commits.annex, MAIN: commits.main}
         if (of_refs := repository.ref_files(refs)) is None:
@@ -268,11 +317,3 @@ def _clear_up(repository: Repository, version: str) -> None:
     repository.delete_refs(DRAFT_MAIN, DRAFT_ANNEX)
     put_packs_together(repository.path, version)
     refresh_server_info(repository.path)
-
-
-def _commits_by_id(state: State | None) -> Mapping[str, tuple[ObjectId, ObjectId]]:
-    if state is None:
-        return {}
-    return {
-        entry.dataset_id: (entry.written.commits.main, entry.written.commits.annex) for entry in state.datasets.values()
-    }

@@ -16,7 +16,7 @@ from opendata_pkg.listing.manifest import NAME as MANIFEST_NAME
 from opendata_pkg.listing.manifest import BucketPlace, FolderPlace, Place, read_manifest
 from opendata_pkg.listing.s3_inventory import read_inventory
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file, key_stands_twice, read_listing
-from opendata_pkg.model import NotFoundError, SourceError, UsageError
+from opendata_pkg.model import NotFoundError, OpenDataError, SourceError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader, header_path
@@ -27,7 +27,7 @@ from opendata_pkg.urls import base_url as make_base_url
 from opendata_pkg.urls import check_http_url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -249,14 +249,14 @@ def _scan_listing(path: Path, address: _Address, rows: SortedRows, *, source: st
         finished=_now(),
         notes=_address_notes(url, "--bucket and --region, or --base-url"),
     )
-    return _Scanned(header=header, batches=_each_key_once(rows, path))
+    return _Scanned(header=header, batches=_each_key_once(rows, lambda key: key_stands_twice(path, key)))
 
 
-def _each_key_once(rows: SortedRows, path: Path) -> Iterator[pa.Table]:
+def _each_key_once(rows: SortedRows, stands_twice: Callable[[str], OpenDataError]) -> Iterator[pa.Table]:
     try:
         yield from each_key_once(rows.batches())
     except DuplicateKeyError as error:
-        raise key_stands_twice(path, error.key) from error
+        raise stands_twice(error.key) from error
 
 
 def _inventory_place(source: str, address: _Address, *, profile: str | None, jobs: int) -> tuple[Place, _Address]:
@@ -312,7 +312,7 @@ def _scan_inventory(request: ScanRequest, address: _Address, rows: SortedRows, *
         etags_are_md5=listing.etags_are_md5,
         notes=listing.notes,
     )
-    return _Scanned(header=header, batches=each_key_once(rows.batches()))
+    return _Scanned(header=header, batches=_each_key_once(rows, manifest.has_two_latest))
 
 
 def _scan_folder(path: Path, address: _Address, *, source: str, jobs: int, reporter: Reporter) -> Snapshot:

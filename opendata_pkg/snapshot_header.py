@@ -71,9 +71,12 @@ def format_time(time: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """A time with a zone, in UTC; ValueError for one without, since nobody could say when that was."""
-    time = datetime.fromisoformat(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"expected a time in ISO 8601, got {text!r} ({error})") from error
     if time.tzinfo is None:
-        raise ValueError(f"expected a time with its zone, such as {text}Z, got {text!r}")
+        raise ValueError(f"expected a time with its zone, got {text!r}")
     return time.astimezone(UTC)
 
 

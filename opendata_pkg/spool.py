@@ -1,13 +1,19 @@
 """Tables that may be larger than memory should hold: then they are in a file without a name, mapped into memory.
 
-Such a table is used as any other. Its pages are the kernel's to drop and to read again, so that they crowd nobody out.
+Such a table is used as any other. Its pages are the kernel's to drop and to read again, so that they crowd nobody out;
+and we let go of them ourselves from time to time, so that the process is as small as it looks to who measures or limits
+it.
 """
 
 from __future__ import annotations
 
 import mmap
+import threading
+import time
+import weakref
 from bisect import bisect_left
 from contextlib import ExitStack
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Self
 
 import pyarrow as pa
@@ -17,12 +23,19 @@ from opendata_pkg.sorting import nameless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
 SPOOL_BYTES = 512 << 20
 """What a table may take of memory proper."""
 
+# What a process may have in memory of files, its libraries among them, before it lets go of what is mapped here.
+_RESIDENT_BYTES = 512 << 20
+# Arrow reads 100 MB in that time.
+_LOOK_S = 0.05
+
 _BLOCK_ROWS = 65_536
+# proc_pid_statm(5): "Provides information about memory usage, measured in pages": the third is "number of resident
+# shared pages (i.e., backed by a file)".
+_STATM = Path("/proc/self/statm")
 
 
 class Spool:
@@ -80,7 +93,24 @@ class Spool:
         self._writer.close()
         self._file.flush()
         mapping = mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+        if _STATM.exists():
+            threading.Thread(target=_let_go, args=(weakref.ref(mapping),), daemon=True).start()
         return pa.ipc.open_stream(pa.py_buffer(mapping)).read_all().unify_dictionaries()
+
+
+def _let_go(mapped: weakref.ref[mmap.mmap]) -> None:
+    """As long as a file is mapped, keep little of it in memory; who reads a page again finds it with the kernel.
+
+    madvise(2), `MADV_DONTNEED`: "subsequent accesses of pages in the range will succeed, but will result in [...]
+    repopulating the memory contents from the up-to-date contents of the underlying mapped file".
+    """
+    while mapped() is not None:
+        is_much = int(_STATM.read_bytes().split()[2]) * mmap.PAGESIZE > _RESIDENT_BYTES
+        if is_much and (mapping := mapped()) is not None:
+            mapping.madvise(mmap.MADV_DONTNEED)
+            # The file goes with the table: this thread does not keep it.
+            del mapping
+        time.sleep(_LOOK_S)
 
 
 def spooled(tables: Iterable[pa.Table], schema: pa.Schema, *, folder: Path | None = None) -> pa.Table:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.bound_packs import list_from_dict, list_to_dict
-from opendata_pkg.documents import FORMAT, dump_json, read_json, validate
+from opendata_pkg.documents import FORMAT, InvalidDocumentError, dump_json, read_json, validate
 from opendata_pkg.files import write_bytes, write_text
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import InputError, NotFoundError, SourceError
@@ -25,7 +25,7 @@ from opendata_pkg.snapshot_header import SnapshotHeader, header_path
 from opendata_pkg.state import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from opendata_pkg.bound_packs import PackList
     from opendata_pkg.catalogue import Catalogue
@@ -139,17 +139,28 @@ class Store(PublishedStore):
 
         Raises:
             NoDraftError: there is none.
+            BrokenStoreError: its index cannot be read.
         """
         if not self.has_draft():
             raise NoDraftError(
                 f"nothing to release in {self.path}: run opendata build SNAPSHOT --store {self.path} first"
             )
-        return State.from_dict(read_json(self.draft_folder / INDEX, "release-index"))
+        try:
+            return State.from_dict(read_json(self.draft_folder / INDEX, "release-index"))
+        except InvalidDocumentError as error:
+            raise BrokenStoreError(
+                f"{error}; restore it from a copy, or, if no release was interrupted, remove {self.draft_folder} and "
+                "build again"
+            ) from error
 
     def draft_packs(self) -> PackList:
-        """The packs that the draft's build wrote, and those before it whose drafts were replaced."""
+        """The packs that the draft's build wrote, and those before it whose drafts were replaced; none if unknown."""
         path = self.draft_folder / PACKS
-        return list_from_dict(read_json(path, "pack-list")) if path.is_file() else {}
+        try:
+            return list_from_dict(read_json(path, "pack-list")) if path.is_file() else {}
+        except InvalidDocumentError:
+            # Whoever needs to know reads the packs.
+            return {}
 
     def write_draft(self, state: State, packs: PackList | None = None) -> None:
         """Write the draft's index: what `release` will publish; before it, which packs were written (None: as said)."""
@@ -158,28 +169,43 @@ class Store(PublishedStore):
         write_text(self.draft_folder / INDEX, dump_json(state.to_dict()))
 
     def drop_draft(self) -> PackList:
-        """Remove the draft, its index first, so that no half of one is ever taken for a whole; returns its packs."""
-        packs = self.draft_packs()
+        """Remove the draft, its index first, so that no half of one is ever taken for a whole; returns its packs.
+
+        Its refs go with it. What is not whole, a build has left that failed or was killed: then so does all that it has
+        half-written, in whichever repositories. The folder goes last, for it says that there is something to remove.
+        """
+        if not self.draft_folder.exists():
+            return {}
+        packs, is_whole = self.draft_packs(), self.has_draft()
         (self.draft_folder / INDEX).unlink(missing_ok=True)
-        if self.draft_folder.exists():
-            shutil.rmtree(self.draft_folder)
+        for repository in self._repositories():
+            if not is_whole:
+                repository.remove_leftovers()
+            repository.delete_refs(DRAFT_MAIN, DRAFT_ANNEX)
+        shutil.rmtree(self.draft_folder)
         return packs
 
     @contextmanager
-    def drafting(self, names: Iterable[str]) -> Iterator[PackList]:
-        """Drop the draft, whose packs this gives, for a new one of these datasets, written in the block.
+    def drafting(self) -> Iterator[PackList]:
+        """Drop the draft, whose packs this gives, for a new one that is written in the block.
 
         What is half made when the block ends in an error is removed; a killed build's is removed by the next.
         """
         packs, is_done = self.drop_draft(), False
+        self.draft_folder.mkdir()
         try:
             yield packs
             is_done = True
         finally:
             if not is_done:
                 self.drop_draft()
-                for name in names:
-                    self.repository(name).remove_leftovers()
+
+    def remove_leftovers(self, version: str) -> None:
+        """Remove what a release of that version has left half-written that was killed; none is at work."""
+        for repository in self._repositories():
+            repository.remove_leftovers()
+        for stale in (*self.path.glob(".*.part"), *(self.path / "releases" / version).rglob(".*.part")):
+            stale.unlink()
 
     def unfinished_release(self) -> str | None:
         """The version whose release was interrupted, if one was: it must be finished before anything else."""
@@ -234,6 +260,10 @@ class Store(PublishedStore):
     def repository(self, name: str) -> Repository:
         """The bare repository of a dataset."""
         return Repository(self.path / "git" / f"{name}.git")
+
+    def _repositories(self) -> Iterator[Repository]:
+        """All that there are, of whatever releases and drafts."""
+        return map(Repository, (self.path / "git").glob("*.git"))
 
     def snapshot_path(self, snapshot_id: str) -> Path:
         """Where a snapshot of a release is kept."""

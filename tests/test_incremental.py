@@ -18,8 +18,8 @@ from opendata_pkg import build as building
 from opendata_pkg import crew, inventory, snapshot_io
 from opendata_pkg.build import build
 from opendata_pkg.cli.build import build_document
+from opendata_pkg.git.foreign import ForeignCommitError
 from opendata_pkg.git.packs import ids_in
-from opendata_pkg.git.repository import ForeignCommitError
 from opendata_pkg.model import OpenDataError
 from opendata_pkg.progress import Reporter
 from opendata_pkg.promises import UndigestedError

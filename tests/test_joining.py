@@ -22,6 +22,7 @@ from opendata_pkg.model import ETag, Md5, NotFoundError, ObjectKey, S3Object, Sh
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_header import SnapshotHeader
 from opendata_pkg.snapshot_io import StoredSnapshot
+from tests.clone_support import Listener
 
 KEYS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), min_size=1, max_size=10)
 
@@ -113,6 +114,42 @@ def test_reports_of_s3_batch_operations_are_read(tmp_path):
     assert (result.filled, result.matched, result.other_state, result.not_listed, result.unusable) == (2, 2, 1, 1, 3)
 
 
+def test_a_report_with_a_header_is_read(tmp_path):
+    """Amazon writes none; whoever joins reports or opens them in a spreadsheet puts one in."""
+    header = ["Bucket", "Key", "VersionId", "TaskStatus", "ErrorCode", "HTTPStatusCode", "ResultMessage"]
+    path = write_csv(tmp_path / "r.csv", [header, report_row("a", sha256("a"))])
+    assert digests(join_digests(snapshot_of(obj("a")), [path])) == {"a": (sha256("a"), None)}
+    result = join_digests(snapshot_of(obj("a"), bucket=None), [path])
+    assert result.filled == 1
+    assert join_digests(snapshot_of(obj("a")), [write_csv(path, [header])]).matched == 0
+
+
+def test_checksums_may_be_escaped_as_json_allows(tmp_path):
+    """Not every writer of JSON leaves `=`, `+` and `/` alone."""
+    digest = "fb" * 16 + "ff" * 16
+    assert "/" in b64(digest)
+    row = report_row("a", digest)
+    row[-1] = json.dumps({"checksum_base64": b64(digest), "checksumAlgorithm": "SHA256", "checksumType": "FULL_OBJECT"})
+    row[-1] = row[-1].replace("=", r"\u003d").replace("+", r"\u002B").replace("/", r"\/")
+    result = join_digests(snapshot_of(obj("a")), [write_csv(tmp_path / "r.csv", [row])])
+    assert digests(result) == {"a": (digest, None)}
+
+
+@pytest.mark.parametrize("name", ["d.csv", "d.parquet"])
+def test_columns_may_be_spelled_otherwise(tmp_path, name):
+    """A `versionId` that meant nothing would give an object the digest of another version."""
+    columns = {"Key": ["a", "b"], "versionId": ["v1", "v0"], "SHA-256": [sha256("a"), sha256("b")], "note": ["", ""]}
+    path, said = tmp_path / name, Listener()
+    if name.endswith("parquet"):
+        pq.write_table(pa.table(columns), path)
+    else:
+        write_csv(path, [list(columns), *zip(*columns.values(), strict=True)])
+    result = join_digests(snapshot_of(obj("a"), obj("b")), [path], reporter=said)
+    assert digests(result) == {"a": (sha256("a"), None), "b": (None, None)}
+    assert (result.matched, result.other_state) == (1, 1)
+    assert said.messages == [f"{path}: ignoring columns that mean nothing here: note"]
+
+
 def test_a_report_on_another_bucket_is_refused(tmp_path):
     """Its keys may be the same, its bytes need not."""
     path = write_csv(tmp_path / "r.csv", [report_row("a", sha256("a"), bucket="other")])
@@ -188,8 +225,8 @@ def test_conflicts_name_the_key(tmp_path):
     ("rows", "sentence"),
     [
         (
-            [["Key", "sha256"], ["a", "x"]],
-            "expected a header with the column key and sha256 or md5, .* got Key, sha256",
+            [["name", "sha256"], ["a", "x"]],
+            "expected a header with the column key and sha256 or md5, .* got name, sha256",
         ),
         ([["key", "size"], ["a", "1"]], "expected a header"),
         ([["key", "md5", "md5"], ["a", "", ""]], "expected each column once, got md5 twice"),
@@ -197,7 +234,10 @@ def test_conflicts_name_the_key(tmp_path):
         ([["key", "sha256"], ["a", "abc"]], "'a': expected sha256 as 64 hex digits or base64 of 32 bytes, got 'abc'"),
         ([["key", "md5"], ["a", b64(sha256("a"))]], "'a': expected md5 as 32 hex digits"),
         ([["key", "sha256"], ["a", sha256("a"), "x"]], "cannot be read: .*; copy it again, or mend it"),
-        ([["key", "size", "sha256"], ["a", "1 kB", sha256("a")]], "cannot be read: "),
+        (
+            [["key", "size", "sha256"], ["a", "1 kB", sha256("a")]],
+            "'a': expected size as a whole number of bytes, got '1 kB'",
+        ),
     ],
 )
 def test_bad_files_are_told(tmp_path, rows, sentence):

@@ -11,7 +11,7 @@ import pytest
 
 from opendata_pkg import annex
 from opendata_pkg.build import UnfinishedReleaseError, build, catalogue_for
-from opendata_pkg.git.repository import ForeignCommitError
+from opendata_pkg.git.foreign import ForeignCommitError
 from opendata_pkg.git.upkeep import MAX_PACKS
 from opendata_pkg.model import Grade
 from opendata_pkg.progress import Reporter
@@ -19,6 +19,7 @@ from opendata_pkg.release import GradeError, PartialDraftError, release
 from opendata_pkg.store import NoDraftError, Store, VersionError
 from tests.core_support import (
     BASE,
+    TREE,
     annexed_paths,
     bound_packs,
     catalogue_of,
@@ -563,6 +564,7 @@ def test_a_release_killed_at_any_step(tmp_path):
         assert (published(copy), every_ref(copy)) == wanted, copy
         assert bound_packs(copy) == packs_on_disk(copy)
         assert not (copy / "draft").exists()
+        assert temporary_files(copy) == []
     assert finished <= 2
 
 
@@ -586,6 +588,42 @@ def test_a_build_killed_at_any_step(tmp_path):
         publish(copy, "2026.1.1", snapshot_of(*SMALL, "Rat/new"))
         assert (published(copy), every_ref(copy)) == wanted, copy
         assert bound_packs(copy) == packs_on_disk(copy)
+        assert temporary_files(copy) == []
+
+
+def test_what_a_killed_build_left_where_nothing_is_built(store):
+    """Half-written packs and refs of a dataset that the next build does not touch go away with that build, too."""
+    mouse = repository_of(store, "mouse")
+    for name in ("objects/pack/tmp_pack_1", "objects/info/.packs.1.part", "info/.refs.1.part", ".HEAD.1.part"):
+        (mouse / name).write_bytes(b"P")
+    git(mouse, "update-ref", "refs/opendata/draft/main", "main~0")
+    (store / "draft" / "mouse").mkdir(parents=True)
+    publish(store, "2026.1.1", snapshot_of(*KEYS, "Rat/new"))
+    assert temporary_files(store) == []
+    assert every_ref(store) == every_ref(store, drafts=False)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_draft_that_was_replaced_leaves_no_refs(store, packed):
+    """Also in datasets that the new one does not change, or are new in the old one; packed by a steward or not."""
+    before = every_ref(store)
+    build(snapshot_of(*KEYS, "Mouse/new", "Rat/Deep/Layer/new"), catalogue_of(), store)
+    assert len(every_ref(store)) > len(before)
+    if packed:
+        for repository in (store / "git").iterdir():
+            git(repository, "pack-refs", "--all")
+    build(snapshot_of(*KEYS), catalogue_of(), store)
+    assert every_ref(store) == before
+
+
+def test_a_dataset_that_came_out_as_it_was_keeps_no_draft(store):
+    """What the catalogue says of it is other, and none of that is written: no ref of it is left after the release."""
+    other = catalogue_of(TREE.replace("title: Mice", "title: Mice, formerly: [Mus]"))
+    build(snapshot_of(*KEYS), other, store)
+    assert any(line.startswith("mouse.git refs/opendata/") for line in every_ref(store))
+    assert not Store.open(store).draft().datasets["Mouse"].changed
+    release("2026.1.1", store)
+    assert every_ref(store) == every_ref(store, drafts=False)
 
 
 def test_a_first_build_killed_at_any_step(tmp_path):

@@ -327,6 +327,8 @@ def test_the_command_writes_a_snapshot_and_says_what_is_next(s3_server, tmp_path
         (["list.csv"], UsageError.exit_status, "--out"),
         (["s3://b", "--out", "s.parquet", "--as-of", "2024-01-01"], UsageError.exit_status, "2024-05-31T12:00:00Z"),
         (["s3://b", "--out", "s.parquet", "--as-of", "0001-01-01T00:00:00+14:00"], UsageError.exit_status, "--as-of: "),
+        (["s3://b", "--out", "s.parquet", "--as-of", "now"], UsageError.exit_status, "in ISO 8601, got 'now'"),
+        (["s3://b", "--out", "s.parquet", "--as-of", "9999-01-01T00:00:00Z"], UsageError.exit_status, "of the past"),
         (["s3://b", "--out", "s.parquet", "--versions", "all"], UsageError.exit_status, "--versions"),
     ],
 )

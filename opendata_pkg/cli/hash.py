@@ -92,7 +92,7 @@ def hash(
             raise UsageError("--from reads no objects: leave out the options that say which, how many and how")
         from opendata_pkg.joining import join_digests
 
-        joined = join_digests(StoredSnapshot.open(snapshot), digests)
+        joined = join_digests(StoredSnapshot.open(snapshot), digests, reporter=output)
         joined.snapshot.write(target)
         output.result(_joined_document(joined, target), _describe_joined(joined, target))
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -112,9 +112,14 @@ def _parse_as_of(text: str) -> datetime:
     from opendata_pkg.snapshot_header import parse_time
 
     try:
-        return parse_time(text)
+        time = parse_time(text)
     except (ValueError, OverflowError) as error:
         raise UsageError(f"--as-of: {error}; write it as 2024-05-31T12:00:00Z") from error
+    if time > datetime.now(UTC):
+        raise UsageError(
+            f"--as-of: expected a time of the past, got {text}: leave it out to scan the bucket as it is now"
+        )
+    return time
 
 
 def _describe(summary: SnapshotSummary, out: Path) -> str:

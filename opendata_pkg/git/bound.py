@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendata_pkg.bound_packs import BoundFile, BoundPack
-from opendata_pkg.git.repository import GitError, call_git, git_environment
+from opendata_pkg.git.repository import BrokenRepositoryError, GitError, call_git, git_environment
 from opendata_pkg.git.upkeep import superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from opendata_pkg.bound_packs import BoundPacks
     from opendata_pkg.model import ObjectId
@@ -61,6 +61,36 @@ def bind_packs(
             return None
         found[name] = pack
     return found
+
+
+def check_packs(
+    repository: Path, commits: Sequence[ObjectId], *, before: BoundPacks | None, written: BoundPacks
+) -> None:
+    """Check that what is to be released is there: packs of the sizes that they had, or else all, as git says.
+
+    The arguments are as for `bind_packs`. What is altered and as long is not noticed here.
+
+    Raises:
+        BrokenRepositoryError: something is missing.
+    """
+    folder, known = repository / "objects" / "pack", {**(before or {}), **written}
+    files = [(f"{name}{suffix}", file) for name, pack in known.items() for suffix, file in pack.files.items()]
+    if before is not None and files and all(_size_of(folder / name) == file.size_bytes for name, file in files):
+        return
+    try:
+        call_git("rev-list", "--objects", "--quiet", *commits, cwd=repository)
+    except GitError as error:
+        raise BrokenRepositoryError(
+            f"{repository} does not hold all that was released and built ({error}): nothing was released; "
+            "build again, and if that does not help restore the store from a copy"
+        ) from error
+
+
+def _size_of(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
 
 
 def _are_whole(indexes: Iterable[Path], repository: Path, commits: Iterable[ObjectId]) -> bool:

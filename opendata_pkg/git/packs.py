@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import mmap
+import os
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -35,11 +36,11 @@ class Packs:
     """The packs in a folder, by any writer, index version 2; mapped when they are first needed."""
 
     def __init__(self, folder: Path) -> None:
-        """Map the indexes in `folder` (`objects/pack`), which may not exist."""
+        """Map the indexes in `folder` (`objects/pack`), which may not exist; none of a pack that is gone or cut."""
         self._packs = [
             _Pack(path, index)
             for path in sorted(folder.glob("pack-*.idx"))
-            if (index := _map(path)) is not None and _is_index(index)
+            if (index := _map(path)) is not None and _is_index(index) and _has_end(path.with_suffix(".pack"), index)
         ]
 
     def __bool__(self) -> bool:
@@ -150,6 +151,17 @@ def _is_index(index: mmap.mmap) -> bool:
     (count,) = struct.unpack_from(">L", index, _NAMES_START - 4)
     # Name, checksum and offset of each; behind them the pack's checksum and the index's own.
     return len(index) >= _NAMES_START + (ID_BYTES + 8) * int(count) + 2 * ID_BYTES
+
+
+def _has_end(pack: Path, index: mmap.mmap) -> bool:
+    """Whether a pack ends as its index says: with "a copy of the pack checksum at the end of the packfile"."""
+    try:
+        with pack.open("rb", buffering=0) as stream:
+            stream.seek(-ID_BYTES, os.SEEK_END)
+            return stream.read() == index[-2 * ID_BYTES : -ID_BYTES]
+    except OSError:
+        # Not there, or shorter than that.
+        return False
 
 
 def ids_in(index: Path) -> list[bytes]:

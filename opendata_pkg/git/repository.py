@@ -30,22 +30,16 @@ class GitError(SourceError):
     """git failed at something that it should be able to do; carries what it said."""
 
 
-class ForeignCommitError(InputError):
-    """A published branch was moved by somebody else."""
-
-
 class BrokenRepositoryError(InputError):
     """A repository lacks an object that its refs need."""
 
 
-Heads = tuple[ObjectId | None, ObjectId | None]
-"""Where `main` and `git-annex` of a repository are; None: nowhere yet."""
-
 _LOOSE_REF = re.compile(r"[0-9a-f]{40}\n")
+_PACKED_REF = re.compile(r"^([0-9a-f]{40}) (.+)$", re.MULTILINE)
 # A loose object is "<type> SP <size> NUL <content>", compressed.
 _TAG_OF_COMMIT = re.compile(rb"tag [0-9]+\0object ([0-9a-f]{40})\ntype commit\n")
-# What a writer that is killed leaves behind: packs, and refs that `set_refs` was about to set.
-_LEFTOVERS = {"objects/pack": "tmp_*"} | dict.fromkeys(("refs/heads", "refs/tags", "refs/opendata/draft"), ".*.part")
+# What a writer that is killed leaves behind: packs, and whatever else it was about to give its name.
+_LEFTOVERS = "objects/pack/tmp_*", "objects/*/.*.part", "refs/*/.*.part", "refs/*/*/.*.part", "info/.*.part", ".*.part"
 # So many names of objects fit into a pipe (64 KiB on Linux, 16 on old macOS) while git is busy with what it says.
 _IDS_AT_ONCE = 256
 _BLOCK_BYTES = 1 << 20
@@ -80,7 +74,7 @@ def call_git(*arguments: str, cwd: Path, data: bytes = b"", environment: Mapping
         GitError: git is not installed, or failed; carries its stderr.
     """
     if not cwd.is_dir():
-        raise BrokenRepositoryError(f"expected a repository at {cwd}, found none: restore the store from a copy")
+        raise no_repository(cwd)
     try:
         done = subprocess.run(
             ["git", *arguments],
@@ -131,22 +125,18 @@ class Repository:
         self.path = path
 
     def create(self) -> None:
-        """Make it where it is not there yet, its HEAD naming `main`; else remove what a killed writer left behind.
-
-        The caller holds the store's lock, and no writer is at work. `unsynced` files are yet to be synced.
-        """
+        """Make it where it is not there yet, its HEAD naming `main`; `unsynced` files are yet to be synced."""
         for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags"):
             (self.path / folder).mkdir(parents=True, exist_ok=True)
         if not (self.path / "config").exists():
             write_text(self.path / "config", _CONFIG, sync=False)
         if not (self.path / "HEAD").exists():
             write_text(self.path / "HEAD", "ref: refs/heads/main\n", sync=False)
-        self.remove_leftovers()
 
     def remove_leftovers(self) -> None:
-        """Remove what a killed writer left behind; none is at work."""
-        for folder, names in _LEFTOVERS.items():
-            for stale in (self.path / folder).glob(names):
+        """Remove what a killed writer left behind; the caller holds the store's lock, and none is at work."""
+        for names in _LEFTOVERS:
+            for stale in self.path.glob(names):
                 stale.unlink()
 
     def unsynced(self, *refs: str) -> list[Path]:
@@ -195,14 +185,21 @@ class Repository:
     def head(self, name: str) -> ObjectId | None:
         """Where a ref is.
 
-        gitrepository-layout(5): a ref is a file with an object's name, or a line "<id> SP <ref>" of packed-refs. What
-        is neither, git may know.
+        gitrepository-layout(5): a ref is a file with an object's name, or in packed-refs. What is none, git may know.
         """
         try:
             text = (self.path / name).read_text(encoding="utf-8")
-        except (FileNotFoundError, NotADirectoryError):
-            return None if self.has_loose_refs_only() else self.refs().get(name)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return self.refs().get(name) if (self.path / "reftable").exists() else self._packed_refs().get(name)
         return ObjectId(text[:40]) if _LOOSE_REF.fullmatch(text) else self.refs().get(name)
+
+    def _packed_refs(self) -> dict[str, ObjectId]:
+        """What `git pack-refs` has put together: lines "<id> SP <ref>"; others say more of the one before."""
+        try:
+            text = (self.path / "packed-refs").read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return {}
+        return {name: ObjectId(value) for value, name in _PACKED_REF.findall(text)}
 
     def has_loose_refs_only(self) -> bool:
         """Whether all refs are files of their own, as they are until somebody runs `git gc` or `git refs migrate`."""
@@ -230,11 +227,11 @@ class Repository:
 
     def delete_refs(self, *names: str) -> None:
         """Delete refs that only the holder of the store's lock sets, as far as they are there."""
-        if not self.has_loose_refs_only():
+        if (self.path / "reftable").exists() or not self._packed_refs().keys().isdisjoint(names):
             self.update_refs(dict.fromkeys(names))
             return
-        for name in names:
-            (self.path / name).unlink(missing_ok=True)
+        for path in filter(Path.exists, map(self.path.joinpath, names)):
+            path.unlink()
 
     def update_refs(self, changes: Mapping[str, ObjectId | None]) -> None:
         """Set or delete (None) refs, all or none."""
@@ -242,23 +239,6 @@ class Repository:
             f"delete {name}\0\0" if value is None else f"update {name}\0{value}\0\0" for name, value in changes.items()
         ]
         call_git("update-ref", "-z", "--stdin", cwd=self.path, data="".join(commands).encode())
-
-    def check_heads(self, released: Heads, *also: Heads) -> None:
-        """Check that the published branches stand where the last release left them, or at one of the other places.
-
-        Raises:
-            ForeignCommitError: somebody else has moved them; their work is left as it is.
-        """
-        heads = self.head("refs/heads/main"), self.head("refs/heads/git-annex")
-        if heads == released or heads in also:
-            return
-        for name, expected, found in zip(("main", "git-annex"), released, heads, strict=True):
-            if found != expected:
-                raise ForeignCommitError(
-                    f"expected refs/heads/{name} of {self.path} at {expected or 'no commit'}, as last released, got "
-                    f"{found or 'none'}: somebody has written to the store; "
-                    "move their work to another repository and set the ref back"
-                )
 
     def faults(self) -> tuple[str, ...]:
         """What `git fsck --strict` finds wrong, a line each: every object is read and hashed, every link followed."""
@@ -377,6 +357,11 @@ def _next_object(stream: IO[bytes], name: bytes) -> bytes | None:
     size_bytes = int(line.rpartition(b" ")[2])
     body = stream.read(size_bytes + 1)
     return body[:-1] if len(body) == size_bytes + 1 else None
+
+
+def no_repository(path: Path) -> BrokenRepositoryError:
+    """The error of a repository that is not there."""
+    return BrokenRepositoryError(f"expected a repository at {path}, found none: restore the store from a copy")
 
 
 def _broken(path: Path, name: bytes) -> BrokenRepositoryError:

@@ -7,11 +7,12 @@ smaller ones together; what does not fit in is made one pack.
 from __future__ import annotations
 
 import os
+import re
 from typing import TYPE_CHECKING
 
 from opendata_pkg.files import write_text
 from opendata_pkg.git.packs import ids_in
-from opendata_pkg.git.repository import Repository, call_git
+from opendata_pkg.git.repository import BrokenRepositoryError, GitError, Repository, call_git
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +21,7 @@ MAX_PACKS = 8
 """More packs than this in one repository are put together."""
 
 _SUPERSEDED = "objects/info/opendata-superseded"
+_PACK_NAME = re.compile(r"pack-[0-9a-f]{40}")
 # What these refs name is known without a look: commits, and tags of commits.
 _TAGS = "refs/tags/"
 _OUR_REFS = ("refs/heads/", "refs/opendata/", _TAGS)
@@ -32,14 +34,15 @@ def put_packs_together(repository: Path, version: str) -> None:
     a reader over http who is halfway through a clone still finds what it was told of.
     """
     note = repository / _SUPERSEDED
-    if note.exists():
-        released, *names = note.read_text().splitlines()
-        if released != version:
-            for name in names:
-                # Its .idx first: without it git takes a pack for not there.
-                for file in sorted((repository / "objects" / "pack").glob(f"{name}.*")):
-                    file.unlink()
-            note.unlink()
+    if note.exists() and note.read_text().partition("\n")[0] != version:
+        for name in superseded(repository):
+            # Its .idx first: without it git takes a pack for not there.
+            for file in sorted((repository / "objects" / "pack").glob(f"{name}.*")):
+                file.unlink()
+        # A steward's index of several packs may name these; without it, git looks into each pack's own.
+        for file in (repository / "objects" / "pack").glob("multi-pack-index*"):
+            file.unlink()
+        note.unlink()
     kept = set(superseded(repository))
     indexes = sorted((repository / "objects" / "pack").glob("pack-*.idx"))
     # A .keep is git's own way to say that a pack is to stay.
@@ -50,8 +53,10 @@ def put_packs_together(repository: Path, version: str) -> None:
     # Copied as they are: what is packed already is packed anew only where git looks for deltas.
     names = sorted({raw_id.hex() for path in small for raw_id in ids_in(path)})
     listing = "".join(f"{name}\n" for name in names).encode()
-    call_git("pack-objects", "--quiet", "--window=0", "objects/pack/pack", cwd=repository, data=listing)
-    lines = [version, *sorted({*kept, *(path.stem for path in small)})]
+    made = call_git("pack-objects", "--quiet", "--window=0", "objects/pack/pack", cwd=repository, data=listing)
+    # Where one of them holds all, as after a release that was killed here, that is what is made again: it stays.
+    gone = {path.stem for path in small} - {f"pack-{name}" for name in made.decode().split()}
+    lines = [version, *sorted({*kept, *gone})]
     write_text(note, "".join(f"{line}\n" for line in lines))
 
 
@@ -63,7 +68,13 @@ def refresh_server_info(repository: Path) -> None:
     """
     refs = _listed_refs(repository)
     if refs is None:
-        call_git("update-server-info", cwd=repository)
+        try:
+            call_git("update-server-info", cwd=repository)
+        except GitError as error:
+            raise BrokenRepositoryError(
+                f"git cannot list the refs of {repository} for readers over the web ({error}): restore what git fsck "
+                "misses there, or remove the refs that name it if they are not the store's, then run the same again"
+            ) from error
     else:
         write_text(repository / "info" / "refs", refs, sync=False)
     # gitrepository-layout(5), objects/info/packs: lines "P pack-<id>.pack"; git puts an empty one behind them.
@@ -101,7 +112,8 @@ def _listed_refs(repository: Path) -> str | None:
 def superseded(repository: Path) -> list[str]:
     """The names, `pack-<id>`, of packs all of whose objects are in another one."""
     note = repository / _SUPERSEDED
-    return note.read_text().splitlines()[1:] if note.exists() else []
+    # Of what a disk or a person may have made of it, nothing is taken for a name that is none.
+    return list(filter(_PACK_NAME.fullmatch, note.read_text().splitlines()[1:])) if note.exists() else []
 
 
 def _below_progression(indexes: list[Path]) -> list[Path]:

@@ -54,6 +54,8 @@ _BAD_CREDENTIALS = {
     "InvalidToken",
     "TokenRefreshRequired",
 }
+# "Reduce your request rate", and errors of the server itself, which botocore tries again.
+_BUSY_STATUSES = {429, 500, 502, 503, 504}
 _WRONG_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "301"}
 
 
@@ -75,7 +77,7 @@ class NotS3Error(SourceError):
 
 
 class UnreachableError(SourceError):
-    """No answer from the server, after retries."""
+    """No answer from the server, or none but "later", after retries."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +175,12 @@ class Bucket:
                 advice = f"profile {self.profile!r} may not do this: ask the bucket's owner for s3:ListBucket"
             return AccessDeniedError(f"access denied to {self.where} ({error.operation_name}): {advice}")
         message = error.response.get("Error", {}).get("Message", "")
+        if status in _BUSY_STATUSES:
+            said = ": ".join(filter(None, [f"HTTP {status}", message]))
+            return UnreachableError(
+                f"{self.where} is busy or broken: after several attempts it still answers {error.operation_name} "
+                f"with {code} ({said}). Wait, and run the same command again: fewer --jobs ask less of it"
+            )
         return SourceError(f"{self.where} refused {error.operation_name}: {code} {message}".rstrip())
 
 

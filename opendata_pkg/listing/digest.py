@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.checksums import Checksum, object_state
 from opendata_pkg.listing.checks import CrossChecks
-from opendata_pkg.listing.ranges import RANGE_BYTES, NoRangesError, read_ahead
-from opendata_pkg.listing.read import ObjectReadError, read_on
+from opendata_pkg.listing.ranges import RANGE_BYTES, read_ahead
+from opendata_pkg.listing.read import NoRangesError, ObjectReadError, read_on
 from opendata_pkg.model import Sha256
 
 if TYPE_CHECKING:

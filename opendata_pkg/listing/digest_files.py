@@ -1,14 +1,15 @@
 """Digests that somebody computed elsewhere: files of them, and reports of S3 Batch Operations ("Compute checksum").
 
-A report is CSV without a header. Amazon S3's user guide gives its schema as "Bucket, Key, VersionId, TaskStatus,
-ErrorCode, HTTPStatusCode, ResultMessage", with keys URL-encoded and the checksum as JSON in the last column. Its own
-examples have the two codes the other way round, so neither is looked at.
+A report is CSV without a header, though people put one in. Amazon S3's user guide gives its schema as "Bucket, Key,
+VersionId, TaskStatus, ErrorCode, HTTPStatusCode, ResultMessage", with keys URL-encoded and the checksum as JSON in the
+last column. Its own examples have the two codes the other way round, so neither is looked at.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,12 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from opendata_pkg.listing.s3_inventory import decode_keys
-from opendata_pkg.listing.table import SUFFIXES, is_listing_file
+from opendata_pkg.listing.table import SUFFIXES, is_listing_file, known_names, plain_name, tell_ignored
 from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.progress import SILENT, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 ENTRY_SCHEMA = pa.schema(
@@ -39,7 +41,9 @@ ENTRY_SCHEMA = pa.schema(
 
 DIGEST_BYTES = {"sha256": 32, "md5": 16}
 _REPORT = ("bucket", "key", "version_id", "status", "code_1", "code_2", "message")
+_REPORT_HEADER = ["bucket", "key", "versionid", "taskstatus", "errorcode", "httpstatuscode", "resultmessage"]
 _STATUSES = {"succeeded", "failed"}
+_ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
 _MESSAGE = {
     "hex": r'"checksum_?[hH]ex"\s*:\s*"(?P<found>[^"]*)"',
     "base64": r'"checksum_?[bB]ase64"\s*:\s*"(?P<found>[^"]*)"',
@@ -61,11 +65,12 @@ class DigestRows:
     unusable: int = 0
 
 
-def read_digests(path: Path, *, bucket: str | None = None) -> Iterator[DigestRows]:
+def read_digests(path: Path, *, bucket: str | None = None, reporter: Reporter = SILENT) -> Iterator[DigestRows]:
     """Read a report of S3 Batch Operations, or CSV, TSV or Parquet with `key` and `sha256` or `md5`, part by part.
 
-    `version_id`, `size` and `etag` may be there too, and say of which state of the object the digest is; other columns
-    are ignored. Digests are hex in any case, or base64. `bucket` is the one that a report must be of.
+    `version_id`, `size` and `etag` may be there too, and say of which state of the object the digest is. Names of
+    columns may also be spelled like `VersionId`; other columns are ignored, and named in a message. Digests are hex in
+    any case, or base64. `bucket` is the one that a report must be of.
 
     Raises:
         BadDigestFileError: it is none of these, or an entry has no key, or a digest that is none.
@@ -78,32 +83,34 @@ def read_digests(path: Path, *, bucket: str | None = None) -> Iterator[DigestRow
     try:
         if path.name.lower().endswith(".parquet"):
             with pq.ParquetFile(path) as file:
-                yield _plain(path, _strings(file.schema_arrow.empty_table()))
+                names = _header(path, file.schema_arrow.names, reporter)
                 for batch in file.iter_batches():
-                    yield _plain(path, _strings(pa.Table.from_batches([batch])))
+                    yield _plain(path, _strings(pa.Table.from_batches([batch]).rename_columns(names)))
         else:
-            yield from _read_parts(path, bucket)
+            yield from _read_parts(path, bucket, reporter)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise BadDigestFileError(f"{path} cannot be read: {error}; copy it again, or mend it") from error
     except UnicodeDecodeError as error:
         raise BadDigestFileError(f"{path}: expected URL-encoded UTF-8 keys: {error}") from error
 
 
-def _read_parts(path: Path, bucket: str | None) -> Iterator[DigestRows]:
+def _read_parts(path: Path, bucket: str | None, reporter: Reporter) -> Iterator[DigestRows]:
     """A text's first row tells what it is: a report, or the names of columns."""
-    names, is_report, expected = list[str](), False, bucket or ""
+    names, is_report = list[str](), False
     for part in _read_text(path):
-        if names:
-            table = part
-        else:
-            names = [str(column[0].as_py()) for column in part.columns]
-            is_report = len(names) == len(_REPORT) and names[3].lower() in _STATUSES
-            table = part if is_report else part.slice(1)
-            expected = expected or names[0]
-        if is_report:
-            yield _report(path, table.rename_columns(list(_REPORT)), expected)
-        else:
-            yield _plain(path, table.rename_columns(names))
+        table = part
+        if not names:
+            first = [str(column[0].as_py()) for column in part.columns]
+            has_header = [plain_name(name) for name in first] == _REPORT_HEADER
+            is_report = has_header or (len(first) == len(_REPORT) and first[3].lower() in _STATUSES)
+            names = list(_REPORT) if is_report else _header(path, first, reporter)
+            table = part.slice(1) if has_header or not is_report else part
+        table = table.rename_columns(names)
+        if not is_report:
+            yield _plain(path, table)
+        elif len(table):
+            bucket = bucket or str(table["bucket"][0].as_py())
+            yield _report(path, table, bucket)
 
 
 def _read_text(path: Path) -> Iterator[pa.Table]:
@@ -131,16 +138,22 @@ def _strings(table: pa.Table) -> pa.Table:
     return pa.table({name: table[name].cast(pa.string()) for name in names})
 
 
-def _plain(path: Path, table: pa.Table) -> DigestRows:
-    names = table.column_names
+def _header(path: Path, found: Sequence[str], reporter: Reporter) -> list[str]:
+    """The names of columns, those that are known as in `ENTRY_SCHEMA`."""
+    names = known_names(found, ENTRY_SCHEMA.names)
     if "key" not in names or not any(name in names for name in DIGEST_BYTES):
         raise BadDigestFileError(
             f"{path}: expected a header with the column key and sha256 or md5, or a report of S3 Batch Operations; "
-            f"got {', '.join(names[:20]) or 'nothing'}"
+            f"got {', '.join(found[:20]) or 'nothing'}"
         )
     if twice := [name for name in ENTRY_SCHEMA.names if names.count(name) > 1]:
         raise BadDigestFileError(f"{path}: expected each column once, got {' and '.join(twice)} twice")
-    columns = {name: _empty_to_null(table[name]) for name in names if name in ENTRY_SCHEMA.names}
+    tell_ignored(path, names, ENTRY_SCHEMA.names, reporter)
+    return names
+
+
+def _plain(path: Path, table: pa.Table) -> DigestRows:
+    columns = {name: _empty_to_null(table[name]) for name in table.column_names if name in ENTRY_SCHEMA.names}
     return _checked(path, columns, len(table), unusable=0)
 
 
@@ -156,7 +169,7 @@ def _report(path: Path, table: pa.Table, bucket: str) -> DigestRows:
     # A checksum of type COMPOSITE is one of the checksums of parts, not of the object's bytes.
     usable = pc.and_(pc.equal(pc.utf8_lower(table["status"]), "succeeded"), pc.equal(said["type"], "FULL_OBJECT"))
     usable = pc.fill_null(pc.and_(usable, pc.is_in(algorithm, pa.array(list(DIGEST_BYTES)))), fill_value=False)
-    digest = pc.coalesce(_empty_to_null(said["hex"]), _empty_to_null(said["base64"]))
+    digest = pc.coalesce(_empty_to_null(said["hex"]), _empty_to_null(_unescaped(said["base64"])))
     columns = {
         "key": decode_keys(table["key"]).filter(usable),
         "version_id": _empty_to_null(table["version_id"]).filter(usable),
@@ -179,6 +192,8 @@ def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) 
             columns[name] = _as_hex(path, name, width, keys, columns[name])
     if "etag" in columns:
         columns["etag"] = pc.utf8_trim(columns["etag"], '"')
+    if "size" in columns:
+        columns["size"] = _as_sizes(path, keys, columns["size"])
     table = pa.table(
         [
             columns[field.name].cast(field.type) if field.name in columns else pa.nulls(count, field.type)
@@ -189,6 +204,15 @@ def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) 
     has_digest = pc.or_(pc.is_valid(table["sha256"]), pc.is_valid(table["md5"]))
     without = count - (pc.sum(has_digest).as_py() or 0)
     return DigestRows(table=table.filter(has_digest), unusable=unusable + without)
+
+
+def _as_sizes(path: Path, keys: pa.ChunkedArray, sizes: pa.ChunkedArray) -> pa.ChunkedArray:
+    is_wrong = pc.invert(pc.match_substring_regex(sizes, "^[0-9]{1,18}$"))
+    if (row := pc.index(is_wrong, value=True).as_py()) >= 0:
+        raise BadDigestFileError(
+            f"{path}: {keys[row].as_py()!r}: expected size as a whole number of bytes, got {sizes[row].as_py()!r}"
+        )
+    return sizes.cast(pa.int64())
 
 
 def _as_hex(path: Path, name: str, width: int, keys: pa.ChunkedArray, digests: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -210,6 +234,19 @@ def _as_hex(path: Path, name: str, width: int, keys: pa.ChunkedArray, digests: p
             )
         decoded.append(raw.hex())
     return pc.replace_with_mask(lower.combine_chunks(), others.combine_chunks(), pa.array(decoded, pa.string()))
+
+
+def _unescaped(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    r"""Texts out of JSON, in which `=` and `/` may stand as `\u003d` and `\/`."""
+    is_escaped = pc.fill_null(pc.match_substring(texts, "\\"), fill_value=False)
+    if not pc.any(is_escaped).as_py():
+        return texts
+    plain = [_ESCAPE.sub(_character, text) for text in texts.filter(is_escaped).to_pylist()]
+    return pc.replace_with_mask(texts.combine_chunks(), is_escaped.combine_chunks(), pa.array(plain, pa.string()))
+
+
+def _character(escape: re.Match[str]) -> str:
+    return chr(int(escape[1], 16)) if escape[1] else escape[2]
 
 
 def _extract(texts: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:

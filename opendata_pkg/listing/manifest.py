@@ -69,6 +69,13 @@ class Manifest:
     columns: tuple[str, ...]
     files: tuple[DataFile, ...]
 
+    def has_two_latest(self, key: str) -> BadInventoryError:
+        """The error that says that the data files have two current entries of a key."""
+        return BadInventoryError(
+            f"{self.where}: expected one latest entry of each key, but its data files have two of {key!r}: "
+            "copy all of them again, or take the next inventory"
+        )
+
 
 class Place(Protocol):
     """Where the files of an inventory are."""
@@ -78,6 +85,9 @@ class Place(Protocol):
 
     def read(self, file: DataFile) -> pa.Buffer:
         """The bytes of a data file, as they are there: not checked."""
+
+    def where(self, file: DataFile) -> str:
+        """How messages name a data file that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,10 @@ class FolderPlace:
             return pa.py_buffer(b"")
         with pa.memory_map(str(path)) as mapped:
             return mapped.read_buffer()
+
+    def where(self, file: DataFile) -> str:
+        """Its path: people have several of a name."""
+        return str(self.find(file))
 
     def find(self, file: DataFile) -> Path:
         """The data file whose path ends as its key does, from the manifest's own folder upwards.
@@ -144,6 +158,10 @@ class BucketPlace:
             )
         return in_arrow(data)
 
+    def where(self, file: DataFile) -> str:
+        """Its key."""
+        return file.key
+
     def _get(self, key: str) -> bytes | None:
         fault: Exception | None = None
         for _ in range(_ATTEMPTS):
@@ -168,14 +186,14 @@ def read_manifest(place: Place, *, where: str) -> Manifest:
 
     Raises:
         MissingInventoryFileError: it is not there.
-        BadInventoryError: it is of another version, or names a file twice.
+        BadInventoryError: it is of another version, states no columns, or names a file twice.
         InvalidDocumentError: it is no JSON, or no manifest.
     """
     data = place.read_manifest()
     try:
         document = json.loads(data)
     except ValueError as error:
-        raise InvalidDocumentError(where, "$", f"expected a JSON document: {error}") from error
+        raise InvalidDocumentError(where, "$", f"expected a JSON document: {error}; copy it again") from error
     version = document.get("version") if isinstance(document, dict) else None
     if isinstance(version, str) and version != _VERSION:
         raise BadInventoryError(
@@ -191,19 +209,25 @@ def read_manifest(place: Place, *, where: str) -> Manifest:
     if len(set(keys)) < len(keys):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise BadInventoryError(f"{where}: expected each data file once, got {twice} twice: copy the manifest again")
+    columns = _columns(document["fileFormat"], document["fileSchema"])
+    if not columns:
+        raise BadInventoryError(
+            f"{where}: expected a fileSchema that states columns as {document['fileFormat']} does, "
+            f"got {document['fileSchema'][:60]!r}: copy the manifest again"
+        )
     created = document.get("creationTimestamp")
     return Manifest(
         where=where,
         bucket=document["sourceBucket"],
         created=None if created is None else _EPOCH + timedelta(milliseconds=int(created)),
         file_format=document["fileFormat"],
-        columns=_columns(document["fileFormat"], document["fileSchema"]),
+        columns=columns,
         files=files,
     )
 
 
-def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer) -> None:
-    """Compare a data file with its MD5 in the manifest.
+def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer, *, where: str) -> None:
+    """Compare a data file with its MD5 in the manifest; `where` is how messages name it.
 
     Raises:
         BadInventoryError: it was altered, cut short, or belongs to another inventory.
@@ -212,7 +236,7 @@ def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer) -> None:
     if found != file.md5:
         size = "" if data.size == file.size_bytes else f" and {data.size} bytes instead of {file.size_bytes}"
         raise BadInventoryError(
-            f"{file.key} has MD5 {found}{size}, but {manifest.where} says {file.md5}: "
+            f"{where} has MD5 {found}{size}, but {manifest.where} says {file.md5}: "
             "it was altered or cut short, or belongs to another inventory; copy it again"
         )
 

@@ -78,13 +78,10 @@ def get_page(
             if after and error_status(error) in _BAD_MARKER_STATUSES:
                 raise BadMarkerError(f"{bucket.where} does not go on after {after} ({error})") from error
             raise
-    following = _following(bucket, answer, with_versions=with_versions)
-    if following is not None and following == after:
-        raise NotS3Error(bucket.where, f"it lists the page after {following} for ever")
     return Page(
         entries=answer.get(_ENTRIES, NO_ENTRIES),
         folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),
-        following=following,
+        following=_following(bucket, answer, with_versions=with_versions),
     )
 
 
@@ -103,9 +100,10 @@ def list_pages(bucket: Bucket, prefix: str, *, with_versions: bool, delimiter: s
 
 
 def _following(bucket: Bucket, answer: dict[str, Any], *, with_versions: bool) -> dict[str, str] | None:
-    if not answer.get("IsTruncated", False):
-        return None
     found = {name: answer[key] for key, name in _MARKERS[with_versions].items() if answer.get(key)}
+    # A server that leaves out whether more follows, and says how to ask for it, has more.
+    if not answer.get("IsTruncated", bool(found)):
+        return None
     if not found:
         raise NotS3Error(bucket.where, "it says that a page of its list follows, but not how to ask for it")
     return found

@@ -6,7 +6,7 @@ import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from opendata_pkg.listing.read import ObjectReadError, read_on
+from opendata_pkg.listing.read import NoRangesError, ObjectReadError, read_on
 from opendata_pkg.parallel import map_unordered
 
 if TYPE_CHECKING:
@@ -20,10 +20,6 @@ RANGE_BYTES = 8 << 20
 
 _RANGES_A_LANE = 2
 _POLL_S = 0.2
-
-
-class NoRangesError(ObjectReadError):
-    """The server sent the whole object where a range was asked for."""
 
 
 def read_ahead(

@@ -37,6 +37,8 @@ _DENIED = (401, 403)
 _PRECONDITION_FAILED = 412
 _PARTIAL = 206
 _ARCHIVED, _NO_BUCKET = "InvalidObjectState", "NoSuchBucket"
+# `bytes 0-9/100`, `bytes 0-9/*`.
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(.+)")
 _ERROR_CODE = re.compile(rb"<Code>(\w+)</Code>")
 # "To retrieve the checksum, this mode must be enabled" (Amazon S3 API reference, GetObject).
 _CHECKSUM_MODE = {"x-amz-checksum-mode": "ENABLED"}
@@ -55,6 +57,10 @@ class ObjectReadError(SourceError):
 
 class ConnectionLostError(ObjectReadError):
     """The server did not answer, or stopped in the middle: the same request may succeed later."""
+
+
+class NoRangesError(ObjectReadError):
+    """The server sent the whole object, or other bytes, where a range was asked for."""
 
 
 class _BrokenOffError(ConnectionLostError):
@@ -110,12 +116,16 @@ def read_on(
 
     Raises:
         ConnectionLostError: connections broke five times without getting further.
+        NoRangesError: the server sent another range than it was asked for.
         ObjectReadError: as `ObjectReader.open` says.
     """
     position, furthest, breaks = start, start, 0
     while True:
         try:
             with closing(reader.open(target, position, stop)) as opened:
+                if opened.is_partial and opened.start != position:
+                    fault = f"asked for its bytes from {position} on, the server sent those from {opened.start} on"
+                    raise NoRangesError(target.key, f"{fault}: it cannot be read by ranges; hash it again")
                 on_open(opened)
                 position, end = opened.start, stop or target.size_bytes or opened.total_bytes
                 for chunk in opened.chunks:
@@ -160,14 +170,15 @@ class S3ObjectReader:
             raise explain_read_error(self.bucket, target, error) from error
         metadata = response["ResponseMetadata"]
         is_partial = metadata["HTTPStatusCode"] == _PARTIAL
-        # `bytes 0-9/100` of a part.
-        total = (
-            response.get("ContentRange", "").rpartition("/")[2] if is_partial else str(response.get("ContentLength"))
-        )
+        place = _CONTENT_RANGE.match(response.get("ContentRange", "")) if is_partial else None
+        if is_partial and place is None:
+            response["Body"].close()
+            raise NoRangesError(target.key, "the server sent a part of it without saying which: hash it again")
+        total = str(response.get("ContentLength")) if place is None else place[2]
         return Opened(
             chunks=_s3_chunks(target, response["Body"]),
             close=response["Body"].close,
-            start=start if is_partial else 0,
+            start=0 if place is None else int(place[1]),
             total_bytes=int(total) if total.isascii() and total.isdigit() else None,
             is_partial=is_partial,
             checksums=() if is_partial else source_checksums(metadata["HTTPHeaders"]),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from opendata_pkg.listing.manifest import DataFile, Manifest, Place
 
 _TYPES = {
+    "bucket": pa.string(),
     "key": pa.string(),
     "version_id": pa.string(),
     "is_latest": pa.bool_(),
@@ -84,7 +85,8 @@ def read_inventory(
     all; where it does not say, only with `etag_is_md5`. With `versions="no"` version ids are left out.
 
     Raises:
-        BadInventoryError: a file is altered, cut short, of other columns than the manifest says, or lacks some.
+        BadInventoryError: a file is altered, cut short, of another bucket or other columns than the manifest says, or
+            lacks some.
         MissingInventoryFileError: a file is not there.
         EmptyInventoryError: there is nothing to take.
         SourceError: the bucket that has the files refused or did not answer.
@@ -221,7 +223,7 @@ def _check_columns(manifest: Manifest, versions: str) -> None:
 def _read_tables(manifest: Manifest, file: DataFile, place: Place) -> Iterator[pa.Table]:
     """The columns of a data file that mean something here, in the types of `_TYPES`, a piece at a time."""
     data = place.read(file)
-    check_bytes(manifest, file, data)
+    check_bytes(manifest, file, data, where=place.where(file))
     wanted = [name for name in manifest.columns if name in _TYPES]
     try:
         for table in _READ[manifest.file_format](manifest, data, wanted):
@@ -229,13 +231,21 @@ def _read_tables(manifest: Manifest, file: DataFile, place: Place) -> Iterator[p
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, KeyError, OSError) as error:
         raise BadInventoryError(
             f"{file.key}: expected {manifest.file_format} with the columns that {manifest.where} states "
-            f"({', '.join(manifest.columns)}), but: {error}. Were files of two inventories mixed?"
+            f"({', '.join(manifest.columns)}), but: {str(error).rstrip('.')}. Is it damaged, or were files of two "
+            "inventories mixed? Copy it again"
         ) from error
 
 
 def _checked(manifest: Manifest, file: DataFile, table: pa.Table) -> pa.Table:
     if table["key"].null_count:
         raise BadInventoryError(f"{file.key}: expected a key in each row, {table['key'].null_count} rows have none")
+    if "bucket" in table.column_names:
+        others = [name for name in pc.unique(table["bucket"]).to_pylist() if name not in (None, manifest.bucket)]
+        if others:
+            raise BadInventoryError(
+                f"{file.key}: expected objects of {manifest.bucket}, of which {manifest.where} is, got some of "
+                f"{others[0]}: take the manifest and the data files of one inventory"
+            )
     if manifest.file_format != "CSV":
         return table
     try:
@@ -245,7 +255,11 @@ def _checked(manifest: Manifest, file: DataFile, table: pa.Table) -> pa.Table:
 
 
 def _read_csv(manifest: Manifest, data: pa.Buffer, wanted: list[str]) -> Iterator[pa.Table]:
-    # pyarrow.csv would take a file without a header, whose rows all have the number of columns that it is told.
+    # pyarrow.csv would take a file without a header, whose rows all have the number of columns that it is told; but not
+    # one without rows, which says that there are no objects.
+    with pa.input_stream(pa.BufferReader(data), compression="gzip") as stream:
+        if not stream.read(1):
+            return
     with (
         pa.input_stream(pa.BufferReader(data), compression="gzip") as stream,
         pa.csv.open_csv(

@@ -44,6 +44,8 @@ class Span:
     following: dict[str, str] | None = None
     is_asked: bool = False
     is_void: bool = False
+    # What asked for its pages in this run: a list is of any length, and so numbers are kept of it.
+    _asked: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.begins = self.begins or self.after
@@ -52,6 +54,14 @@ class Span:
     def is_open(self) -> bool:
         """Whether it has, or may have, more pages."""
         return not self.is_void and (self.following is not None or not self.pages)
+
+    def goes_round(self, following: dict[str, str]) -> bool:
+        """Whether what asks for its next page has asked for one before: then it would never end."""
+        number = hash(tuple(following.items()))
+        if number in self._asked:
+            return True
+        self._asked.add(number)
+        return False
 
     def advance(self, keys: Sequence[str], following: dict[str, str] | None) -> None:
         """A page of it is kept."""

@@ -15,7 +15,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opendata_pkg.listing.bucket import AccessDeniedError
+from opendata_pkg.listing.bucket import AccessDeniedError, NotS3Error
 from opendata_pkg.listing.checkpoint import NoKeeper
 from opendata_pkg.listing.pages import BadMarkerError, after_key, get_page
 from opendata_pkg.listing.spans import DELIMITER, Span, Spans
@@ -237,6 +237,8 @@ class _Work:
         spans = self._spans[span.prefix]
         page = self._ask(span)
         keys = () if page is None else page.entries.keys
+        if page is not None and page.following is not None and span.goes_round(page.following):
+            raise NotS3Error(self._bucket.where, f"it lists the page after {page.following} for ever")
         with self._changed:
             if page is None or not self._is_of_use(spans, span, keys):
                 self._give_up(spans, span)

@@ -30,6 +30,7 @@ COLUMNS = tuple(SCHEMA.names)
 
 _BATCH_ROWS = 20_000
 _SIZE = re.compile(r"[0-9]+")
+_SPELLING = re.compile(r"[\s_-]")
 # Far above any object, and still a whole number in every JSON reader.
 _MAX_SIZE_BYTES = (1 << 53) - 1
 
@@ -52,13 +53,31 @@ def is_listing_file(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
+def plain_name(name: str) -> str:
+    """What all spellings of a column's name have in common: `versionid` of `VersionId`, `version_id`, `version id`."""
+    return _SPELLING.sub("", name).lower()
+
+
+def known_names(names: Sequence[str], known: Sequence[str]) -> list[str]:
+    """The names in a header as they are spelled in `known`, unless that spelling is there too; others stay."""
+    spelled = {plain_name(name): name for name in known if name not in names}
+    return [spelled.get(plain_name(name), name) for name in names]
+
+
+def tell_ignored(path: Path, names: Sequence[str], known: Sequence[str], reporter: Reporter) -> None:
+    """Name the columns that are not known."""
+    if ignored := [name for name in names if name not in known]:
+        reporter.message(f"{path}: ignoring columns that mean nothing here: {', '.join(ignored)}")
+
+
 def read_listing(path: Path, *, reporter: Reporter = SILENT) -> Iterator[pa.Table]:
     """The rows of a listing file in the columns of a snapshot, in the file's order, some ten thousand at a time.
 
     Columns `key` and `size` must be there; `version_id`, `etag`, `sha256`, `md5`, `last_modified` (ISO 8601 with its
-    zone) and `storage_class` may be; others are ignored, and named in a message. An empty value is an unknown one, and
-    so is a size beginning with `~`, which is a rounded one. CSV and TSV are UTF-8 (with or without a byte order mark),
-    with LF or CRLF, quoted as RFC 4180 says. Whether a key stands twice, sorting tells: see `key_stands_twice`.
+    zone) and `storage_class` may be, also spelled like `VersionId`; others are ignored, and named in a message. An
+    empty value is an unknown one, and so is a size beginning with `~`, which is a rounded one. CSV and TSV are UTF-8
+    (with or without a byte order mark), with LF or CRLF, quoted as RFC 4180 says. Whether a key stands twice, sorting
+    tells: see `key_stands_twice`.
 
     Raises:
         BadListingError: names the line, what was expected, what was got and what to write instead.
@@ -150,21 +169,23 @@ _ADVICE = {
 }
 
 
-def _check_header(path: Path, names: Sequence[str], reporter: Reporter) -> None:
+def _header(path: Path, found: Sequence[str], reporter: Reporter) -> list[str]:
+    """The names of columns, those that are known as in `COLUMNS`."""
+    names = known_names(found, COLUMNS)
     missing = [name for name in REQUIRED if name not in names]
     if missing:
-        found = ", ".join(repr(name) for name in names[:20]) or "nothing"
+        got = ", ".join(repr(name) for name in found[:20]) or "nothing"
         raise BadListingError(
             path,
             None if path.name.lower().endswith(".parquet") else 1,
             f"expected a header with the columns key and size, and any of {', '.join(COLUMNS[1:2] + COLUMNS[3:])}; "
-            f"missing {' and '.join(missing)}, got {found}",
+            f"missing {' and '.join(missing)}, got {got}",
         )
-    twice = sorted({name for name in names if name in COLUMNS and list(names).count(name) > 1})
+    twice = sorted({name for name in names if name in COLUMNS and names.count(name) > 1})
     if twice:
         raise BadListingError(path, 1, f"expected each column once, got {' and '.join(twice)} twice")
-    if ignored := [name for name in names if name not in COLUMNS]:
-        reporter.message(f"{path}: ignoring columns that mean nothing here: {', '.join(ignored)}")
+    tell_ignored(path, names, COLUMNS, reporter)
+    return names
 
 
 def _text_rows(path: Path, reporter: Reporter) -> Iterator[tuple[int, dict[str, str | None]]]:
@@ -173,8 +194,7 @@ def _text_rows(path: Path, reporter: Reporter) -> Iterator[tuple[int, dict[str, 
     with _faults_in_words(path), _open_text(path) as stream:
         reader = csv.reader(stream, delimiter=delimiter, strict=True)
         try:
-            names = next(reader, [])
-            _check_header(path, names, reporter)
+            names = _header(path, next(reader, []), reporter)
             end = reader.line_num
             for cells in reader:
                 line, end = end + 1, reader.line_num
@@ -215,12 +235,12 @@ def _faults_in_words(path: Path) -> Iterator[None]:
 def _parquet_rows(path: Path, reporter: Reporter) -> Iterator[tuple[int, dict[str, str | None]]]:
     try:
         with pq.ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _check_header(path, names, reporter)
-            wanted = [name for name in names if name in COLUMNS]
+            found = file.schema_arrow.names
+            spelled = dict(zip(_header(path, found, reporter), found, strict=True))
+            wanted = [name for name in spelled if name in COLUMNS]
             row = 0
-            for batch in file.iter_batches(columns=wanted):
-                columns = [_as_texts(path, name, batch.column(name)) for name in wanted]
+            for batch in file.iter_batches(columns=[spelled[name] for name in wanted]):
+                columns = [_as_texts(path, name, batch.column(spelled[name])) for name in wanted]
                 for cells in zip(*columns, strict=True):
                     row += 1
                     yield row, dict(zip(wanted, cells, strict=True))

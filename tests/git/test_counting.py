@@ -5,7 +5,8 @@ import pytest
 from opendata_pkg.git import repository as of_repository
 from opendata_pkg.git.counting import count_added_links
 from opendata_pkg.git.objects import FILE, GITLINK, SYMLINK, Commit, TreeEntry, hex_id, write_tree
-from opendata_pkg.git.repository import GitError, Repository
+from opendata_pkg.git.repository import BrokenRepositoryError, GitError, Repository
+from tests.core_support import git, git_text
 
 
 def commit_of(repository, entries, parent=None):
@@ -63,3 +64,39 @@ def test_a_tree_that_is_not_there(repositories):
         commit = hex_id(writer.add(b"commit", Commit(tree=b"\1" * 20, parents=(), time=1, message="m").body()))
     with pytest.raises(GitError, match="git diff-tree failed in "):
         count_added_links([(repositories[0].path, commit)])
+
+
+def other_commit(repository, tree):
+    """A commit of a tree that may not be there."""
+    with repository.writer() as writer:
+        body = Commit(tree=bytes.fromhex(tree), parents=(), time=2, message="other").body()
+        return hex_id(writer.add(b"commit", body))
+
+
+@pytest.mark.parametrize("path", ["", "a", "a/b"])
+def test_a_tree_that_only_another_repository_has(repositories, path):
+    """At the top or below it: git reads it there, and yet it is said that the first is not whole."""
+    first, second = repositories[:2]
+    commit = commit_of(second, {b"a/b/c": (SYMLINK, b"to"), b"d": (SYMLINK, b"to")})
+    lost = git_text(second.path, "rev-parse", f"{commit}:{path}")
+    # All of the other's objects but that one, in a pack.
+    every = git_text(second.path, "rev-list", "--objects", "--no-object-names", commit).split()
+    listing = "".join(f"{name}\n" for name in every if name != lost)
+    packed = git(second.path, "pack-objects", "--stdout", "-q", data=listing.encode())
+    git(first.path, "index-pack", "--stdin", data=packed)
+    both = [(first.path, commit), (second.path, other_commit(second, git_text(second.path, "rev-parse", commit + ":")))]
+    with pytest.raises(
+        BrokenRepositoryError, match=rf"wrote {lost} into a pack of .*plain/r.git, but no pack there has it"
+    ):
+        count_added_links(both)
+
+
+def test_what_git_has_packed_anew(repositories):
+    """Deltas, as a steward's `git gc` makes them, of commits and trees too: all is there."""
+    first = repositories[0]
+    entries = {b"%02d/%d" % (number, number): (SYMLINK, b"to") for number in range(50)}
+    old = commit_of(first, entries)
+    new = commit_of(first, {**entries, b"49/0": (SYMLINK, b"to")}, old)
+    git(first.path, "update-ref", "refs/heads/main", new)
+    git(first.path, "repack", "-adfq", "--depth=50")
+    assert count_added_links([(first.path, old), (first.path, new)]) == {old: 50, new: 1}

@@ -12,7 +12,6 @@ import pytest
 from opendata_pkg.git.objects import FILE, Commit, TreeEntry, hex_id, tag_body, write_tree
 from opendata_pkg.git.repository import (
     BrokenRepositoryError,
-    ForeignCommitError,
     GitError,
     Repository,
     call_git,
@@ -163,42 +162,6 @@ def test_loose_objects(repository):
     assert git_text(repository.path, "fsck", "--strict") == ""
     path = repository.path / "objects" / tag[:2] / tag[2:]
     assert stat.S_IMODE(path.stat().st_mode) == 0o444
-
-
-@pytest.mark.parametrize("moved", ["refs/heads/main", "refs/heads/git-annex"])
-def test_somebody_elses_commit_is_noticed(repository, moved):
-    """A published branch that is not where the last release left it stops the build; its commits are kept."""
-    first = commit_of(repository, {b"a": b"x"})
-    theirs = commit_of(repository, {b"a": b"y"}, parents=[first])
-    repository.update_refs({"refs/heads/main": first, "refs/heads/git-annex": first})
-    repository.check_heads((first, first))
-    repository.update_refs({moved: theirs})
-    with pytest.raises(
-        ForeignCommitError, match=rf"expected {moved} of .*r\.git at {first}, as last released, got {theirs}"
-    ):
-        repository.check_heads((first, first), (theirs, theirs))
-    refs = repository.refs()
-    repository.check_heads((theirs, theirs), (refs["refs/heads/main"], refs["refs/heads/git-annex"]))
-    assert repository.refs()[moved] == theirs
-
-
-def test_a_deleted_branch_is_noticed(repository):
-    """None is another place than the one it was left at."""
-    first = commit_of(repository, {b"a": b"x"})
-    repository.update_refs({"refs/heads/git-annex": first})
-    with pytest.raises(ForeignCommitError, match=r"expected refs/heads/main .* got none: somebody has written"):
-        repository.check_heads((first, first))
-
-
-def test_a_branch_that_should_not_be_there_is_noticed(repository):
-    """Nor may anybody publish in a repository before we do."""
-    repository.check_heads((None, None))
-    first = commit_of(repository, {b"a": b"x"})
-    repository.update_refs({"refs/heads/main": first})
-    with pytest.raises(
-        ForeignCommitError, match=rf"expected refs/heads/main of .* at no commit, as last .*, got {first}"
-    ):
-        repository.check_heads((None, None))
 
 
 def test_files_of_a_commit(repository):

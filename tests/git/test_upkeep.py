@@ -74,6 +74,34 @@ def test_superseded_packs_stay_for_one_release(repository):
     assert git_text(repository.path, "fsck", "--strict", "--full") == ""
 
 
+def test_a_pack_that_holds_all_is_not_superseded(repository):
+    """Killed after the new pack and before the note of the old ones, and done again: the new one is not an old one."""
+    for number in range(MAX_PACKS + 1):
+        update(repository, number)
+    before = packs_of(repository)
+    put_packs_together(repository.path, "1.0.0")
+    (repository.path / "objects" / "info" / "opendata-superseded").unlink()
+    put_packs_together(repository.path, "1.0.0")
+    assert set(superseded(repository.path)) == before
+    assert len(listed(repository)) == 1
+    put_packs_together(repository.path, "1.1.0")
+    assert len(packs_of(repository)) == 1
+    assert git_text(repository.path, "fsck", "--strict", "--full") == ""
+
+
+def test_an_index_of_several_packs_goes_with_them(repository):
+    """A steward's multi-pack index would name packs that are gone: git then finds fault with the repository."""
+    for number in range(MAX_PACKS + 1):
+        update(repository, number)
+    put_packs_together(repository.path, "1.0.0")
+    git(repository.path, "multi-pack-index", "write")
+    put_packs_together(repository.path, "1.1.0")
+    assert git_text(repository.path, "fsck", "--strict", "--full") == ""
+    git(repository.path, "multi-pack-index", "write")
+    put_packs_together(repository.path, "1.2.0")
+    assert (repository.path / "objects" / "pack" / "multi-pack-index").exists()
+
+
 def test_a_pack_to_keep_is_kept(repository):
     """A steward's `.keep` is heeded, as git does."""
     update(repository, 0)

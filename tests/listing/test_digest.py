@@ -340,6 +340,36 @@ def test_a_server_without_ranges_is_read_in_one(scripted, small_ranges, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_sends_another_range_is_read_in_one(scripted, small_ranges, kind):
+    """As many bytes as were asked for, but not those: their digest would be of no object."""
+
+    def answer(request):
+        if "range" in request.headers:
+            size = len(DATA)
+            return Answer(206, DATA[:100_000], {"Content-Range": f"bytes 0-99999/{size}", "ETag": '"e"'})
+        return Answer(200, DATA, {"ETag": '"e"'})
+
+    server = scripted(answer)
+    assert read(readers(server)[kind], a_file(etag=ETag("e")), lanes=4).sha256 == hashlib.sha256(DATA).hexdigest()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["bytes 5-5119999/5120000", ""])
+def test_bytes_from_elsewhere_do_not_go_on_with_an_object(scripted, monkeypatch, kind, place):
+    """After a break, a server that does not go on from there is told, and no digest is made."""
+    monkeypatch.setattr("opendata_pkg.listing.read._FIRST_DELAY_S", 0.001)
+
+    def answer(request):
+        if "range" not in request.headers:
+            return Answer(200, DATA, {"ETag": '"e"'}, 2_500_000)
+        return Answer(206, DATA[5:], {"ETag": '"e"', **({"Content-Range": place} if place else {})})
+
+    target = a_file(etag=ETag("e"), size_bytes=None)
+    with pytest.raises(ObjectReadError, match=r"asked for its bytes from 2\d+ on, .* from 5 on|without saying which"):
+        read(readers(scripted(answer))[kind], target)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_an_object_that_changes_between_ranges_is_told(scripted, small_ranges, kind):
     """By its ETag, which each range is asked with."""
     inner = serve(headers={"ETag": '"e"'})

@@ -214,6 +214,16 @@ def test_a_busy_server_is_asked_again(scripted):
     assert len(list_bucket(open_aws(scripted(answer)), versions="no").table) == 1
 
 
+def test_a_server_that_stays_busy_is_told_apart(scripted, monkeypatch):
+    """What to do is to wait, and to ask for less at a time."""
+    monkeypatch.setattr("opendata_pkg.listing.bucket._ATTEMPTS", 2)
+    server = scripted(lambda request: Answer(headers=REGION) if request.method == "HEAD" else error(503, "SlowDown"))
+    with pytest.raises(
+        UnreachableError, match=r"s3://b is busy .* SlowDown \(HTTP 503: said so\)\. Wait, .*fewer --jobs"
+    ):
+        list_bucket(open_aws(server), versions="no")
+
+
 def test_all_columns_are_taken_over(scripted):
     """Key, size, unquoted ETag, time in UTC and storage class as listed; what a listing cannot say is unknown."""
     listing = page(contents("a", b"xy", date="2024-03-01T02:03:04.500Z", storage_class="GLACIER"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +20,6 @@ from opendata_pkg.listing.s3_inventory import EmptyInventoryError
 from opendata_pkg.model import UsageError
 from opendata_pkg.scan import scan
 from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_rows import DuplicateKeyError
 from tests.listing.inventories import COLUMNS, CURRENT_ONLY, Inventory, schema_text
 from tests.listing.scripted import Answer, error
 
@@ -201,9 +201,8 @@ def test_altered_data_files_are_refused(tmp_path, data):
     """Cut short, emptied or of another day: the MD5 tells."""
     made = inventory(tmp_path, "CSV", [entry("a")])
     made.data_path(0).write_bytes(data)
-    with pytest.raises(
-        BadInventoryError, match=rf"part-0\.csv\.gz has MD5 .* and {len(data)} bytes instead of .* copy it"
-    ):
+    path = re.escape(str(made.data_path(0)))
+    with pytest.raises(BadInventoryError, match=rf"^{path} has MD5 .* and {len(data)} bytes instead of .* copy it"):
         read(made)
 
 
@@ -241,6 +240,7 @@ def test_files_of_another_format_are_refused(tmp_path, file_format):
         ({"fileSchema": "Bucket, Key"}, BadInventoryError, "missing size, got bucket, key: add them"),
         ({"fileSchema": ""}, BadInventoryError, "missing key and size"),
         ({"fileSchema": "Key, Size, IsLatest"}, BadInventoryError, "is_delete_marker together, got is_latest alone"),
+        ({"fileFormat": "ORC"}, BadInventoryError, "a fileSchema that states columns as ORC does, got 'Bucket, Key"),
         ({"files": 3}, InvalidDocumentError, r"\$\.files: 3 is not of type 'array'"),
         ({"files": []}, EmptyInventoryError, "lists no current object: check what it inventories"),
     ],
@@ -272,8 +272,30 @@ def test_no_json_is_no_manifest(tmp_path):
 def test_two_latest_entries_of_a_key_are_refused(tmp_path):
     """No choice would be right."""
     made = inventory(tmp_path, "Parquet", [entry("a")], [entry("a", version_id="v2")])
-    with pytest.raises(DuplicateKeyError, match="'a' twice"):
+    with pytest.raises(
+        BadInventoryError, match=r"manifest\.json: expected one latest entry of each key, .* two of 'a': "
+    ):
         read(made)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_objects_of_another_bucket_are_refused(tmp_path, file_format):
+    """Their URLs would be of this one: data files of two inventories under one manifest, or a manifest with a slip."""
+    made = inventory(tmp_path, file_format, [entry("a")], [entry("b"), {**entry("c"), "bucket": "that-bucket"}])
+    with pytest.raises(
+        BadInventoryError, match=r"part-1\.\S+: expected objects of the-bucket, .* got some of that-bucket: take the"
+    ):
+        read(made)
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_a_data_file_without_rows_is_nothing(tmp_path, file_format):
+    """One among others has no objects; where all are so, the inventory has none."""
+    made = inventory(tmp_path, file_format, [])
+    with pytest.raises(EmptyInventoryError, match="lists no current object"):
+        read(made)
+    made.add([entry("a")])
+    assert read(made).table["key"].to_pylist() == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -352,6 +374,7 @@ def test_an_inventory_of_a_bucket_gives_what_a_listing_of_it_gives(s3_server, tm
     rows = [
         entry(
             item["Key"],
+            bucket="inventoried",
             version_id=item["VersionId"],
             is_latest=item["IsLatest"],
             is_delete_marker="Size" not in item,

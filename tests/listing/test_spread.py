@@ -275,6 +275,31 @@ def test_a_list_that_does_not_go_on_is_told(scripted, rest, sentence):
         keys_of(scripted(lambda _: Answer(body=page)), jobs=1)
 
 
+def test_a_list_that_goes_round_is_told(scripted):
+    """Pages that ask for each other in turn would never end, and neither would what is kept of them."""
+    tokens = {"": "x", "x": "y", "y": "x"}
+
+    def answer(request):
+        token = tokens[request.query.get("continuation-token", "")]
+        more = f"<IsTruncated>true</IsTruncated><NextContinuationToken>{token}</NextContinuationToken>"
+        return Answer(body=f"<ListBucketResult>{more}<Contents><Key>a</Key></Contents></ListBucketResult>")
+
+    with pytest.raises(NotS3Error, match=r"it lists the page after .* for ever"):
+        keys_of(scripted(answer), jobs=1)
+
+
+@pytest.mark.parametrize(("versions", "jobs"), [("no", 1), ("yes", 1), ("no", 4), ("yes", 4)])
+def test_a_page_that_only_says_how_to_ask_for_the_next_has_one(scripted, versions, jobs):
+    """Not every server says IsTruncated; a list that ended there would silently be a part of the bucket."""
+    keys = [f"{folder}/{number}" for folder in "ab" for number in range(10)]
+
+    def answer(request):
+        page = listed(keys, request, with_versions="versions" in request.query)
+        return Answer(body=page.body.replace("<IsTruncated>true</IsTruncated>", ""))
+
+    assert keys_of(scripted(answer), jobs=jobs, versions=versions)[0] == keys
+
+
 @pytest.mark.parametrize("versions", ["no", "yes"])
 def test_a_listing_larger_than_memory_is_the_same(scripted, tmp_path, monkeypatch, versions):
     """Entries wait in files, and so do the objects that are found among them; none of the files is left."""

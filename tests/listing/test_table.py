@@ -101,6 +101,27 @@ def test_other_columns_are_named_and_ignored(tmp_path):
     assert said.messages == [f"{path}: ignoring columns that mean nothing here: source, Size"]
 
 
+@pytest.mark.parametrize("name", ["list.csv", "list.parquet"])
+def test_columns_may_be_spelled_otherwise(tmp_path, name):
+    """As `aws s3api` and its peers spell them."""
+    columns = {
+        "Key": ["a"],
+        "Size": ["1"],
+        "ETag": ['"e"'],
+        "VersionId": ["v"],
+        "LastModified": ["2024-01-01T00:00:00Z"],
+    }
+    path, said = tmp_path / name, Said()
+    if name.endswith("parquet"):
+        pq.write_table(pa.table(columns), path)
+    else:
+        write(tmp_path, ",".join(columns) + '\na,1,"""e""",v,2024-01-01T00:00:00Z\n', name)
+    row = read_listing(path, reporter=said).to_pylist()[0]
+    assert [row[name] for name in ("key", "size", "etag", "version_id")] == ["a", 1, "e", "v"]
+    assert row["last_modified"] == datetime(2024, 1, 1, tzinfo=UTC)
+    assert said.messages == []
+
+
 def test_the_real_keys(tmp_path):
     """The 916 keys collected of the real bucket: rounded sizes are unknown, exact ones are not."""
     table = read_listing(REAL_KEYS)
@@ -116,7 +137,7 @@ def test_the_real_keys(tmp_path):
     [
         ("", r"line 1: expected a header .* missing key and size, got nothing"),
         ("a/b.swc,12\n", r"line 1: expected a header .* missing key and size, got 'a/b\.swc', '12'"),
-        ("Key,size\na,1\n", r"line 1: .* missing key, got 'Key', 'size'"),
+        ("name,size\na,1\n", r"line 1: .* missing key, got 'name', 'size'"),
         ("key\na\n", r"line 1: .* missing size, got 'key'"),
         ("key,size,size\na,1,2\n", r"line 1: expected each column once, got size twice"),
         ("key,size\na,1\n,2\n", r"line 3: expected a key, got an empty one"),

@@ -26,7 +26,9 @@ def test_steward_without_identity(published, run_opendata, tmp_path):
     snapshot = published.store / "snapshots" / f"{first['snapshot']}.parquet"
     run_opendata("build", snapshot, "--store", "store", env=nowhere)
     run_opendata("release", FIRST, "--store", "store", env=nowhere)
-    assert json.loads((tmp_path / "store" / "index.json").read_bytes())["releases"] == [first]
+    (again,) = json.loads((tmp_path / "store" / "index.json").read_bytes())["releases"]
+    # Nobody promises the bytes of packs, which the list of them is over (docs/explanation/determinism.md).
+    assert again | {"packs": None} == first | {"packs": None}
 
 
 def test_git_needs_no_identity(published, static_server, tool, tmp_path):
