@@ -23,7 +23,7 @@ def has_digest(path: Path, algorithm: str, wanted: str) -> bool:
 
 
 given = [*sys.argv[1:], *["opendata.lock", "data"][len(sys.argv) - 1 :]]
-lock, top, missing = json.loads(Path(given[0]).read_text(encoding="utf-8")), Path(given[1]).resolve(), []
+lock, top, missing = json.loads(Path(given[0]).read_text(encoding="utf-8-sig")), Path(given[1]).resolve(), []
 for file in lock["files"]:
     target = top / lock["selections"][file["selection"]].get("folder", "") / file["path"]
     if top not in target.parent.resolve().joinpath("x").parents or ".." in target.parts:

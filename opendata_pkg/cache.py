@@ -22,6 +22,7 @@ from opendata_pkg.download import LocalFileError, download
 from opendata_pkg.model import InputError, Md5, OpenDataError, Sha256, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.stamps import Stamp, StampLog
+from opendata_pkg.text import counted
 from opendata_pkg.wanted import Failure, Got, Wanted, hash_file
 
 if TYPE_CHECKING:
@@ -390,5 +391,5 @@ def announce(wanted: list[Wanted], reporter: Reporter) -> None:
     """Say how much is to come, if it is much, and start the progress in bytes."""
     total = sum(file.size_bytes or 0 for file in wanted)
     if total > LARGE_BYTES:
-        reporter.message(f"to fetch: {len(wanted):,} files, {total / 1e9:,.1f} GB")
+        reporter.message(f"to fetch: {counted(len(wanted), 'file')}, {total / 1e9:,.1f} GB")
     reporter.start("fetching", total or None, unit="bytes")

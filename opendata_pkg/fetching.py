@@ -15,6 +15,7 @@ from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.selection import Rules
 from opendata_pkg.target import open_target
 from opendata_pkg.target_folder import InTheWayError, NotPutError, TargetFolder, describe
+from opendata_pkg.text import counted
 from opendata_pkg.transport import Transport
 from opendata_pkg.wanted import Failure, Got, Wanted
 
@@ -37,7 +38,9 @@ class IncompleteFetchError(OpenDataError):
         is_wrong = any(isinstance(failure.error, MismatchError) for failure in self.failures)
         self.exit_status = MismatchError.exit_status if is_wrong else SourceError.exit_status
         lines = "".join(f"\n  {_sentence(failure)}" for failure in self.failures)
-        super().__init__(f"{len(self.failures):,} of {files:,} files could not be had; all others are there{lines}")
+        super().__init__(
+            f"{len(self.failures):,} of {counted(files, 'file')} could not be had; all others are there{lines}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class FetchResult:
 
     def __repr__(self) -> str:
         """How much was brought: `paths` has the files."""
-        return f"<FetchResult: {len(self.paths):,} files, {self.downloaded:,} of them downloaded>"
+        return f"<FetchResult: {counted(len(self.paths), 'file')}, {self.downloaded:,} of them downloaded>"
 
     @property
     def downloaded(self) -> int:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from opendata_pkg.cache import CacheItem, FileCache
 from opendata_pkg.model import InputError, OpenDataError
 from opendata_pkg.selection import FILES
+from opendata_pkg.text import counted
 from opendata_pkg.transport import Transport
 from opendata_pkg.wanted import Failure, Wanted
 
@@ -32,8 +33,8 @@ class UnreadableFilesError(OpenDataError):
         shown = "".join(f"\n  {failure.error}" for failure in failed[:_SHOWN_MAX])
         more = f"\n  and {len(failed) - _SHOWN_MAX} more" if len(failed) > _SHOWN_MAX else ""
         super().__init__(
-            f"{len(failed)} of {wanted} files without a digest could not be read; leave them out with --exclude, or "
-            f"run the same command again:{shown}{more}"
+            f"{len(failed):,} of {counted(wanted, 'file')} without a digest could not be read; "
+            f"leave them out with --exclude, or run the same command again:{shown}{more}"
         )
 
 
@@ -48,13 +49,15 @@ def hash_missing(selection: Selection, *, offline: bool, jobs: int, reporter: Re
     nowhere = [file.path for file in missing.values() if file.url is None]
     if nowhere:
         raise NoAddressError(
-            f"{len(nowhere)} files have no URL that a lock could name, {nowhere[0]!r} the first: scan the folder or "
-            "listing again with --base-url"
+            f"no URL that a lock could name is known of {counted(len(nowhere), 'file')}, {nowhere[0]!r} the first: "
+            "scan the folder or listing again with --base-url"
         )
     if not missing:
         return selection, 0, 0
     known_bytes = sum(file.size_bytes or 0 for file in missing.values())
-    reporter.message(f"without a digest: {len(missing):,} files, {known_bytes:,} bytes; they are fetched and hashed")
+    reporter.message(
+        f"without a digest: {counted(len(missing), 'file')}, {counted(known_bytes, 'byte')}, now fetched and hashed"
+    )
     indices = {file.path: index for index, file in missing.items()}
     sizes, digests = selection.table["size"].to_pylist(), selection.table["sha256"].to_pylist()
     failed, hashed_bytes = [], 0

@@ -23,6 +23,7 @@ from opendata_pkg.git.content import AnnexClone, AnnexedFile, relative_to_top
 from opendata_pkg.model import MismatchError, OpenDataError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.proxies import proxy_for, read_proxies
+from opendata_pkg.text import counted
 from opendata_pkg.transport import Transport
 from opendata_pkg.wanted import Wanted
 
@@ -76,7 +77,7 @@ class GetResult:
         wrong = {path: error for path, error in self.failures.items() if isinstance(error, MismatchError)}
         path, error = next(iter((wrong or self.failures).items()))
         kind = WrongContentError if wrong else NotAllGotError
-        raise kind(f"{len(self.failures)} files could not be had, such as {path}: {error}")
+        raise kind(f"{counted(len(self.failures), 'file')} could not be had, such as {path}: {error}")
 
 
 def get(
@@ -136,7 +137,9 @@ def _find_works(paths: Iterable[Path], only: Collection[Path] | None, reporter: 
             clone.prepare()
             works.append(_Work(clone, files))
     if absent and only is None:
-        reporter.message(f"{len(absent)} subdatasets are not installed: datalad get -n {absent[0]} installs one")
+        reporter.message(
+            f"not installed: {counted(len(absent), 'subdataset')}; datalad get -n {absent[0]} installs one"
+        )
     return sorted(works, key=lambda work: work.clone.top)
 
 

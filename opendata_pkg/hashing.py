@@ -22,6 +22,7 @@ from opendata_pkg.model import InputError, ObjectKey, SourceError, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -51,7 +52,7 @@ class IncompleteHashError(SourceError):
         self.failed = tuple(failed)
         after = f"; {untried} more were not tried, since the server stopped answering" if untried else ""
         super().__init__(
-            f"{len(self.failed)} objects could not be hashed{after}. What was read is kept: "
+            f"{counted(len(self.failed), 'object')} could not be hashed{after}. What was read is kept: "
             "mend what is said below, and run the same command again\n" + _named(self.failed)
         )
 
@@ -64,7 +65,7 @@ class ConflictingHashError(InputError):
         conflicts = sum(failure.is_conflict for failure in self.failed)
         others = f", and {len(self.failed) - conflicts} could not be hashed" if conflicts < len(self.failed) else ""
         super().__init__(
-            f"the bytes of {conflicts} objects are not those that were recorded{others}: "
+            f"the bytes of {counted(conflicts, 'object')} are not those that were recorded{others}: "
             "they were given no digest\n" + _named(self.failed)
         )
 
@@ -371,5 +372,5 @@ def object_source(header: SnapshotHeader, *, profile: str | None = None, jobs: i
 def _with_checksums(snapshot: Snapshot, found: Digests) -> Snapshot:
     if not found:
         return snapshot
-    notes = (*snapshot.header.notes, f"the SHA-256 of {len(found)} objects was computed from their bytes")
+    notes = (*snapshot.header.notes, f"the SHA-256 of {counted(len(found), 'object')} was computed from their bytes")
     return Snapshot.collect(found.fill(snapshot.batches()), replace(snapshot.header, notes=notes))

@@ -16,6 +16,7 @@ from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_rows import with_columns
 from opendata_pkg.sorting import SortedRows
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -76,7 +77,7 @@ def join_digests(
         filled = Snapshot.collect(_joined(snapshot.batches(), entries.batches(), counts), snapshot.header)
     names = ", ".join(path.name for path in paths)
     if counts.filled:
-        filled = filled.with_columns({}, (f"digests of {counts.filled} objects were taken from {names}",))
+        filled = filled.with_columns({}, (f"digests of {counted(counts.filled, 'object')} were taken from {names}",))
     elif isinstance(snapshot, Snapshot):
         filled = snapshot
     return JoinResult(

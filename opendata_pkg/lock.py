@@ -25,6 +25,7 @@ from opendata_pkg.lock_format import (
 )
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.synced import read_record
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -146,7 +147,9 @@ class Lock:
 
     def __repr__(self) -> str:
         """Where it is, and how much it holds."""
-        return f"<Lock {str(self.path)!r}: {len(self)} files in {len(self.selections)} selections>"
+        return (
+            f"<Lock {str(self.path)!r}: {counted(len(self), 'file')} in {counted(len(self.selections), 'selection')}>"
+        )
 
     @cached_property
     def _by_path(self) -> dict[str, list[LockedFile]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -212,7 +213,9 @@ def parse_lock(data: bytes, where: str) -> LockContent:
 
 def _parse_json(data: bytes, where: str) -> tuple[str, Any]:
     try:
-        text = data.decode()
+        # RFC 8259, section 8.1: who reads JSON "MAY ignore the presence of a byte order mark rather than treating it as
+        # an error". Editors on Windows add one to a file that somebody only looked at.
+        text = data.removeprefix(codecs.BOM_UTF8).decode()
         return text, json.loads(text, object_pairs_hook=_no_twins, parse_constant=_no_constant)
     except _TwiceError as error:
         fault = f"the field {error.name!r} stands twice in one entry"

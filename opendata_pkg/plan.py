@@ -20,6 +20,7 @@ from opendata_pkg.model import AnnexKey, ObjectKey, OpenDataError, S3Object
 from opendata_pkg.paths import Naming
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.spool import spooled
+from opendata_pkg.text import counted
 from opendata_pkg.urls import object_urls
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def make_plans(
     left = sum(entry.rows[1] - entry.rows[0] for entry in left_out)
     if planned + left != len(snapshot):
         raise LostObjectsError(
-            f"planned {planned} objects and left out {left}, but the snapshot has {len(snapshot)}: "
+            f"planned {counted(planned, 'object')} and left out {left}, but the snapshot has {len(snapshot)}: "
             "nothing was written; please report this with the snapshot and the catalogue"
         )
     return Plans(snapshot=snapshot, catalogue=catalogue, by_branch=plans, left_out=tuple(left_out))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,8 @@ class UndigestedError(InputError):
     def __init__(self, count: int, size_bytes: int, example: str) -> None:
         self.count, self.size_bytes = count, size_bytes
         super().__init__(
-            f"{count} objects of {size_bytes} bytes have no digest (one is {example!r}), so nobody could check them: "
-            "see what reading them costs with opendata hash SNAPSHOT --dry-run, "
+            f"no digest is known of {counted(count, 'object')} of {counted(size_bytes, 'byte')} (one is {example!r}), "
+            "so nobody could check them: see what reading them costs with opendata hash SNAPSHOT --dry-run, "
             "or let them be with --allow-undigested"
         )
 

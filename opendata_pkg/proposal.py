@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.branch import NAME_MAX, default_name, path_fault
 from opendata_pkg.paths import fold
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,7 @@ class Folder:
 
     def __str__(self) -> str:
         """`12 objects, 3400 bytes`."""
-        return f"{self.objects} objects, {self.size_bytes} bytes"
+        return f"{counted(self.objects, 'object')}, {counted(self.size_bytes, 'byte')}"
 
 
 def propose(folders: Iterable[Folder], catalogue: Catalogue | None = None, *, taken: Iterable[str] = ()) -> str:

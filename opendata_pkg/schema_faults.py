@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.faults import listed, shown, suggest
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -34,15 +35,15 @@ _FORMATS = {
     "email": "an e-mail address",
     "uuid": "a UUID",
 }
-_LIMITS = {
-    "minLength": "at least {} letters",
-    "maxLength": "at most {} letters",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "minProperties": "at least {} fields",
-    "minimum": "at least {}",
-    "maximum": "at most {}",
-    "exclusiveMinimum": "more than {}",
+_LIMITS: dict[str, tuple[str, tuple[()] | tuple[str] | tuple[str, str]]] = {
+    "minLength": ("at least", ("letter",)),
+    "maxLength": ("at most", ("letter",)),
+    "minItems": ("at least", ("entry", "entries")),
+    "maxItems": ("at most", ("entry", "entries")),
+    "minProperties": ("at least", ("field",)),
+    "minimum": ("at least", ()),
+    "maximum": ("at most", ()),
+    "exclusiveMinimum": ("more than", ()),
 }
 
 
@@ -132,8 +133,9 @@ def _format(error: ValidationError, wanted: Any, place: YamlPath) -> Iterator[Sc
 
 
 def _limit(error: ValidationError, wanted: Any, place: YamlPath) -> Iterator[SchemaFault]:
-    words = _LIMITS[str(error.validator)].format(wanted)
-    yield SchemaFault(place, f"expected {words}, got {shown(error.instance)}")
+    limit, nouns = _LIMITS[str(error.validator)]
+    words = counted(wanted, *nouns) if nouns else wanted
+    yield SchemaFault(place, f"expected {limit} {words}, got {shown(error.instance)}")
 
 
 def _unique(error: ValidationError, _wanted: Any, place: YamlPath) -> Iterator[SchemaFault]:

@@ -29,7 +29,7 @@ from opendata_pkg.model import (
     best_digest,
     grade_of,
 )
-from opendata_pkg.text import escape_line
+from opendata_pkg.text import counted, escape_line
 from opendata_pkg.urls import object_url
 
 if TYPE_CHECKING:
@@ -169,9 +169,8 @@ class Selection:
         """What it is of, and how much: not its rows."""
         origin = self.origin
         version = "" if origin.version is None else f"@{origin.version}"
-        return (
-            f"<Selection {origin.branch}{version} of {origin.source}: {len(self):,} files, {self.size_bytes:,} bytes>"
-        )
+        amount = f"{counted(len(self), 'file')}, {counted(self.size_bytes, 'byte')}"
+        return f"<Selection {origin.branch}{version} of {origin.source}: {amount}>"
 
     @cached_property
     def digest(self) -> str:
@@ -203,7 +202,9 @@ class Selection:
 
         origin, size = self.origin, self.size_bytes / 1e6
         version = "" if origin.version is None else f"@{origin.version}"
-        caption = f"{origin.branch}{version} of {origin.source}: {len(self):,} files, {size:,.1f} MB, {self.digest}"
+        caption = (
+            f"{origin.branch}{version} of {origin.source}: {counted(len(self), 'file')}, {size:,.1f} MB, {self.digest}"
+        )
         first = replace(self, table=self.table.slice(0, _SHOWN)).files()
         rows = [(file.path, file.size_bytes, file.grade.value, file.digest) for file in first]
         if len(self) > _SHOWN:
@@ -330,8 +331,7 @@ def _nothing(table: pa.Table, count: int, rules: Rules, where: str) -> str:
     names = (path.rpartition("/")[2] for path in table["path"].slice(0, _BATCH_ROWS).to_pylist())
     endings = Counter(f"*.{name.rpartition('.')[2]}" if "." in name[1:] else name for name in names)
     usual = ", ".join(f"{number} {ending}" for ending, number in endings.most_common(_NEAR))
-    there = "there is 1 file" if count == 1 else f"there are {count} files"
-    return f"{asked}: {there} without these rules, such as {usual}; try other globs or sizes"
+    return f"{asked}: without these rules it has {counted(count, 'file')}, such as {usual}; try other globs or sizes"
 
 
 def _no_path(table: pa.Table, path: str, prefix: str, where: str) -> str:

@@ -15,6 +15,7 @@ from opendata_pkg.files import sync_file
 from opendata_pkg.git.counting import count_added_links
 from opendata_pkg.git.repository import BrokenRepositoryError
 from opendata_pkg.store import DRAFT_ANNEX, DRAFT_MAIN
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,7 +134,7 @@ def _check_written(datasets: Sequence[tuple[Drafted, Future[None]]]) -> None:
         added = found.get(dataset.main)
         if added is None or dataset.before + added != dataset.files:
             raise BrokenRepositoryError(
-                f"wrote {dataset.files} files of {dataset.name}, but git reads "
+                f"wrote {counted(dataset.files, 'file')} of {dataset.name}, but git reads "
                 f"{'no commit' if added is None else dataset.before + added} in {dataset.repository.path}: "
                 "nothing was released; check the disk and build again"
             )

@@ -18,6 +18,7 @@ from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.plan import is_marker
 from opendata_pkg.proposal import Folder, propose
 from opendata_pkg.snapshot_header import format_time
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,8 +63,8 @@ def start_catalogue(
         hour=0, minute=0, second=0, microsecond=0
     )
     return f"""\
-# A beginning, made from a snapshot of {_comment(snapshot.header.source)}: {len(snapshot)} objects, \
-{snapshot.size_bytes} bytes.
+# A beginning, made from a snapshot of {_comment(snapshot.header.source)}: {counted(len(snapshot), "object")}, \
+{counted(snapshot.size_bytes, "byte")}.
 # Say what it does not know, then: opendata validate THIS-FILE
 format: {FORMAT}
 # The namespace of all dataset ids: never change it once something was released.

@@ -25,6 +25,7 @@ from opendata_pkg.paths import fold
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.synced import Known, Record, read_record, write_record
 from opendata_pkg.target_folder import InTheWayError, NotPutError, TargetFolder, describe
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +51,7 @@ class IncompleteSyncError(OpenDataError):
         sentences = list(dict.fromkeys(str(failure.error) for failure in failed))
         shown = "".join(f"\n  {sentence}" for sentence in sentences[:_SHOWN_MAX])
         more = f"\n  and {len(sentences) - _SHOWN_MAX} more" if len(sentences) > _SHOWN_MAX else ""
-        super().__init__(f"{len(failed)} of {files} files are not there:{shown}{more}")
+        super().__init__(f"{len(failed):,} of {counted(files, 'file')} could not be brought:{shown}{more}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,7 +292,7 @@ class _Run:
         ]
         if pairs:
             first, second = pairs[0]
-            more = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
+            more = f" (and {counted(len(pairs) - 1, 'more pair')})" if len(pairs) > 1 else ""
             self.reporter.message(
                 f"{first!r} and {second!r}{more} differ only by case or accents: many file systems can hold just one"
             )

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from opendata_pkg.faults import Fault, listed, shown, suggest
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -72,7 +73,7 @@ class TableChecker:
     def faults(self) -> list[Fault]:
         """What was found so far: the first faults of each kind, and how many more there are."""
         more = [
-            Fault(file=file, column=column, message=f"{count - SHOWN_MAX} more faults of this kind: {kind}")
+            Fault(file=file, column=column, message=f"{counted(count - SHOWN_MAX, 'more fault')} of this kind: {kind}")
             for (file, column, kind), count in self._counted.items()
             if count > SHOWN_MAX
         ]

@@ -1,4 +1,4 @@
-"""How keys stand in line-based texts (inventories, digests, ids), and how people read and write sizes."""
+"""How keys stand in line-based texts (inventories, digests, ids), and how people read and write numbers and sizes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _UNSAFE = re.compile(UNSAFE)
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _STEP = 1000
 _SIZE = re.compile(r"(?P<number>[0-9]+(?:\.[0-9]+)?) ?(?P<unit>[kKMGTP]?)(?P<binary>i?)B?")
+# What a terminal does not draw but obeys: C0 and C1 controls, the separators of lines and paragraphs, and the marks
+# that turn the direction of writing (Bidi_Control, Unicode Standard Annex #9), with which `gpj.exe` reads `exe.jpg`.
+_UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _ESCAPE = re.compile(r"%([0-9A-F]{2})")
 
 
@@ -26,6 +29,20 @@ def unescape_line(text: str) -> str:
     return _ESCAPE.sub(lambda match: chr(int(match[1], 16)), text)
 
 
+def visible(text: str, *, lines: bool = False) -> str:
+    """`text` for people's eyes: what a terminal would obey instead of draw stands as the `%XX` of its UTF-8 bytes.
+
+    `lines`: tabs and ends of lines are meant, and stay. For messages and tables; what programs read is left as it is.
+    """
+
+    def escape(match: re.Match[str]) -> str:
+        if lines and match[0] in "\t\n":
+            return match[0]
+        return "".join(f"%{byte:02X}" for byte in match[0].encode())
+
+    return _UNSEEN.sub(escape, text)
+
+
 def human_bytes(size_bytes: int) -> str:
     """A size in units of 1000, as disks and networks are sold: `1.5 MB`."""
     size = float(size_bytes)
@@ -35,6 +52,11 @@ def human_bytes(size_bytes: int) -> str:
             return f"{size_bytes} B" if unit == "B" else f"{size:.1f} {unit}"
         size /= _STEP
     raise AssertionError(size_bytes)
+
+
+def counted(count: int, noun: str, plural: str | None = None) -> str:
+    """A number and what is counted, as a sentence has them: `1 file`, `0 files`, `1,234 branches`."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def parse_size(text: str) -> int:

@@ -34,11 +34,13 @@ _LONGEST_WAIT_S = 120.0
 _MOST_REDIRECTS = 10
 _SMALL_BODY_BYTES = 1 << 16
 
-_OK, _PARTIAL, _UNCHANGED, _WANTS_LOGIN = 200, 206, 304, 407
+_OK, _PARTIAL, _WANTS_LOGIN = 200, 206, 407
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "opendata"}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 _REFUSALS = {
+    # RFC 9110, section 15.4.5: the answer to a condition, and no request here has one.
+    304: "it is told to be unchanged (HTTP 304), which was not asked: a proxy or cache on the way answers wrongly",
     401: "access denied (HTTP 401): it is not public",
     403: "access denied (HTTP 403): it is not public, or it is gone and the bucket hides its listing",
     404: "not there (HTTP 404): it was removed or moved, or the address is mistyped",
@@ -207,7 +209,7 @@ class Transport:
     def open(self, url: str, *, start: int = 0, headers: Mapping[str, str] | None = None) -> Response:
         """Begin to read a URL, from byte `start` on if the server can do that (see `Response.start`).
 
-        Answers are 200, 206, or 304 to a condition in `headers`. Redirects are followed, never from https to http.
+        Answers are 200 or 206. Redirects are followed, never from https to http.
 
         Raises:
             OfflineError: the network is off limits; no socket was made.
@@ -259,7 +261,7 @@ class Transport:
         address = Address.parse(url)
         for _ in range(_MOST_REDIRECTS + 1):
             response = self._ask(address, start, headers)
-            if response.status in (_OK, _PARTIAL, _UNCHANGED):
+            if response.status in (_OK, _PARTIAL):
                 return response
             with response:
                 if response.status not in _REDIRECTS or "Location" not in response.headers:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from opendata_pkg.branch import NAME_MAX, ROOT, default_name, path_fault
 from opendata_pkg.build import build
 from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.citation.text import licence_words
 from opendata_pkg.documents import FORMAT
 from opendata_pkg.model import Grade, InputError, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
@@ -21,6 +22,7 @@ from opendata_pkg.release import release
 from opendata_pkg.snapshot import Snapshot
 from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.store_target import open_dataset
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +63,7 @@ def as_dataset(target: SnapshotTarget, store: Path, *, reporter: Reporter = SILE
     snapshot = rows if isinstance(rows, Snapshot) else Snapshot.collect(rows.batches(SCHEMA.names), rows.header)
     built = build(snapshot, catalogue_of(target), store, allow_undigested="**", reporter=reporter)
     _say_what_is_known(built, path, target.where, reporter)
+    _say_terms(target, reporter)
     release(_VERSION, store, reporter=reporter)
     made = open_dataset(path or ROOT, store, endpoint_url=None, offline=True)
     origin = replace(target.origin, commit=made.origin.commit, date=made.origin.date)
@@ -87,6 +90,16 @@ def catalogue_of(target: SnapshotTarget) -> Catalogue:
     return Catalogue.parse(json.dumps(document, ensure_ascii=False).encode(), target.where)
 
 
+def _say_terms(target: SnapshotTarget, reporter: Reporter) -> None:
+    """Tell the licences that `pin` and `cite` name: not in the dataset, whose commit depends on no catalogue."""
+    names = dict.fromkeys(terms.name or terms.title or terms.path for terms in target.select().licenses())
+    if target.catalogue is not None and names:
+        reporter.message(
+            f"{licence_words(name for name in names if name)}, as the catalogue {target.catalogue.id} says; "
+            "the clone itself states none"
+        )
+
+
 def _say_what_is_known(built: BuildResult, path: str, where: str, reporter: Reporter) -> None:
     totals = next((entry.totals for entry in built.datasets if entry.branch == path), None)
     if totals is None or not totals.files:
@@ -94,7 +107,7 @@ def _say_what_is_known(built: BuildResult, path: str, where: str, reporter: Repo
     undigested = totals.grades[Grade.VERSIONED.value] + totals.grades[Grade.MUTABLE.value]
     if undigested:
         reporter.message(
-            f"{undigested:,} of {totals.files:,} files have no digest, so that nobody can check their bytes "
-            f"({totals.grades[Grade.MUTABLE.value]:,} of them can be overwritten): opendata scan, then opendata hash, "
-            "make a snapshot with digests, to clone in place of the bucket"
+            f"without a digest: {undigested:,} of {counted(totals.files, 'file')}, so that nobody can check their "
+            f"bytes ({totals.grades[Grade.MUTABLE.value]:,} of them can be overwritten): opendata scan, then opendata "
+            "hash, make a snapshot with digests, to clone in place of the bucket"
         )

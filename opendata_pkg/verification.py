@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.html import html_table
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,7 +17,6 @@ _SHOWN_ROWS = 50
 """How many findings a notebook draws before it only counts."""
 
 # What could end a line or steer a terminal.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class Status(StrEnum):
@@ -77,7 +76,7 @@ class Finding:
 
     def __str__(self) -> str:
         """One line, whatever the names hold."""
-        return _one_line(f"{self.status.value}: {self.path}: {self.note}")
+        return visible(f"{self.status.value}: {self.path}: {self.note}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +125,15 @@ class Verification:
 
     def summary(self) -> str:
         """The totals as one sentence."""
-        counted = [f"{self.counts[status]:,} {_IN_WORDS[status]}" for status in Status if self.counts.get(status)]
-        files = "1 file" if self.checked == 1 else f"{self.checked:,} files"
-        size = "1 byte" if self.size_bytes == 1 else f"{self.size_bytes:,} bytes"
-        return _one_line(
-            f"checked {files} of {self.target} against {self.against}, {size} as recorded: "
-            + (", ".join(counted) or "nothing to check")
+        words = [f"{self.counts[status]:,} {_IN_WORDS[status]}" for status in Status if self.counts.get(status)]
+        return visible(
+            f"checked {counted(self.checked, 'file')} of {self.target} against {self.against}, "
+            f"{counted(self.size_bytes, 'byte')} as recorded: " + (", ".join(words) or "nothing to check")
         )
 
     def __str__(self) -> str:
         """One line a finding, then the notes, then the totals."""
-        return "\n".join([*map(str, self.findings), *map(_one_line, self.notes), self.summary()])
+        return "\n".join([*map(str, self.findings), *map(visible, self.notes), self.summary()])
 
     def __repr__(self) -> str:
         """The totals: findings may be many."""
@@ -145,13 +142,13 @@ class Verification:
     def _repr_html_(self) -> str:
         """A small table for notebooks; the whole is in `findings`."""
         rows = [
-            (finding.status.value, _one_line(finding.path), _one_line(finding.note))
+            (finding.status.value, visible(finding.path), visible(finding.note))
             for finding in self.findings[:_SHOWN_ROWS]
         ]
         if len(self.findings) > _SHOWN_ROWS:
             rows.append(("", f"and {len(self.findings) - _SHOWN_ROWS:,} more", ""))
         verdict = "as recorded" if self.ok else "not as recorded"
-        caption = "; ".join([f"{verdict}: {self.summary()}", *map(_one_line, self.notes)])
+        caption = "; ".join([f"{verdict}: {self.summary()}", *map(visible, self.notes)])
         return html_table(caption, ("status", "path", "what") if rows else (), rows)
 
 
@@ -189,7 +186,3 @@ class Tally:
 
 def _order(finding: Finding) -> tuple[bytes, str, str]:
     return finding.path.encode(errors="surrogatepass"), finding.status.value, finding.note
-
-
-def _one_line(text: str) -> str:
-    return _CONTROL.sub(lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), text)

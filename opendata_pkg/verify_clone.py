@@ -17,6 +17,7 @@ from opendata_pkg.git.content import NotACloneError
 from opendata_pkg.git.objects import GITLINK, SYMLINK
 from opendata_pkg.git.repository import GitError, Repository, call_git
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.text import counted
 from opendata_pkg.verification import Status, Tally, Verification
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def verify_clone(
         else:
             found.tally.add(checked.finding)
     if fast:
-        notes.append(f"--fast: {trusted:,} files were taken to be right by their sizes alone, none of them was read")
+        notes.append(f"--fast: {counted(trusted, 'file')} taken to be right by size alone, not read")
     if found.not_installed:
         notes.append(f"subdatasets that are not installed, and were not looked into: {found.not_installed:,}")
     return found.tally.result(target=str(folder), against=_KEYS, notes=notes)

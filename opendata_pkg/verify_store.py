@@ -26,7 +26,7 @@ from opendata_pkg.published import INDEX
 from opendata_pkg.registry import registry_line
 from opendata_pkg.snapshot_header import format_time
 from opendata_pkg.store import ANNEX, MAIN, REPORT, Store
-from opendata_pkg.text import unescape_line
+from opendata_pkg.text import counted, unescape_line
 from opendata_pkg.urls import object_url
 from opendata_pkg.verification import Finding, Status, Tally, Verification
 
@@ -311,7 +311,7 @@ class StoreCheck:
             return
         if faults:
             # One thing is wrong, however much git says of it: things are counted.
-            more = f"; and {len(faults) - _SAID} lines more" if len(faults) > _SAID else ""
+            more = f"; and {counted(len(faults) - _SAID, 'more line')}" if len(faults) > _SAID else ""
             self._bad(path, f"git fsck: {'; '.join(' '.join(line.split()) for line in faults[:_SAID])}{more}")
         else:
             self.tally.good(0)

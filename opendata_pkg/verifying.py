@@ -16,6 +16,7 @@ from opendata_pkg.lock import DATA_NAME, LOCK_NAME, Lock
 from opendata_pkg.model import NotFoundError, UsageError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.synced import read_record
+from opendata_pkg.text import counted
 from opendata_pkg.verify_folder import Expected, check_folder, check_there
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def verify(
         folder: a clone, or the folder of files; by default `data`, beside the lock if one counts.
         lock: the lock that says what should be there; by default `opendata.lock` in the current folder.
         against: `[BRANCH][@VERSION][:PATH]`, `s3://bucket/prefix` or a snapshot file: its files instead of a lock's.
-        store: with `against`, the store that it is of; else the store that is checked itself.
+        store: with `against`, the store that it is of; else the folder of the store that is checked itself.
         rebuild: build the store's releases again, and compare.
         rules: which files of `against`.
         fast: trust files by the stamps that `sync` keeps, in a clone by their size.
@@ -125,7 +126,11 @@ def _check_usage(
                 "--store alone verifies the store itself: leave out DIR and --fast, or name a dataset with --against"
             )
         if "://" in store:
-            raise UsageError(f"expected the folder of a store, got {store}: verify a copy of it on this machine")
+            raise UsageError(
+                f"expected the folder of a store, got {store}: all of it is read, so verify a copy of it on this "
+                "machine, as wget --mirror, rsync or aws s3 sync make one; files from it are verified with "
+                "--against DATASET"
+            )
     if rebuild and (store is None or against is not None):
         raise UsageError("--rebuild builds the releases of a store again: name it with --store, without --against")
     if folder is not None and folder.is_file():
@@ -216,7 +221,7 @@ def _verify_folder(
     tally, trusted = check_folder(folder, expected, by_digest=by_digest, known=known, jobs=jobs, reporter=reporter)
     notes = []
     if fast and known:
-        notes.append(f"--fast: {trusted:,} files were not read: by their stamps nobody has written to them since sync")
+        notes.append(f"--fast: {counted(trusted, 'file')} not read: by the stamps, nobody has written there since sync")
     elif fast:
         notes.append(f"--fast: {folder} has no record of a sync to trust, so every file was read")
     return tally.result(target=str(folder), against=against, notes=notes)

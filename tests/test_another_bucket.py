@@ -38,7 +38,7 @@ def test_the_page_works_as_it_stands(told):
     assert "at $.licenses: expected a list, got null" in printed
     assert "as expected: somebody has to state the licence" in printed
     assert "water/south/" in printed
-    assert "  water/south:  # 1 objects, 4 bytes" in printed
+    assert "  water/south:  # 1 object, 4 bytes" in printed
     assert "reef-survey@2024.6.1" in printed
     assert printed.count(": no faults\n") == 3
 

@@ -74,11 +74,11 @@ def test_what_a_person_reads(inputs, store):
         ["Rat", "1", "9", "B", "1", "1", "verifiable"],
         ["Rat/Cortex", "1", "19", "B", "1", "1", "verifiable"],
         ["Rat/Deep/Layer", "1", "16", "B", "1", "1", "verifiable"],
-        ["4", "datasets,", "5", "files,", "51", "B;", "4", "datasets", "have", "a", "new", "commit."],
+        ["4", "datasets,", "5", "files,", "51", "B;", "4", "of", "the", "datasets", "with", "a", "new", "commit"],
     ]
     assert f"left out: 1 ({FOLDER_MARKER})" in lines
     assert "left out: 1 (scratch)" in lines
-    assert "renamed: 1 files, whose keys cannot be paths" in lines
+    assert "renamed, since their keys cannot be paths: 1 file" in lines
     assert lines[-1] == f"built, not released; publish it with: opendata release VERSION --store {store}"
 
 
@@ -308,10 +308,10 @@ def test_files_without_digest(tmp_path, store):
     snapshot = snapshot_of(entry_of("a.big", "12345", known=None), entry_of("b", "67", known=None), "c")
     path, catalogue = write_inputs(tmp_path / "inputs", snapshot)
     words = ("build", path, "--store", store, "--catalogue", catalogue)
-    says = ("2 objects of 7 bytes have no digest", "opendata hash SNAPSHOT --dry-run", "--allow-undigested")
+    says = ("no digest is known of 2 objects of 7 bytes", "opendata hash SNAPSHOT --dry-run", "--allow-undigested")
     refused(3, says, *words)
     no_draft(store)
-    refused(3, "1 objects of 2 bytes have no digest (one is 'b')", *words, "--allow-undigested=*.big")
+    refused(3, "no digest is known of 1 object of 2 bytes (one is 'b')", *words, "--allow-undigested=*.big")
     status, out, _ = opendata(*words, "--allow-undigested")
     assert status == 0
     assert "1 verifiable 2 mutable" in out

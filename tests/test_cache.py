@@ -503,6 +503,6 @@ def test_the_command(web, monkeypatch, tmp_path):
     assert document["snapshots"] == [{"files": 3, "size_bytes": 9000, "snapshot": FIRST[:16]}]
     assert opendata("cache", "prune", "--max-size", "5kB", "--dry-run")[1].startswith("would remove 2 files")
     assert json.loads(opendata("cache", "prune", "--max-size", "5kB", "--json")[1])["kept"] == 1
-    assert opendata("cache", "prune", "--older-than", "0")[1].startswith("removed 1 files")
+    assert opendata("cache", "prune", "--older-than", "0")[1].startswith("removed 1 file and")
     assert opendata("cache", "info", "--dry-run")[0] == 2
     assert opendata("cache", "prune", "--max-size", "much")[0] == 2

@@ -17,9 +17,10 @@ import typer
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.errors import errors_as_sentences, os_error_sentence
-from opendata_pkg.cli.main import SECTIONS, function_of
+from opendata_pkg.cli.main import SECTIONS, app, function_of
 from opendata_pkg.cli.output import Output, get_output
 from opendata_pkg.model import InputError, MismatchError, NotFoundError, OpenDataError, SourceError, UsageError
+from tests.core_support import entry_of, opendata, snapshot_of
 
 COMMANDS = [*chain.from_iterable(SECTIONS.values())]
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "cli.md"
@@ -121,8 +122,16 @@ def test_a_full_disk_is_a_sentence():
     """A full disk is called so, with the file where it showed, and what to do."""
     sentence = os_error_sentence(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/store/index.json"))
     assert sentence == (
-        "the disk is full: /store/index.json; nothing was published: free space and run the same command again"
+        "the disk is full: /store/index.json; what is complete stays as it is: free space and run the same command again"
     )
+
+
+@pytest.mark.parametrize("command", ["build", "release", "sync", "fetch", "scan", None])
+def test_only_publishers_are_told_that_nothing_was_published(command):
+    """A reader has published nothing on any day."""
+    for number in (errno.ENOSPC, errno.EIO):
+        sentence = os_error_sentence(OSError(number, os.strerror(number)), command)
+        assert ("nothing was published" in sentence) is (command in {"build", "release"})
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
@@ -143,7 +152,7 @@ def test_output_that_cannot_be_written_is_told(words):
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 5
-    assert re.fullmatch(r"error: the disk is full[^\n]*\n", done.stderr)
+    assert re.fullmatch(r"error: the disk is full; what is complete stays[^\n]*\n", done.stderr)
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -195,7 +204,9 @@ def test_ctrl_c_is_130():
     """An interrupted command says so in one sentence and ends with 130."""
     done = run_as_command("os.kill(os.getpid(), signal.SIGINT)")
     assert (done.returncode, done.stdout) == (128 + signal.SIGINT, b"")
-    assert done.stderr == b"error: interrupted: nothing half-made was published; run the same command again to go on\n"
+    assert done.stderr == (
+        b"error: interrupted: nothing half-made was left under its name; run the same command again to go on\n"
+    )
 
 
 def test_ctrl_c_while_the_command_is_imported():
@@ -302,3 +313,37 @@ def test_utf8_whatever_the_locale():
     """Results are UTF-8 even where the terminal's letters are ASCII."""
     done = run_as_command(r"Output(json=True).result('\u00e9')", LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
     assert done.stdout == '"é"\n'.encode()
+
+
+@pytest.mark.parametrize("command", [name for names in SECTIONS.values() for name in names])
+def test_empty_places_are_refused(command, tmp_path, monkeypatch):
+    """`--store "$STORE"` of a script that never set it does not mean the current folder; nor does any other place."""
+    monkeypatch.chdir(tmp_path)
+    made = typer.main.get_command(app).get_command(None, command)
+    kinds = {"DIR", "[DIR]", "FILE", "PATH", "[PATH]...", "PATH|URL", "DIR|URL", "SNAPSHOT", "SOURCE", "STORE", "URL"}
+    arguments = [param for param in made.params if not param.opts[0].startswith("-")]
+    for param in made.params:
+        if param.metavar not in kinds:
+            continue
+        option = [param.opts[0], ""] if param not in arguments else []
+        words = ["" if one is param else "x" for one in arguments]
+        status, out, said = opendata(command, *option, "--", *words)
+        assert (status, out) == (2, "")
+        assert re.fullmatch(r"error: expected \S+ to name a place, got an empty text: .* write a dot\n", said)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_cannot_write_to_the_terminal(run_opendata, tmp_path):
+    """In messages and tables, names that turn the direction or move the cursor are seen as they are; JSON has them."""
+    name = "Rat/\u202egpj.\x9bexe\u2066.swc"
+    snapshot_of(entry_of(name, "a"), base_url="http://127.0.0.1:9/").write(tmp_path / "x.parquet")
+    shown = "Rat/%E2%80%AEgpj.%25C2%259Bexe%E2%81%A6.swc"
+    for words in (("find", "x.parquet"), ("diff", "x.parquet", "x.parquet")):
+        done = run_opendata(*words)
+        assert not re.search("[\u202e\u2066\x9b]", done.stdout + done.stderr)
+    assert shown.replace("%25", "%") in run_opendata("find", "x.parquet").stdout
+    assert "\u202e" in run_opendata("find", "x.parquet", "--format", "paths").stdout
+    assert "\u202e" in json.loads(run_opendata("find", "x.parquet", "--json").stdout)["found"][0]["path"]
+    error = run_opendata("find", "\u202e@1.0.0", "--store", "\u202enowhere", check=False).stderr
+    assert "%E2%80%AEnowhere" in error
+    assert "\u202e" not in error

@@ -66,4 +66,4 @@ def test_files_elsewhere(store, tmp_path):
         "clone", ".", tmp_path / "top", "--include", "*.swc", "--include", "top.txt", "--store", store
     )
     assert status == 0
-    assert "16 of the files are in subdatasets, which --recursive installs" in err
+    assert "in subdatasets, which --recursive installs: 16 files" in err

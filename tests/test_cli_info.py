@@ -51,7 +51,7 @@ def test_info_of_a_release(run_opendata, folder):
     """Files, bytes, grades and commit, and all versions with their dates."""
     shown = run_opendata("info", "Rat", "--store", "store").stdout
     lines = [line.strip("│ ") for line in shown.splitlines()]
-    assert "own files       1 files, 9 B" in lines
+    assert "own files       1 file, 9 B" in lines
     assert "with all below  2 files, 21 B" in lines
     assert "grades          1 verifiable" in lines
     assert "1.1.0    2024-01-01      2  21 B" in lines
@@ -126,7 +126,7 @@ def test_the_tree_of_a_store_has_figures(run_opendata, folder):
     assert run_opendata("tree", "--store", "store").stdout == (
         "example@1.1.0  An example  3 files, 22 B\n"
         "└── Rat  Rats  2 files, 21 B\n"
-        "    ├── Cortex  Cortex  1 files, 12 B\n"
+        "    ├── Cortex  Cortex  1 file, 12 B\n"
         "    └── Thalamus  Thalamus  no objects\n"
     )
     assert run_opendata("tree", "@1.0.0", "--depth", "0", "--store", "store").stdout == (

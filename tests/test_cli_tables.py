@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from opendata_pkg.cli import tables
 from opendata_pkg.cli.tables import draw_table, human_bytes
+from opendata_pkg.text import visible
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,11 @@ def test_a_pipe_gets_whole_rows():
     st.sets(st.sampled_from(["one", "two", ""])),
 )
 def test_a_pipe_gets_what_rich_draws(rows, right):
-    """Whatever the cells hold, drawn the short way or the long way."""
-    assert draw_table(("one", "two", ""), rows, numbers=right) == tables._drawn(("one", "two", ""), rows, right)
+    """Whatever the cells hold, drawn the short way or the long way: each row a line."""
+    shown = [tuple(map(visible, row)) for row in rows]
+    drawn = draw_table(("one", "two", ""), rows, numbers=right)
+    assert drawn == tables._drawn(("one", "two", ""), shown, right)
+    assert drawn.count("\n") == len(rows) + 1
 
 
 def test_no_rows():

@@ -204,7 +204,7 @@ def test_sparse_guard(store, tmp_path):
     git(made.folder, "rm", "--cached", "--sparse", "--quiet", "cell 2.swc")
     done = subprocess.run(["git", "commit", "-m", "gone"], cwd=made.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "would delete 1 files that are only not checked out here,\nsuch as cell 2.swc" in done.stderr
+    assert "would delete files that are only not checked out here: 1,\nsuch as cell 2.swc" in done.stderr
     git(made.folder, "reset", "--quiet")
     git(made.folder, "sparse-checkout", "reapply")
     assert status_of(made.folder) == ""

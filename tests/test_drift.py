@@ -110,9 +110,9 @@ def test_new_prefixes_are_compared_with_each_other():
     proposal = propose_branches(found, catalogue_of("branches: {A: {}}\n"))
     assert proposal == (
         "branches:\n"
-        "  New:  # 1 objects, 5 bytes\n"
+        "  New:  # 1 object, 5 bytes\n"
         "  # new cannot be added: New is the same to file systems that ignore case or Unicode form: "
-        "only one can be a branch (1 objects, 5 bytes)\n"
+        "only one can be a branch (1 object, 5 bytes)\n"
     )
 
 
@@ -130,7 +130,7 @@ def test_proposals_can_be_pasted_into_the_catalogue():
     assert re.fullmatch("a-b-[0-9a-f]{8}", after.branches["a-b"].name)
     refused = [line for line in proposal.splitlines() if line.startswith("  # ")]
     assert len(refused) == 4
-    assert '  # "A@1" cannot be added: expected no `@`, `:` or backslash in it (1 objects, 5 bytes)' in refused
+    assert '  # "A@1" cannot be added: expected no `@`, `:` or backslash in it (1 object, 5 bytes)' in refused
 
 
 NAMES = st.text(st.sampled_from("aAbB -_.@/%#'\"é:0~"), min_size=1, max_size=8)
@@ -166,7 +166,7 @@ def test_the_command_ends_with_1_when_there_is_drift(run_opendata, files):
         "in the bucket only  objects  size  now part of\n"
         "Zebra/                    1   7 B  .\n"
         "\n"
-        "1 new folders with 1 objects, 0 branches without objects\n"
+        "1 new folder with 1 object, 0 branches without objects\n"
     )
     same = run_opendata("drift", "same.parquet", "--catalogue", "c.yaml")
     assert same.stdout == "the bucket is as the catalogue example says\n"
@@ -175,10 +175,10 @@ def test_the_command_ends_with_1_when_there_is_drift(run_opendata, files):
 def test_the_command_proposes_and_speaks_json(run_opendata, files):
     """`--propose` prints YAML and nothing else; JSON holds all of it."""
     done = run_opendata("drift", "drifted.parquet", "--catalogue", "c.yaml", "--propose", check=False)
-    assert (done.returncode, done.stdout) == (1, "branches:\n  Zebra:  # 1 objects, 7 bytes\n")
+    assert (done.returncode, done.stdout) == (1, "branches:\n  Zebra:  # 1 object, 7 bytes\n")
     done = run_opendata("drift", "drifted.parquet", "--catalogue", "c.yaml", "--propose", "--json", check=False)
     document = json.loads(done.stdout)
-    assert document["proposal"] == "branches:\n  Zebra:  # 1 objects, 7 bytes\n"
+    assert document["proposal"] == "branches:\n  Zebra:  # 1 object, 7 bytes\n"
     assert document["new"][0] == {
         "prefix": "Zebra/",
         "branch": ".",

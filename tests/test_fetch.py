@@ -271,7 +271,7 @@ def test_the_registry_command(snapshot):
     files = {file.path: file for file in open_target(str(snapshot)).select().files() if file.digest}
     assert registry == {path: file.digest for path, file in files.items()}
     assert urls == {path: file.url for path, file in files.items()}
-    assert said == "1 of 5 files are left out: they have no digest\n"
+    assert said == "left out for want of a digest: 1 of 5 files\n"
     document = json.loads(opendata("registry", snapshot, "--json")[1])
     assert (document["registry"], document["urls"], document["left_out"]) == (registry, urls, 1)
 

@@ -133,7 +133,7 @@ def test_subdatasets(bucket, tmp_path):
     top = make_clone(".", tmp_path / "store", tmp_path / "top").folder
     listener = Listener()
     assert get(cwd=top, reporter=listener).files == 1
-    assert listener.messages[0] == f"2 subdatasets are not installed: datalad get -n {top / 'Mouse'} installs one"
+    assert listener.messages[0] == f"not installed: 2 subdatasets; datalad get -n {top / 'Mouse'} installs one"
 
 
 def test_only_some(bucket, tmp_path):
@@ -188,7 +188,7 @@ def test_wrong_bytes(rat, tmp_path):
     assert list(result.failures) == [str(rat / "cell 3.swc")]
     assert isinstance(result.failures[str(rat / "cell 3.swc")], WrongBytesError)
     check_sound(rat, {path: text for path, text in RAT.items() if path != "cell 3.swc"})
-    with pytest.raises(WrongContentError, match=r"1 files could not be had, such as .*cell 3\.swc"):
+    with pytest.raises(WrongContentError, match=r"1 file could not be had, such as .*cell 3\.swc"):
         result.check_complete()
 
 

@@ -211,7 +211,7 @@ def test_bytes_that_contradict_their_checksum_end_in_status_3(scripted, tmp_path
     snapshot.write(tmp_path / "s.parquet")
     done = run_opendata("hash", "s.parquet", "--json", check=False)
     assert done.returncode == InputError.exit_status
-    assert "the bytes of 1 objects are not those that were recorded: they were given no digest\n  bad: " in done.stderr
+    assert "the bytes of 1 object are not those that were recorded: they were given no digest\n  bad: " in done.stderr
     assert "expected the CRC32 00000000 that its server states" in done.stderr
     (failure,) = json.loads(done.stdout)["failed"]
     assert (failure["key"], failure["is_conflict"]) == ("bad", True)
@@ -226,7 +226,7 @@ def test_a_conflict_is_named_before_other_failures():
     plain = HashFailure(key=ObjectKey("a"), reason="gone")
     conflict = HashFailure(key=ObjectKey("b"), reason="other", is_conflict=True)
     with pytest.raises(
-        ConflictingHashError, match=r"1 objects .*, and 1 could not be hashed: .*\n  b: other\n  a: gone"
+        ConflictingHashError, match=r"1 object .*, and 1 could not be hashed: .*\n  b: other\n  a: gone"
     ):
         raise ConflictingHashError([plain, conflict])
 

@@ -230,7 +230,7 @@ def test_conflicts_name_the_key(tmp_path):
         ),
         ([["key", "size"], ["a", "1"]], "expected a header"),
         ([["key", "md5", "md5"], ["a", "", ""]], "expected each column once, got md5 twice"),
-        ([["key", "sha256"], ["", sha256("a")]], "expected a key in each row, 1 rows have none"),
+        ([["key", "sha256"], ["", sha256("a")]], "expected a key in each row, got 1 row without one"),
         ([["key", "sha256"], ["a", "abc"]], "'a': expected sha256 as 64 hex digits or base64 of 32 bytes, got 'abc'"),
         ([["key", "md5"], ["a", b64(sha256("a"))]], "'a': expected md5 as 32 hex digits"),
         ([["key", "sha256"], ["a", sha256("a"), "x"]], "cannot be read: .*; copy it again, or mend it"),
@@ -281,7 +281,7 @@ def test_the_command_takes_digests_from_files(run_opendata, tmp_path):
     snapshot_of(obj("a"), obj("z")).write(tmp_path / "s.parquet")
     write_csv(tmp_path / "d.csv", [["key", "sha256"], ["a", sha256("a")]])
     done = run_opendata("hash", "s.parquet", "--from", "d.csv")
-    assert "digests filled in for 1 objects, of 1 entries that match" in done.stdout
+    assert "digests filled in for 1 object; matching entries 1" in done.stdout
     assert "next: opendata hash s.parquet" in done.stdout
     assert Snapshot.read(tmp_path / "s.parquet").get("a").sha256 == sha256("a")
     write_csv(tmp_path / "d.csv", [["key", "sha256"], ["a", sha256("b")]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import subprocess
 import sys
@@ -219,6 +220,15 @@ def test_newer_format(tmp_path):
     """A lock of a newer format is refused with what to do, not with a fault of its schema."""
     with pytest.raises(NewerFormatError, match="format version 2, but this opendata reads up to 1"):
         Lock(write(tmp_path, edited('"format": 1', '"format": 2')))
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path):
+    """Windows editors write one; RFC 8259, section 8.1, lets readers ignore it. Lines are counted as without."""
+    assert list(Lock(write(tmp_path, codecs.BOM_UTF8 + EXAMPLE.dump().encode()))) == list(
+        Lock(write(tmp_path, EXAMPLE.dump()))
+    )
+    with pytest.raises(BrokenLockError, match="line 2"):
+        Lock(write(tmp_path, codecs.BOM_UTF8 + EXAMPLE.dump().replace('"format": 1', '"format": "1"').encode()))
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"[" * 100_000, b"null", b"[]", b"1" * 5000])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
+import subprocess
+import sys
 
 import pytest
 
-from opendata_pkg.documents import InvalidDocumentError, validate
+from opendata_pkg.documents import InvalidDocumentError, internal_validator, shipped, validate
 
 SELECTION = {
     "format": 1,
@@ -90,3 +93,19 @@ def test_locks_that_are_refused(field, value, message):
     lock["files"][0][field] = value
     with pytest.raises(InvalidDocumentError, match=message):
         validate(lock, "lock", where="opendata.lock")
+
+
+def test_a_stock_tool_takes_the_schema_as_it_is(tmp_path):
+    """check-jsonschema judges a lock by the file alone, offline: whoever has no opendata has nothing else."""
+    schema = shipped("schemas") / "internal" / "lock.json"
+    for name, lock, status in (("good", LOCK, 0), ("bad", LOCK | {"files": [{}]}, 1)):
+        (tmp_path / f"{name}.lock").write_text(json.dumps(lock))
+        command = [sys.executable, "-m", "check_jsonschema", "--schemafile", schema, tmp_path / f"{name}.lock"]
+        done = subprocess.run(command, capture_output=True, check=False)
+        assert done.returncode == status
+
+
+def test_locks_say_of_selections_what_selections_say():
+    """The parts that both schemas have are the same."""
+    lock, selection = (internal_validator(name).schema["$defs"] for name in ("lock", "selection"))
+    assert {name: lock[name] for name in selection} == selection

@@ -259,7 +259,7 @@ def test_files_without_a_digest_are_hashed(lock, tmp_path, served):
     result = pin(str(path), lock=lock, reporter=told)
     assert (result.hashed, result.hashed_bytes, result.only_md5) == (2, sum(map(len, KEYS[:2])), 1)
     assert result.grades == {Grade.FIXED: 0, Grade.VERIFIABLE: 3}
-    assert any("without a digest: 2 files, 32 bytes; they are fetched" in text for text in told.messages)
+    assert any("without a digest: 2 files, 32 bytes, now fetched" in text for text in told.messages)
     opened = Lock(lock, offline=True)
     opened.check()
     assert list(opened.selections) == ["listed"]

@@ -225,7 +225,7 @@ def test_the_sum_is_checked(monkeypatch):
 
     monkeypatch.setattr(planning, "_assign", lossy)
     snapshot, catalogue = snapshot_of("A/x", "y"), catalogue_with(["A"])
-    with pytest.raises(LostObjectsError, match=r"planned 1 objects and left out 0, but the snapshot has 2"):
+    with pytest.raises(LostObjectsError, match=r"planned 1 object and left out 0, but the snapshot has 2"):
         make_plans(snapshot, catalogue)
 
 

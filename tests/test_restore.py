@@ -36,7 +36,8 @@ def test_brings_every_file(tmp_path, url):
     files = [locked(path, base=url, known=known) for path, known in zip(PATHS, ("sha256", "md5", "both"), strict=True)]
     other = locked("x.swc", content=content_of(PATHS[0]), selection="new", urls=(f"{url}gone", files[0].urls[0]))
     lock = lock_of(*files, other, selections=(selected(), selected("new", folder="new")))
-    (tmp_path / "opendata.lock").write_text(lock.dump(), encoding="utf-8")
+    # As a Windows editor saves it.
+    (tmp_path / "opendata.lock").write_text(lock.dump(), encoding="utf-8-sig")
     done = restore(tmp_path)
     assert done.returncode == 0, done.stderr
     assert "4 of 4 files" in done.stdout

@@ -136,7 +136,7 @@ def test_a_bucket_as_it_was(s3_server):
     assert past.get("overwritten").version_id == old["VersionId"]
     assert past.header.unaddressable == 1
     assert past.header.as_of == then + timedelta(seconds=1)
-    assert any("1 keys had bytes at that time" in note for note in past.header.notes)
+    assert any("left out: 1 key with bytes at that time" in note for note in past.header.notes)
     now = scan("s3://scan-past", endpoint_url=s3_server.endpoint_url, as_of=datetime.now(UTC) + timedelta(days=1))
     assert now.id == scan("s3://scan-past", endpoint_url=s3_server.endpoint_url).id
 
@@ -200,7 +200,7 @@ def test_stored_checksums_are_asked_for(s3_server):
         "summed": hashlib.sha256(b"abc").hexdigest(),
         "plain": None,
     }
-    assert "1 of 2 objects have a SHA-256 at the source" in snapshot.header.notes
+    assert "S3 keeps a SHA-256 of 1 of 2 objects" in snapshot.header.notes
 
 
 @pytest.mark.s3

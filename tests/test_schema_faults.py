@@ -43,7 +43,7 @@ def test_a_misspelled_field_of_ours_is_told_with_what_was_meant():
 @pytest.mark.parametrize(
     ("change", "path", "message"),
     [
-        ({"title": ""}, "$.title", 'expected at least 1 letters, got ""'),
+        ({"title": ""}, "$.title", 'expected at least 1 letter, got ""'),
         ({"od:kind": "morphologie"}, '$["od:kind"]', 'expected "morphology", got "morphologie"'),
         ({"created": "yesterday"}, "$.created", 'expected a time such as 2024-01-01T00:00:00Z, got "yesterday"'),
         (

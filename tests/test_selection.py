@@ -76,7 +76,7 @@ def test_files_of_unknown_size_are_neither_larger_nor_smaller():
         (
             Rules(include=("*.nrrd",), larger=5),
             (
-                "no file of Rat@1 matches include *.nrrd, larger 5: there are 4 files without these rules, such as "
+                "no file of Rat@1 matches include *.nrrd, larger 5: without these rules it has 4 files, such as "
                 "2 *.swc, 1 *.h5, 1 *.txt; try other globs or sizes"
             ),
         ),

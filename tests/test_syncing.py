@@ -89,7 +89,7 @@ def test_without_network_or_cache(tmp_path):
     result = sync(lock_in(tmp_path, *rows(BASE)), offline=True)
     assert [failure.place for failure in result.failed] == sorted(PATHS)
     assert tree(tmp_path / "data") == {}
-    with pytest.raises(IncompleteSyncError, match=r"4 of 4 files are not there:\n.*offline") as caught:
+    with pytest.raises(IncompleteSyncError, match=r"4 of 4 files could not be brought:\n.*offline") as caught:
         result.check_complete()
     assert caught.value.exit_status == 5
 

@@ -1,10 +1,12 @@
-"""The line encoding of keys; sizes as people write them."""
+"""The line encoding of keys; numbers and sizes as people read and write them."""
+
+import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from opendata_pkg.text import escape_line, human_bytes, parse_size, unescape_line
+from opendata_pkg.text import counted, escape_line, human_bytes, parse_size, unescape_line, visible
 
 TEXTS = st.text(st.characters(codec="utf-8"))
 
@@ -60,3 +62,37 @@ def test_what_is_no_size(text):
 def test_sizes_that_are_shown_can_be_typed(size_bytes):
     """What a table shows is a size that options take, near the true one."""
     assert parse_size(human_bytes(size_bytes)) == pytest.approx(size_bytes, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((1, "file"), "1 file"),
+        ((0, "file"), "0 files"),
+        ((1_234, "more line"), "1,234 more lines"),
+        ((1, "branch", "branches"), "1 branch"),
+        ((2, "branch", "branches"), "2 branches"),
+    ],
+)
+def test_what_is_counted_agrees_with_its_number(words, said):
+    """One thing is one thing, whatever it is called."""
+    assert counted(*words) == said
+
+
+@given(TEXTS)
+def test_people_see_what_is_there(text):
+    """No control, separator of lines or mark of direction is left; what people write stays as it is."""
+    seen = visible(text)
+    assert not any(unicodedata.category(one) in {"Cc", "Zl", "Zp"} for one in seen)
+    assert not any(
+        unicodedata.bidirectional(one) in {"LRE", "RLE", "PDF", "LRO", "RLO", "LRI", "RLI", "FSI", "PDI"}
+        for one in seen
+    )
+    assert visible(seen) == seen
+
+
+def test_what_is_visible_stays():
+    """Letters of every direction, and where they are meant, tabs and ends of lines."""
+    assert visible("né/אב 100%") == "né/אב 100%"
+    assert visible("a\tb\n\u200e", lines=True) == "a\tb\n%E2%80%8E"
+    assert visible("a\nb\x1b[31m") == "a%0Ab%1B[31m"

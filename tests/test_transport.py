@@ -118,6 +118,7 @@ def test_a_server_that_wants_hours(web):
     [
         (401, "access denied .HTTP 401.: it is not public"),
         (403, "access denied .HTTP 403.: it is not public, or it is gone"),
+        (304, "told to be unchanged .HTTP 304., which was not asked"),
         (404, "not there .HTTP 404.: it was removed or moved"),
         (410, "gone for good"),
         (416, "fewer bytes than were asked for"),

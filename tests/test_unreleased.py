@@ -144,7 +144,27 @@ def test_files_without_digests_are_told_of(known, tmp_path, git_identity):
     snapshot_of(entry_of("a", known=known), entry_of("b"), base_url="http://127.0.0.1:9/").write(tmp_path / "x.parquet")
     listener = Listener()
     clone(open_target(str(tmp_path / "x.parquet")), tmp_path / "clone", reporter=listener)
-    assert [text.partition(" have")[0] for text in listener.messages] == ["1 of 2 files"] * (known == "none")
+    assert [text.partition(", so that")[0] for text in listener.messages] == ["without a digest: 1 of 2 files"] * (
+        known == "none"
+    )
+
+
+def test_the_catalogues_licences_are_told(tmp_path, git_identity):
+    """Where a catalogue says on what terms the objects are, so does a clone of them, and keeps the commit it has without."""
+    snapshot_of(entry_of("Rat/a", "a"), base_url="http://127.0.0.1:9/").write(tmp_path / "x.parquet")
+    tree = tmp_path / "catalogue.yaml"
+    tree.write_text(
+        "format: 1\nid: example\ntitle: Example\nepoch: 2020-01-01T00:00:00Z\nlicenses: [{name: CC-BY-4.0}]\n"
+        "branches:\n  Rat:\n    title: Rat\n    licenses: [{name: CC0-1.0}]\n"
+    )
+    said, commits = [], set()
+    for catalogue in (None, tree):
+        listener = Listener()
+        target = open_target(str(tmp_path / "x.parquet"), catalogue=catalogue)
+        commits.add(clone(target, tmp_path / f"clone{len(said)}", reporter=listener).datasets[0].commit)
+        said.append(listener.messages)
+    assert said == [[], ["Licence: CC0-1.0, as the catalogue example says; the clone itself states none"]]
+    assert len(commits) == 1
 
 
 def test_a_full_folder_is_refused_before_anything_is_listed(tmp_path, monkeypatch):

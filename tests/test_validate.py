@@ -155,7 +155,7 @@ def test_an_unknown_profile_is_told_and_the_rest_checked_against_the_one_meant(c
     first, second = said(cortex)
     assert first.startswith("datapackage.json, at $.$schema: expected the URL of a profile, such as http")
     assert first.endswith(f"; did you mean {url}?")
-    assert second == 'datapackage.json, at $.title: expected at least 1 letters, got ""'
+    assert second == 'datapackage.json, at $.title: expected at least 1 letter, got ""'
     edit(cortex, lambda document: [document.pop("$schema"), document.update({"title": "T"})])
     assert said(cortex)[0].endswith("; got none")
 
@@ -336,22 +336,20 @@ def test_the_command_prints_faults_and_ends_with_1(run_opendata, cortex):
     edit(cortex, lambda document: document.update({"title": ""}))
     done = run_opendata("validate", cortex, check=False)
     assert (done.returncode, done.stderr) == (1, "")
-    assert done.stdout == (
-        f'{cortex}, at $.title: expected at least 1 letters, got ""\nchecked 1 descriptor: 1 fault\n'
-    )
+    assert done.stdout == (f'{cortex}, at $.title: expected at least 1 letter, got ""\nchecked 1 descriptor: 1 fault\n')
     done = run_opendata("validate", cortex, "--json", check=False)
     assert (done.returncode, json.loads(done.stdout)) == (
         1,
         {
             "checked": {"descriptor": 1},
-            "faults": [{"file": str(cortex), "message": 'expected at least 1 letters, got ""', "path": "$.title"}],
+            "faults": [{"file": str(cortex), "message": 'expected at least 1 letter, got ""', "path": "$.title"}],
             "tables_not_shown_to_frictionless": [],
         },
     )
     edit(cortex, lambda document: document.update({"title": "T"}))
     done = run_opendata("validate", cortex, "--conformance-rows", "1")
     assert done.stdout == (
-        "not shown to frictionless: tables of 1 descriptors with more than 1 rows; our own checks read them whole\n"
+        "not shown to frictionless: tables of 1 descriptor with more than 1 row; our own checks read them whole\n"
         "checked 1 descriptor: no faults\n"
     )
 
@@ -402,3 +400,12 @@ def test_json_without_end_is_told(tmp_path):
     file = tmp_path / "datapackage.json"
     file.write_text("[" * 200_000)
     assert said(file) == ["datapackage.json: expected JSON, got more levels inside each other than can be read"]
+
+
+def test_what_was_checked_is_counted_in_words(run_opendata, tmp_path):
+    """One descriptor, two descriptors; two inventories."""
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text("path,size\n")
+        (tmp_path / f"{name}.json").write_text("{")
+    said = run_opendata("validate", "a.csv", "b.csv", "a.json", "b.json", check=False).stdout
+    assert said.splitlines()[-1].startswith("checked 2 broken JSON, 2 inventories: ")

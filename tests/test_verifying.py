@@ -326,8 +326,8 @@ def test_stamps_are_trusted_only_if_they_fit(lock, tmp_path, contents):
     assert [(finding.status.value, finding.path) for finding in result.findings] == [("changed", "Cells/b.swc")]
     assert result.counts[Status.OK] == 4
     assert result.read_bytes == len(contents["Cells/b.swc"]) + len(contents["x y+z%.bin"])
-    assert result.notes == ("--fast: 3 files were not read: by their stamps nobody has written to them since sync",)
-    assert "3 files were not read" in str(result)
+    assert result.notes == ("--fast: 3 files not read: by the stamps, nobody has written there since sync",)
+    assert "3 files not read" in str(result)
 
 
 def test_what_sync_brought_is_trusted(lock, tmp_path):
@@ -432,7 +432,7 @@ def test_nothing_to_compare_with_is_said_with_what_to_type(tmp_path, monkeypatch
         ({"lock": "x", "store": "y"}, "expected one of --lock, --against and --store"),
         ({"store": "y", "folder": "z"}, "--store alone verifies the store itself"),
         ({"store": "y", "fast": True}, "--store alone verifies the store itself"),
-        ({"store": "https://example.org"}, "verify a copy of it on this machine"),
+        ({"store": "https://example.org"}, "verify a copy of it on this machine, as wget"),
         ({"rebuild": True}, "name it with --store"),
         ({"folder": __file__}, "if it is a lock, name it with --lock"),
     ],

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from opendata_pkg.citation.model import Covers, doi_of
 from opendata_pkg.model import InputError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from opendata_pkg.branch import License
@@ -33,9 +34,9 @@ def to_datacite(citation: Citation) -> dict[str, Any]:
     """
     if citation.year is None:
         raise UndatedError(citation)
-    sizes = [] if citation.files is None else [f"{citation.files} files"]
+    sizes = [] if citation.files is None else [counted(citation.files, "file")]
     if citation.size_bytes is not None:
-        sizes.append(f"{citation.size_bytes} bytes")
+        sizes.append(counted(citation.size_bytes, "byte"))
     record: dict[str, Any] = {
         "doi": citation.doi,
         "url": citation.url,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opendata_pkg.citation.model import Citation, Covers, one_line
-from opendata_pkg.text import human_bytes
+from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -102,7 +102,7 @@ def _version(citation: Citation) -> str:
 
 def amount(citation: Citation) -> str:
     """How many files and bytes are cited: `12 files, 3.4 MB`."""
-    files = "1 file" if citation.files == 1 else f"{citation.files} files"
+    files = "files" if citation.files is None else counted(citation.files, "file")
     return files if citation.size_bytes is None else f"{files}, {human_bytes(citation.size_bytes)}"
 
 

@@ -11,6 +11,7 @@ import typer
 from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption, StoreFolderOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import InputError, NotFoundError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from opendata_pkg.built import BuildResult, DatasetSummary
@@ -102,11 +103,11 @@ def _text(result: BuildResult, store: Path, *, partial: bool) -> str:
     files = sum(entry.totals.files for entry in result.datasets)
     size_bytes = sum(entry.totals.size_bytes for entry in result.datasets)
     new = sum(bool(entry.changed) for entry in result.datasets)
-    counted = f"{len(result.datasets)} datasets, {files} files, {human_bytes(size_bytes)}"
-    lines.append(counted if result.report is None else f"{counted}; {new} datasets have a new commit.")
+    amount = f"{counted(len(result.datasets), 'dataset')}, {counted(files, 'file')}, {human_bytes(size_bytes)}"
+    lines.append(amount if result.report is None else f"{amount}; {new:,} of the datasets with a new commit")
     lines += [f"left out: {count} ({reason})" for reason, count in result.left_out.items()]
     if result.renamed:
-        lines.append(f"renamed: {result.renamed} files, whose keys cannot be paths")
+        lines.append(f"renamed, since their keys cannot be paths: {counted(result.renamed, 'file')}")
     if result.troubles:
         lines.append(f"names that trouble some systems: {result.troubles}")
     if result.report is None:

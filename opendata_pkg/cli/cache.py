@@ -11,6 +11,7 @@ import typer
 from opendata_pkg.cli.options import JsonOption, MaxSizeOption, QuietOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from opendata_pkg.upkeep import CacheSum, PruneResult
@@ -78,6 +79,6 @@ def _describe_prune(result: PruneResult, *, dry_run: bool) -> str:
 
     verb = "would remove" if dry_run else "removed"
     return (
-        f"{verb} {result.removed:,} files and {result.removed_parts:,} unfinished downloads, "
-        f"{human_bytes(result.freed_bytes)}\nleft {result.kept:,} files, {human_bytes(result.kept_bytes)}"
+        f"{verb} {counted(result.removed, 'file')} and {counted(result.removed_parts, 'unfinished download')}, "
+        f"{human_bytes(result.freed_bytes)}\nleft {counted(result.kept, 'file')}, {human_bytes(result.kept_bytes)}"
     )

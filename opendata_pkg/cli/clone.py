@@ -22,7 +22,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
-from opendata_pkg.text import human_bytes
+from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
     from opendata_pkg.cloning import CloneResult
@@ -68,9 +68,9 @@ def clone(
     from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
+    from opendata_pkg.cli.reading import rules_of
     from opendata_pkg.cloning import check_folder
     from opendata_pkg.cloning import clone as clone_dataset
-    from opendata_pkg.selection import Rules
     from opendata_pkg.target import open_target
 
     out = Output(json=json, quiet=quiet)
@@ -78,10 +78,10 @@ def clone(
     target = open_target(
         dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
     )
-    rules = Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller)
+    rules = rules_of(include, exclude, larger, smaller)
     made = clone_dataset(target, folder, rules=rules, recursive=recursive, sparse=sparse, offline=offline, reporter=out)
     if made.elsewhere:
-        out.message(f"{made.elsewhere:,} of the files are in subdatasets, which --recursive installs")
+        out.message(f"in subdatasets, which --recursive installs: {counted(made.elsewhere, 'file')}")
     got = None
     if contents:
         from opendata_pkg.getting import get
@@ -108,8 +108,7 @@ def _to_document(made: CloneResult, got: GetResult | None) -> dict[str, Any]:
 def _describe(made: CloneResult, got: GetResult | None, where: str) -> str:
     subdatasets = len(made.datasets) - 1
     lines = [
-        f"{where} in {made.folder}"
-        + (f", with {subdatasets} subdataset{'s' if subdatasets > 1 else ''}" if subdatasets else ""),
+        f"{where} in {made.folder}" + (f", with {counted(subdatasets, 'subdataset')}" if subdatasets else ""),
         f"commit {made.datasets[0].commit}",
     ]
     if made.version is None:
@@ -126,7 +125,7 @@ def _describe(made: CloneResult, got: GetResult | None, where: str) -> str:
 
 def describe_got(got: GetResult) -> str:
     """One line of what was brought."""
-    words = [f"{got.files:,} files, {human_bytes(got.size_bytes)}"]
+    words = [f"{counted(got.files, 'file')}, {human_bytes(got.size_bytes)}"]
     if got.here:
         words.append(f"here before {got.here:,}")
     if got.failures:

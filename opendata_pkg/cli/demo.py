@@ -10,6 +10,7 @@ import typer
 
 from opendata_pkg.cli.options import JsonOption, QuietOption
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from opendata_pkg.demo.story import Summary
@@ -88,7 +89,7 @@ def _text(summary: Summary) -> str:
     clone, store = shlex.quote(str(summary.clone)), shlex.quote(str(summary.store))
     return f"""
 {draw_table(columns, rows, numbers=columns[1:])}
-{len(summary.checks)} checks passed: every byte and count is as it should be.
+{counted(len(summary.checks), "check")} passed: every byte and count is as it should be.
 
 Left to look at (the S3 server is stopped, so that the URLs in the store answer no more; the clone has all contents):
   {summary.store}: the store, a static folder

@@ -12,6 +12,7 @@ from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.documents import dump_json, shipped
 from opendata_pkg.model import UsageError
+from opendata_pkg.text import counted
 
 
 def describe(
@@ -68,7 +69,9 @@ def describe(
     found = compare(file.parent, files, start.path)
     if write:
         mend(file.parent, files, found)
-    counts = f"{len(files)} files, {{}} {len(found.missing)}, {{}} {len(found.changed)}, {{}} {len(found.stale)}"
+    counts = (
+        f"{counted(len(files), 'file')}, {{}} {len(found.missing)}, {{}} {len(found.changed)}, {{}} {len(found.stale)}"
+    )
     lines = [counts.format(*(("added", "changed", "removed") if write else ("missing", "out of date", "stale")))]
     for state in ("missing", "changed", "stale") if check else ():
         lines += [f"{state}: {path}" for path in getattr(found, state)]

@@ -18,6 +18,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,14 +55,14 @@ def diff(
     from opendata_pkg.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg.selection import Rules
+    from opendata_pkg.cli.reading import rules_of
     from opendata_pkg.sides import diff as compare
 
     out = Output(json=json, quiet=quiet)
     found = compare(
         before,
         after,
-        rules=Rules(include=tuple(include or ()), exclude=tuple(exclude or ())),
+        rules=rules_of(include, exclude, None, None),
         store=store,
         catalogue=catalogue,
         endpoint_url=endpoint_url,
@@ -127,7 +128,7 @@ def _table(where: str, rows: Iterable[FolderChanges]) -> str:
 
 def _line(change: FileChange) -> str:
     was = f"{change.moved_from} → " if change.moved_from is not None else ""
-    return f"{change.kind.value:8}  {was}{change.path}  {_what(change.before, change.after)}".rstrip()
+    return visible(f"{change.kind.value:8}  {was}{change.path}  {_what(change.before, change.after)}".rstrip())
 
 
 def _what(before: Known | None, after: Known | None) -> str:

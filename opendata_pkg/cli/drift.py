@@ -18,6 +18,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from opendata_pkg.drift import Drift
@@ -77,18 +78,21 @@ def _text(found: Drift, catalogue_id: str) -> str:
         columns = ("in the bucket only", "objects", "size", "now part of")
         blocks.append(draw_table(columns, rows, numbers=("objects", "size")))
     if found.near_misses:
-        near = (f"{entry.prefix} {entry.why}: {entry.like}" for entry in found.near_misses)
+        near = (visible(f"{entry.prefix} {entry.why}: {entry.like}") for entry in found.near_misses)
         blocks.append("\n".join(["nearly the same names:", *(f"  {line}" for line in near)]) + "\n")
     if found.empty:
         empty = (
-            entry.path + (f"  (and {entry.branches_below} below)" if entry.branches_below else "")
+            visible(entry.path) + (f"  (and {entry.branches_below} below)" if entry.branches_below else "")
             for entry in found.empty
         )
         blocks.append("\n".join(["branches without objects:", *(f"  {line}" for line in empty)]) + "\n")
     if found.not_judged:
-        blocks.append(f"not looked at: {found.not_judged} branches outside the prefixes of the snapshot\n")
+        blocks.append(
+            f"not looked at: {counted(found.not_judged, 'branch', 'branches')} outside the prefixes of the snapshot\n"
+        )
     objects = sum(entry.objects for entry in found.new)
     empty_count = sum(1 + entry.branches_below for entry in found.empty)
-    total = f"{len(found.new)} new folders with {objects} objects, {empty_count} branches without objects"
+    new = f"{counted(len(found.new), 'new folder')} with {counted(objects, 'object')}"
+    total = f"{new}, {counted(empty_count, 'branch', 'branches')} without objects"
     blocks.append(f"{total}\n" if found else f"the bucket is as the catalogue {catalogue_id} says\n")
     return "\n".join(blocks)

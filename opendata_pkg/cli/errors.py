@@ -15,7 +15,7 @@ from opendata_pkg.cli.output import get_output
 from opendata_pkg.model import OpenDataError, SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 INTERRUPTED = 130
 """128 + SIGINT, as a shell says it."""
@@ -26,37 +26,45 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 _NOT_WRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
+_PUBLISHING = frozenset({"build", "release"})
+
+
 @contextmanager
-def errors_as_sentences() -> Iterator[None]:
-    """Turn every foreseen error of the block into its sentence and `typer.Exit`; let defects show their traceback."""
+def errors_as_sentences(command: Callable[[], str | None] = lambda: None) -> Iterator[None]:
+    """Turn every foreseen error of the block into its sentence and `typer.Exit`; let defects show their traceback.
+
+    `command` tells the name of the command that was run, once it is known: what an interruption leaves depends on it.
+    """
     try:
         yield
     except OpenDataError as error:
         get_output().error(str(error))
         raise typer.Exit(error.exit_status) from error
     except KeyboardInterrupt as error:
-        get_output().error("interrupted: nothing half-made was published; run the same command again to go on")
+        left = "published" if command() in _PUBLISHING else "left under its name"
+        get_output().error(f"interrupted: nothing half-made was {left}; run the same command again to go on")
         raise typer.Exit(INTERRUPTED) from error
     except BrokenPipeError as error:
         # Python flushes stdout once more when it ends, and would complain about the pipe a second time.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(CLOSED_PIPE) from error
     except OSError as error:
-        get_output().error(os_error_sentence(error))
+        get_output().error(os_error_sentence(error, command()))
         raise typer.Exit(SourceError.exit_status) from error
 
 
-def os_error_sentence(error: OSError) -> str:
-    """What the operating system refused, where, and what to do next."""
+def os_error_sentence(error: OSError, command: str | None = None) -> str:
+    """What the operating system refused to a command, where, what that left, and what to do next."""
     where = f": {error.filename}" if error.filename is not None else ""
+    left = "nothing was published" if command in _PUBLISHING else "what is complete stays as it is"
     reason = error.strerror or str(error) or type(error).__name__
     if error.errno in _NO_SPACE:
-        return f"the disk is full{where}; nothing was published: free space and run the same command again"
+        return f"the disk is full{where}; {left}: free space and run the same command again"
     if error.errno in _NOT_WRITABLE and _is_of_cache(error.filename):
         return f"cannot write the cache{where} ({reason}); set OPENDATA_CACHE to a folder that you may write to"
     if isinstance(error, PermissionError):
         return f"not allowed{where} ({reason}); check who owns it and its permissions, then run again"
-    return f"the system refused{where} ({reason}); nothing was published: mend that and run the same command again"
+    return f"the system refused{where} ({reason}); {left}: mend that and run the same command again"
 
 
 def _is_of_cache(filename: object) -> bool:

@@ -23,6 +23,7 @@ from opendata_pkg.cli.options import (
 )
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import Grade
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,13 +84,13 @@ def find(
 
     import_arrow()
     from opendata_pkg import finding
+    from opendata_pkg.cli.reading import rules_of
     from opendata_pkg.info import describe_file
-    from opendata_pkg.selection import Rules
 
     out = Output(json=json, quiet=quiet)
     found = finding.find(
         dataset,
-        rules=Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller),
+        rules=rules_of(include, exclude, larger, smaller),
         grade=grade,
         sort=sort.value,
         limit=limit,
@@ -128,7 +129,7 @@ def _line(file: SelectedFile) -> str:
 
     size = "?" if file.size_bytes is None else human_bytes(file.size_bytes)
     digest = (file.digest or _UNKNOWN)[:_DIGEST_WIDTH]
-    return f"{size:>9}  {file.grade.value:10}  {digest:{_DIGEST_WIDTH}}  {file.path}"
+    return f"{size:>9}  {file.grade.value:10}  {digest:{_DIGEST_WIDTH}}  {visible(file.path)}"
 
 
 def _totals(found: Found) -> str:
@@ -136,4 +137,4 @@ def _totals(found: Found) -> str:
 
     shown = len(found.selection)
     more = f"; the first {shown:,} are shown" if shown < found.files else ""
-    return f"{found.files:,} files, {human_bytes(found.size_bytes)}{more}"
+    return f"{counted(found.files, 'file')}, {human_bytes(found.size_bytes)}{more}"

@@ -21,6 +21,7 @@ from opendata_pkg.cli.options import (
 )
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from opendata_pkg.hashing import HashPlan, HashResult
@@ -129,7 +130,7 @@ def _describe_plan(plan: HashPlan) -> str:
     )
     lines = [draw_table(columns, rows, numbers=columns[1:]).rstrip()] if plan.branches else []
     unknown = f" (and {plan.unknown_sizes:,} of unknown size)" if plan.unknown_sizes else ""
-    lines.append(f"to read: {plan.objects:,} objects, {plan.size_bytes:,} bytes{unknown}")
+    lines.append(f"to read: {counted(plan.objects, 'object')}, {counted(plan.size_bytes, 'byte')}{unknown}")
     lines.append(f"known from earlier runs: {plan.from_cache:,}; over the limit: {plan.skipped:,}")
     uncounted = "; objects of unknown size take longer" if plan.unknown_sizes else ""
     lines.append(f"about {_time(plan.estimated_s)}, at 50 MB/s in all and 0.1 s for each object of a job{uncounted}")
@@ -141,8 +142,9 @@ def _time(seconds: float) -> str:
 
 
 def _describe(result: HashResult, target: Path) -> str:
+    read = f"{counted(result.hashed, 'object')}, {counted(result.hashed_bytes, 'byte')}"
     lines = [
-        f"read {result.hashed:,} objects, {result.hashed_bytes:,} bytes; known from earlier runs {result.from_cache:,}",
+        f"read {read}; known from earlier runs {result.from_cache:,}",
         f"failed {len(result.failed):,}; over the limit {result.skipped:,}",
         *_describe_checks(result),
         f"snapshot {result.snapshot.id}",
@@ -166,7 +168,7 @@ def _describe_joined(result: JoinResult, target: Path) -> str:
     table = result.snapshot.table
     without = pc.coalesce(table["sha256"], table["md5"]).null_count
     lines = [
-        f"digests filled in for {result.filled:,} objects, of {result.matched:,} entries that match",
+        f"digests filled in for {counted(result.filled, 'object')}; matching entries {result.matched:,}",
         f"of another version, size or ETag {result.other_state:,}; not in the snapshot {result.not_listed:,}",
         f"no digest of an object's bytes {result.unusable:,}",
         f"without a digest: {without:,}",

@@ -17,6 +17,7 @@ from opendata_pkg.cli.options import (
 )
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -97,7 +98,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         else:
             said = "" if value is None else str(value)
         if said:
-            yield f"{name}: {said}"
+            yield f"{name}: {visible(said)}"
 
 
 def _draw(document: dict[str, Any]) -> str:
@@ -107,6 +108,7 @@ def _draw(document: dict[str, Any]) -> str:
     from rich.panel import Panel
     from rich.text import Text
 
+    document = _visible(document)
     said = document["descriptor"]
     parts: list[RenderableType] = []
     if "description" in said:
@@ -125,6 +127,15 @@ def _draw(document: dict[str, Any]) -> str:
     with console.capture() as drawn:
         console.print(*panels, sep="\n")
     return "\n".join(line.rstrip() for line in drawn.get().splitlines()) + "\n"
+
+
+def _visible(value: Any) -> Any:
+    """A document with every text as people may see it: most is from a store's catalogue, which anybody can write."""
+    if isinstance(value, dict):
+        return {name: _visible(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_visible(entry) for entry in value]
+    return visible(value, lines=True) if isinstance(value, str) else value
 
 
 def _grid(facts: Iterable[tuple[str, Text]]) -> RenderableType:
@@ -164,7 +175,7 @@ def _release(release: dict[str, Any]) -> Iterator[RenderableType]:
     from opendata_pkg.cli.tables import draw_table, human_bytes
 
     def amount(files: int, size_bytes: int) -> str:
-        return f"{files} files, {human_bytes(size_bytes)}"
+        return f"{counted(files, 'file')}, {human_bytes(size_bytes)}"
 
     facts = [
         ("own files", Text(amount(release["files"], release["bytes"]))),

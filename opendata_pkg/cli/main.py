@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from importlib import import_module
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 # `--allow-undigested[=GLOB]`: bare, it means every key.
 _BARE = {"--allow-undigested": "**"}
+
+# What options and arguments that name a place have in their metavar.
+_PLACE = re.compile(r"\b(DIR|FILE|PATH|SNAPSHOT|SOURCE|STORE|URL)\b")
 
 SECTIONS = {
     "Look around": ("tree", "info", "versions", "find", "diff"),
@@ -40,6 +45,22 @@ def function_of(name: str) -> Callable[..., None]:
     """The function that is the command of that name."""
     function: Callable[..., None] = getattr(import_module(f"opendata_pkg.cli.{name}"), name)
     return function
+
+
+class _Command(TyperCommand):
+    """One command. An empty text is no place for it: as a path it would be the current folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse empty places, as a script's `--store "$STORE"` gives them that never set it, before they are paths."""
+        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        for param in self.params:
+            value = given.get(param.name)
+            if _PLACE.search(param.metavar or "") and "" in (value if isinstance(value, (list, tuple)) else (value,)):
+                name = param.opts[0] if param.opts[0].startswith("-") else param.metavar
+                raise UsageError(
+                    f"expected {name} to name a place, got an empty text: for the current folder write a dot"
+                )
+        return super().parse_args(ctx, args)
 
 
 class _Commands(TyperGroup):
@@ -73,7 +94,8 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the words name; what goes wrong becomes a sentence and a documented exit status."""
-        with errors_as_sentences():
+        # Which one it is, the group learns while it runs.
+        with errors_as_sentences(lambda: ctx.invoked_subcommand):
             return super().invoke(ctx)
 
 
@@ -91,7 +113,7 @@ def _typer(**options: Any) -> typer.Typer:
 def _made(name: str) -> Any:
     """A command as typer makes it of its function."""
     single = _typer(add_completion=False)
-    single.command(name)(function_of(name))
+    single.command(name, cls=_Command)(function_of(name))
     return typer.main.get_command(single)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from opendata_pkg.documents import dump_json, dump_json_line
 from opendata_pkg.progress import Reporter
+from opendata_pkg.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -62,12 +63,12 @@ class Output(Reporter):
     def error(self, sentence: str) -> None:
         """Say why the command failed; said also when quiet."""
         self.finish()
-        self.console.print(f"error: {sentence}")
+        self.console.print(visible(f"error: {sentence}", lines=True))
 
     def message(self, text: str) -> None:
         """Say one sentence on stderr, above the progress bar if there is one."""
         if not self.quiet:
-            self.console.print(text)
+            self.console.print(visible(text, lines=True))
 
     def start(self, task: str, total: int | None = None, unit: str = "files") -> None:
         """Draw a progress bar, where a person looks: a log file would only be cluttered by it."""

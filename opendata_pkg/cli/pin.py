@@ -24,7 +24,7 @@ from opendata_pkg.cli.options import (
 )
 from opendata_pkg.cli.output import Output
 from opendata_pkg.lock import LOCK_NAME
-from opendata_pkg.text import human_bytes
+from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
     from opendata_pkg.differences import Diff
@@ -125,19 +125,20 @@ def _warnings(result: PinResult) -> list[str]:
     found = []
     if result.overwritable:
         found.append(
-            f"warning: {result.overwritable:,} of {result.files:,} files can be overwritten in the bucket: a change "
-            "will be noticed by the digest, but the bytes of today will be gone; keep a copy if you depend on them"
+            f"warning: {result.overwritable:,} of {counted(result.files, 'file')} can be overwritten in the bucket: "
+            "a change will be noticed by the digest, but the bytes of today will be gone; keep a copy if you depend on "
+            "them"
         )
     if result.only_md5:
         found.append(
-            f"note: {result.only_md5:,} files are known by MD5 only, which guards against accidents, not against malice"
+            f"note: known by MD5 only, which guards against accidents, not malice: {counted(result.only_md5, 'file')}"
         )
     return found
 
 
 def _describe(result: PinResult) -> str:
     entry = result.selection
-    amount = f"{result.files:,} files, {human_bytes(result.size_bytes)}"
+    amount = f"{counted(result.files, 'file')}, {human_bytes(result.size_bytes)}"
     where = entry.source if entry.version is None else f"{entry.branch}@{entry.version}"
     if result.written:
         head = f"pinned {amount} of {where} as {entry.name} in {result.lock}"
@@ -147,7 +148,7 @@ def _describe(result: PinResult) -> str:
         head = f"{entry.name} is in {result.lock} as it is: {amount} of {where}"
     lines = [head, "grades: " + ", ".join(f"{count:,} {grade}" for grade, count in result.grades.items() if count)]
     if result.hashed:
-        lines.append(f"hashed {result.hashed:,} files, {human_bytes(result.hashed_bytes)}; they are in the cache now")
+        lines.append(f"hashed {counted(result.hashed, 'file')}, {human_bytes(result.hashed_bytes)}, now in the cache")
     if entry.folder is not None:
         lines.append(f"its files go to the folder {entry.folder}, since the lock has other files at their paths")
     lines += [f"selection digest {entry.digest}", "next: opendata sync"]

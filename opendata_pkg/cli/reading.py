@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
     from opendata_pkg.branch import Branch
+    from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.lookup import DatasetWord
     from opendata_pkg.published import PublishedStore
     from opendata_pkg.selection import Rules
@@ -23,6 +23,9 @@ def catalogue_of(store: PublishedStore | None, file: Path | None) -> Catalogue:
     Raises:
         NotFoundError: the store has no release.
     """
+    # A catalogue is YAML, which those who only have rules need not wait for.
+    from opendata_pkg.catalogue import Catalogue, shipped_catalogue
+
     if file is not None:
         return Catalogue.load(file)
     if store is None:
@@ -56,6 +59,7 @@ def look_at(
             raise UsageError(f"version {word.version} is of a store: name it with --store, or leave the version out")
         known = catalogue_of(None, file)
         return Look(catalogue=known, branch=known.resolve(word.branch), store=None, state=None)
+    from opendata_pkg.catalogue import Catalogue
     from opendata_pkg.lookup import last_release
 
     # git's and Arrow's imports are not for those who only want a catalogue.

@@ -19,6 +19,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted
 
 
 def registry(
@@ -59,7 +60,7 @@ def registry(
     files = list(target.select(rules_of(include, exclude, larger, smaller), reporter=output).files())
     known = [file for file in files if file.digest is not None]
     if left_out := len(files) - len(known):
-        output.message(f"{left_out:,} of {len(files):,} files are left out: they have no digest")
+        output.message(f"left out for want of a digest: {left_out:,} of {counted(len(files), 'file')}")
     document = {
         "registry": {file.path: file.digest for file in known},
         "urls": {file.path: file.url for file in known if file.url is not None},

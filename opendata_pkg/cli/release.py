@@ -10,6 +10,7 @@ import typer
 from opendata_pkg.cli.options import JsonOption, QuietOption, StoreFolderOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import Grade
+from opendata_pkg.text import counted
 
 
 def release(
@@ -33,7 +34,7 @@ def release(
     result = releasing.release(version, store, require_grade=require_grade, reporter=out)
     out.result(
         asdict(result),
-        f"released {result.version}: {result.files} files, {human_bytes(result.size_bytes)} "
-        f"in {result.datasets} datasets, {len(result.changed)} of them changed\nroot commit {result.commit}\n"
-        f"from the snapshot {result.snapshot[:12]} of {result.origin}",
+        f"released {result.version}: {counted(result.files, 'file')}, {human_bytes(result.size_bytes)} "
+        f"in {counted(result.datasets, 'dataset')}, {len(result.changed):,} of them changed\n"
+        f"root commit {result.commit}\nfrom the snapshot {result.snapshot[:12]} of {result.origin}",
     )

@@ -12,6 +12,7 @@ import typer
 from opendata_pkg.cli.options import EndpointUrlOption, JobsOption, JsonOption, ProfileOption, QuietOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.model import UsageError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from opendata_pkg.snapshot_io import SnapshotSummary
@@ -125,7 +126,7 @@ def _parse_as_of(text: str) -> datetime:
 def _describe(summary: SnapshotSummary, out: Path) -> str:
     header, unknown = summary.header, summary.unknown_sizes
     lines = [
-        f"{header.source}: {summary.objects:,} objects, {summary.size_bytes:,} bytes"
+        f"{header.source}: {counted(summary.objects, 'object')}, {counted(summary.size_bytes, 'byte')}"
         + (f" (and {unknown:,} of unknown size)" if unknown else ""),
     ]
     if header.method == "ListObjectVersions" or header.older_versions or header.delete_markers:

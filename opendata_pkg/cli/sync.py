@@ -10,7 +10,7 @@ import typer
 from opendata_pkg.cli.options import JobsOption, JsonOption, LockOption, OfflineOption, QuietOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.lock import LOCK_NAME
-from opendata_pkg.text import human_bytes
+from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
     from opendata_pkg.syncing import SyncResult
@@ -68,4 +68,4 @@ def _describe(result: SyncResult) -> str:
         "removed": len(result.removed),
     }
     words = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
-    return f"{result.files:,} files in {result.folder}" + (f": {words}" if words else "")
+    return f"{counted(result.files, 'file')} in {result.folder}" + (f": {words}" if words else "")

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from opendata_pkg.text import human_bytes
+from opendata_pkg.text import human_bytes, visible
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Sequence
@@ -19,8 +19,11 @@ _BETWEEN = "  "
 
 
 def draw_table(columns: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, numbers: Iterable[str] = ()) -> str:
-    """A table as text: styled and cut to a terminal, plain and whole elsewhere. `numbers` are flush right."""
-    rows, right = list(rows), set(numbers)
+    """A table as text: styled and cut to a terminal, plain and whole elsewhere. `numbers` are flush right.
+
+    A row is a line, and a name in it only a name: cells are made `visible`.
+    """
+    rows, right = [tuple(map(visible, row)) for row in rows], set(numbers)
     styled = sys.stdout.isatty() or "FORCE_COLOR" in os.environ
     if not styled and all(_is_simple(cell) for row in rows for cell in row):
         # What rich draws of it, too; but to import rich, and to have it draw a hundred rows, takes as long as a build

@@ -16,6 +16,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,12 +108,14 @@ def draw_tree(document: dict[str, Any]) -> str:
 
     def add_to(above: Tree | None, branch: dict[str, Any]) -> Tree:
         folder = branch["mount"] if above is not None else branch["path"]
-        label = Text(folder if folder != ROOT else branch["name"], no_wrap=True, overflow="ellipsis")
+        label = Text(visible(folder if folder != ROOT else branch["name"]), no_wrap=True, overflow="ellipsis")
         if above is None and "version" in document:
             label.append(f"@{document['version']}", style="bold")
-        label.append(f"  {branch['title']}", style="dim")
+        label.append(f"  {visible(branch['title'])}", style="dim")
         if (held := branch.get("figures")) is not None:
-            label.append(f"  {held['subtree_files']} files, {human_bytes(held['subtree_bytes'])}", style="green")
+            label.append(
+                f"  {counted(held['subtree_files'], 'file')}, {human_bytes(held['subtree_bytes'])}", style="green"
+            )
         elif "figures" in branch:
             label.append("  no objects", style="dim italic")
         if branch["branches_below"] and not branch["branches"]:

@@ -10,6 +10,7 @@ import typer
 from opendata_pkg.cli.options import JsonOption, LockOption, QuietOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.lock import LOCK_NAME
+from opendata_pkg.text import counted
 
 
 def unpin(
@@ -28,5 +29,6 @@ def unpin(
     out = Output(json=json, quiet=quiet)
     result = unpin_files(name, lock=lock)
     out.result(
-        result.to_dict(), f"took {name} with {result.files:,} files out of {lock}; {result.left:,} files are left"
+        result.to_dict(),
+        f"took {name} with {counted(result.files, 'file')} out of {lock}; left: {counted(result.left, 'file')}",
     )

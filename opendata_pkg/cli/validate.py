@@ -9,9 +9,21 @@ import typer
 
 from opendata_pkg.cli.options import JsonOption, QuietOption
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
     from opendata_pkg.validate import Report
+
+# Of the kinds of documents whose plural takes more than an s.
+_PLURALS = {
+    "JSON that says a thing twice": "JSON that says a thing twice",
+    "broken JSON": "broken JSON",
+    "inventory": "inventories",
+    "release index": "release indexes",
+    "store index": "store indexes",
+    "table of a descriptor": "tables of descriptors",
+    "unknown": "unknown",
+}
 
 
 def validate(
@@ -53,12 +65,12 @@ def validate(
 
 
 def _text(report: Report, conformance_rows: int) -> str:
-    lines = [str(fault) for fault in report.faults]
+    lines = [visible(str(fault)) for fault in report.faults]
     if report.not_shown:
         lines.append(
-            f"not shown to frictionless: tables of {len(report.not_shown)} descriptors with more than "
-            f"{conformance_rows} rows; our own checks read them whole"
+            f"not shown to frictionless: tables of {counted(len(report.not_shown), 'descriptor')} with more than "
+            f"{counted(conformance_rows, 'row')}; our own checks read them whole"
         )
-    counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
-    found = {0: "no faults", 1: "1 fault"}.get(len(report.faults), f"{len(report.faults)} faults")
-    return "\n".join([*lines, f"checked {counted}: {found}"])
+    kinds = ", ".join(counted(count, kind, _PLURALS.get(kind)) for kind, count in sorted(report.checked.items()))
+    found = counted(len(report.faults), "fault") if report.faults else "no faults"
+    return "\n".join([*lines, f"checked {kinds}: {found}"])

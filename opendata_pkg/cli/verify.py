@@ -46,7 +46,7 @@ def verify(
         typer.Option(
             "--store",
             metavar="PATH|URL",
-            help="The store of --against (then also OPENDATA_STORE); without --against, the store that is verified.",
+            help="The store of --against (then also OPENDATA_STORE); without it, a folder: the store to verify.",
         ),
     ] = None,
     rebuild: Annotated[
@@ -92,7 +92,7 @@ def verify(
 
         rules = rules_of(include, exclude, larger, smaller)
     if against is not None and store is None:
-        store = os.environ.get("OPENDATA_STORE")
+        store = os.environ.get("OPENDATA_STORE") or None
     result = verify_bytes(
         folder,
         lock=lock,

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendata_pkg.model import SourceError
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,11 +138,11 @@ class Stage:
         for line in shown[:limit]:
             self.reporter.message(f"    {line}")
         if limit and len(shown) > limit:
-            self.reporter.message(f"    … {len(shown) - limit} more lines")
+            self.reporter.message(f"    … {counted(len(shown) - limit, 'more line')}")
 
 
 def _described(data: bytes) -> str:
-    return f"{len(data)} bytes, sha256:{hashlib.sha256(data).hexdigest()}"
+    return f"{counted(len(data), 'byte')}, sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def run_group(words: list[str], *, cwd: Path, environment: Mapping[str, str]) -> tuple[int, str, str]:

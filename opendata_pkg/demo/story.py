@@ -21,6 +21,7 @@ from opendata_pkg.demo.stage import Stage, demo_environment, terminate_as_interr
 from opendata_pkg.git.person import NO_PROTOCOLS, knows_protocols
 from opendata_pkg.model import MismatchError, NotFoundError, ObjectKey
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -65,7 +66,9 @@ class DemoFailedError(MismatchError):
     def __init__(self, failed: list[str]) -> None:
         self.failed = tuple(failed)
         lines = "\n".join(f"  ✗ {sentence}" for sentence in failed)
-        super().__init__(f"{len(failed)} checks of the demo failed; please report them with the lines above:\n{lines}")
+        super().__init__(
+            f"{counted(len(failed), 'check')} of the demo failed; please report them with the lines above:\n{lines}"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,7 +202,10 @@ def _fill_bucket(scene: Scene) -> None:
     scene.server.make_bucket(BUCKET)
     _upload(scene, first)
     size = sum(map(len, first.values()))
-    stage.say(f"  uploaded {len(first)} objects, {size:,} bytes, to s3://{BUCKET} (versioned, readable by everybody)")
+    stage.say(
+        f"  uploaded {counted(len(first), 'object')}, {counted(size, 'byte')}, to s3://{BUCKET} "
+        "(versioned, readable by everybody)"
+    )
 
 
 def _upload(scene: Scene, objects: Mapping[ObjectKey, bytes]) -> None:

@@ -174,7 +174,7 @@ if [ -n "$deleted" ] && [ "$(git config --bool core.sparseCheckout)" = true ]; t
     if [ -s "$work/both" ]; then
         count=$(wc -l < "$work/both" | tr -d ' ')
         {
-            echo "opendata: refused: this commit would delete $count files that are only not checked out here,"
+            echo "opendata: refused: this commit would delete files that are only not checked out here: $count,"
             echo "such as $(head -n 1 "$work/both"). Nothing was committed."
             echo "To undo the deletions: git reset --quiet && git sparse-checkout reapply"
             echo "Then save by path: datalad save PATH. Or check out all files first: git sparse-checkout disable"

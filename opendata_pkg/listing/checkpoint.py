@@ -20,6 +20,7 @@ from opendata_pkg.listing.versions import ENTRY_SCHEMA
 from opendata_pkg.model import InputError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot_header import format_time, parse_time
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -221,12 +222,12 @@ def _begin(path: Path, connection: sqlite3.Connection, options: dict[str, Any], 
         )
     started = parse_time(row[1])
     pages = connection.execute("SELECT (SELECT count(*) FROM pages) + (SELECT count(*) FROM folders)").fetchone()[0]
-    reporter.message(f"going on with the scan of {row[1]}, of which {pages:,} pages are in {path}")
+    reporter.message(f"going on with the scan of {row[1]}: {counted(pages, 'page')} in {path}")
     if datetime.now(UTC) - started > _STALE_AFTER:
         hours = (datetime.now(UTC) - started) // timedelta(hours=1)
         reporter.message(
-            f"that was {hours} hours ago: what was written since to the part that is listed will be missing; "
-            f"delete {path} to begin anew"
+            f"that was {counted(hours, 'hour')} ago: what was written since to the part that is listed will be "
+            f"missing; delete {path} to begin anew"
         )
     return started
 

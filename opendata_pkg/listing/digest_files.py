@@ -22,6 +22,7 @@ from opendata_pkg.listing.s3_inventory import decode_keys
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file, known_names, plain_name, tell_ignored
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -186,7 +187,9 @@ def _report(path: Path, table: pa.Table, bucket: str) -> DigestRows:
 def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) -> DigestRows:
     keys = columns["key"]
     if keys.null_count:
-        raise BadDigestFileError(f"{path}: expected a key in each row, {keys.null_count} rows have none")
+        raise BadDigestFileError(
+            f"{path}: expected a key in each row, got {counted(keys.null_count, 'row')} without one"
+        )
     for name, width in DIGEST_BYTES.items():
         if name in columns:
             columns[name] = _as_hex(path, name, width, keys, columns[name])

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.listing.read import ObjectReadError
 from opendata_pkg.model import ETag, InputError, Md5, ObjectKey, S3Object, VersionId
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -77,7 +78,7 @@ def decide(checks: Sequence[EtagCheck], *, is_anonymous_aws: bool, told: bool) -
                 )
             return EtagVerdict(are_md5=False, checked=0, reason=f"ETags were not taken as MD5s: {fault}")
     if read:
-        reason = f"ETags without `-` were taken as MD5s: {len(read)} objects were read, and their bytes agree"
+        reason = f"ETags without `-` were taken as MD5s: they agree with the bytes of {counted(len(read), 'object')}"
         return EtagVerdict(are_md5=True, checked=len(read), reason=reason)
     if told:
         reason = f"ETags without `-` were taken as MD5s because --etag-is-md5 says so; {_NOTHING_TO_READ}"

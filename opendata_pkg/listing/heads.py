@@ -15,6 +15,7 @@ from opendata_pkg.listing.read import ObjectReadError, explain_read_error
 from opendata_pkg.model import Sha256
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -66,9 +67,9 @@ def list_sha256(
             found(place, answer)
         reporter.advance()
     reporter.finish()
-    notes = [f"{count} of {total} objects have a SHA-256 at the source"]
+    notes = [f"S3 keeps a SHA-256 of {count:,} of {counted(total, 'object')}"]
     if failures:
-        notes.append(f"{failures} objects could not be asked for a SHA-256, such as {example}")
+        notes.append(f"{counted(failures, 'object')} could not be asked for a SHA-256, such as {example}")
     return tuple(notes)
 
 

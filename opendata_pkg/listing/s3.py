@@ -27,6 +27,7 @@ from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot_header import format_time
 from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.sorting import SortedRows
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -223,8 +224,8 @@ def _history_notes(found: Resolved) -> tuple[str, ...]:
     if not found.unaddressable:
         return ()
     note = (
-        f"{found.unaddressable} keys had bytes at that time that no address can bring any more "
-        "(versions `null`, since overwritten): they were left out"
+        f"left out: {counted(found.unaddressable, 'key')} with bytes at that time that no address can bring any more "
+        "(versions `null`, since overwritten)"
     )
     return (note,)
 
@@ -240,8 +241,8 @@ def _prefix_notes(table: pa.Table, prefixes: Sequence[str]) -> tuple[str, ...]:
         others = keys.filter(pc.and_(pc.starts_with(keys, prefix), pc.invert(below)))
         if len(others) and len(others) < len(table):
             notes.append(
-                f"prefix {prefix!r} also took {len(others)} objects beside that folder, such as {others[0].as_py()!r}: "
-                f"for the folder alone write {prefix + '/'!r}"
+                f"prefix {prefix!r} also took {counted(len(others), 'object')} beside that folder, such as "
+                f"{others[0].as_py()!r}: for the folder alone write {prefix + '/'!r}"
             )
     return tuple(notes)
 

@@ -25,6 +25,7 @@ from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot_rows import SCHEMA
 from opendata_pkg.sorting import SortedRows
+from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -238,7 +239,9 @@ def _read_tables(manifest: Manifest, file: DataFile, place: Place) -> Iterator[p
 
 def _checked(manifest: Manifest, file: DataFile, table: pa.Table) -> pa.Table:
     if table["key"].null_count:
-        raise BadInventoryError(f"{file.key}: expected a key in each row, {table['key'].null_count} rows have none")
+        raise BadInventoryError(
+            f"{file.key}: expected a key in each row, got {counted(table['key'].null_count, 'row')} without one"
+        )
     if "bucket" in table.column_names:
         others = [name for name in pc.unique(table["bucket"]).to_pylist() if name not in (None, manifest.bucket)]
         if others:
@@ -346,7 +349,7 @@ def _notes(manifest: Manifest, taken: _Taken, lost: tuple[int, str], *, told: bo
         notes.append("the objects have no version ids: they can be overwritten without a trace")
     if lost[0]:
         notes.append(
-            f"{lost[0]} keys have older versions and no latest one in this inventory, such as "
-            f"{lost[1]!r}: they were left out; the next inventory should have them"
+            f"left out, since they have older versions and no latest one in this inventory: "
+            f"{counted(lost[0], 'key')}, such as {lost[1]!r}; the next inventory should have them"
         )
     return tuple(notes)

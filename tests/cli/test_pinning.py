@@ -34,13 +34,13 @@ def store(tmp_path, static_server, monkeypatch):
 def test_the_readme_way(store):
     """Pin, sync, sync again, unpin, sync: what each prints, and where the files are."""
     status, out, err = opendata("pin", "Rat@2024.1.0", "--include", "*.swc")
-    assert (status, out.splitlines()[0]) == (0, "pinned 1 files, 9 B of Rat@2024.1.0 as Rat in opendata.lock")
+    assert (status, out.splitlines()[0]) == (0, "pinned 1 file, 9 B of Rat@2024.1.0 as Rat in opendata.lock")
     assert out.splitlines()[-1] == "next: opendata sync"
-    assert "warning: 1 of 1 files can be overwritten in the bucket" in err
-    assert opendata("sync")[:2] == (0, "1 files in data: 1 downloaded (9 B)\n")
-    assert opendata("sync")[:2] == (0, "1 files in data: 1 there already\n")
+    assert "warning: 1 of 1 file can be overwritten in the bucket" in err
+    assert opendata("sync")[:2] == (0, "1 file in data: 1 downloaded (9 B)\n")
+    assert opendata("sync")[:2] == (0, "1 file in data: 1 there already\n")
     status, out, _ = opendata("unpin", "Rat")
-    assert (status, out) == (0, "took Rat with 1 files out of opendata.lock; 0 files are left\n")
+    assert (status, out) == (0, "took Rat with 1 file out of opendata.lock; left: 0 files\n")
     assert opendata("sync")[:2] == (0, "0 files in data: 1 removed\n")
 
 
@@ -64,7 +64,7 @@ def test_json(store):
         (("unpin", "Mouse"), 4, "no selection 'Mouse' in opendata.lock: it has Rat"),
         (("sync", "--lock", "other.lock"), 4, "no lock at other.lock: make one with: opendata pin"),
         (("sync", "--from", "nowhere"), 4, "no folder nowhere"),
-        (("sync", "--to", "fresh", "--offline"), 5, "2 of 2 files are not there:"),
+        (("sync", "--to", "fresh", "--offline"), 5, "2 of 2 files could not be brought:"),
     ],
 )
 def test_refusals(store, words, status, sentence):
@@ -93,7 +93,7 @@ def test_a_file_in_the_way(store):
     place.parent.mkdir(parents=True)
     place.write_text("mine")
     status, out, err = opendata("sync")
-    assert (status, out) == (3, "1 files in data: 1 downloaded (9 B)\n")
+    assert (status, out) == (3, "1 file in data: 1 downloaded (9 B)\n")
     assert "'Rat/b.asc' is another file than the lock names: it was left alone; move it away" in err
     assert place.read_text() == "mine"
 

@@ -23,6 +23,7 @@ from opendata_pkg.model import InputError, SourceError
 from opendata_pkg.progress import Reporter
 from opendata_pkg.scan import ScanRequest, checkpoint_path, scan, scan_to
 from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.text import counted
 from tests.listing.scripted import Answer, error
 from tests.listing.test_spread import listed
 
@@ -114,7 +115,7 @@ def test_a_listing_goes_on_after_any_page(scripted, tmp_path, after, with_versio
     assert Snapshot.read(out).id == whole.id == summary.id
     assert summary.header.delete_markers == whole.header.delete_markers
     assert not checkpoint_path(out).exists()
-    assert any(f"of which {len(kept)} pages are in" in message for message in said.messages)
+    assert any(f": {counted(len(kept), 'page')} in " in message for message in said.messages)
     assert kept
     assert not kept & pages_asked(server, middle)
 

@@ -55,7 +55,7 @@ def test_each_object_is_asked_and_one_failure_is_none_of_the_others(scripted):
         0: (DIGEST.hex(), 3),
         1: (DIGEST.hex(), 3),
     }
-    assert notes[0] == "2 of 5 objects have a SHA-256 at the source"
+    assert notes[0] == "S3 keeps a SHA-256 of 2 of 5 objects"
     assert notes[1].startswith("2 objects could not be asked for a SHA-256, such as gone: gone since it was listed")
     assert {request.headers["x-amz-checksum-mode"] for request in server.requests} == {"ENABLED"}
     assert {request.headers["if-match"] for request in server.requests} == {'"e"'}

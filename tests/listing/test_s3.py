@@ -285,7 +285,7 @@ def test_a_prefix_that_took_more_than_a_folder_is_told(scripted):
     listing = [page(contents("Rat/SSCx/1"), contents("Rat/SSCx_old/1"))]
     notes = list_bucket(open_aws(scripted(aws(listing=listing))), prefixes=["Rat/SSCx"], versions="no").notes
     assert len(notes) == 1
-    assert "also took 1 objects beside that folder, such as 'Rat/SSCx_old/1'" in notes[0]
+    assert "also took 1 object beside that folder, such as 'Rat/SSCx_old/1'" in notes[0]
 
 
 def test_prefixes_in_prefixes_are_listed_once():

@@ -299,7 +299,8 @@ def test_a_data_file_without_rows_is_nothing(tmp_path, file_format):
 
 
 @pytest.mark.parametrize(
-    ("values", "sentence"), [({"key": None}, "1 rows have none"), ({"size": "12 kB"}, "expected CSV with the columns")]
+    ("values", "sentence"),
+    [({"key": None}, "got 1 row without one"), ({"size": "12 kB"}, "expected CSV with the columns")],
 )
 def test_rows_that_cannot_be_are_refused(tmp_path, values, sentence):
     """A row without a key, a size that is no number."""
