@@ -38,7 +38,7 @@ def stage(tmp_path):
 def test_command_is_shown_as_typed_with_its_output(stage):
     """A command is shown with its words quoted for a shell, and then what it said, cut after some lines."""
     assert stage.stock("printf", "%s\\n", "one two", "b", "c", lines=2) == "one two\nb\nc\n"
-    assert stage.reporter.lines == ["$ printf '%s\\n' 'one two' b c", "    one two", "    b", "    … 1 more lines"]
+    assert stage.reporter.lines == ["$ printf '%s\\n' 'one two' b c", "    one two", "    b", "    … 1 more line"]
 
 
 def test_failed_command_is_an_error_with_its_output(stage):
