@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 # Rows that are read at a time: few enough to stay in the processor's cache from one stage of work to the next.
 READ_ROWS = 16_384
+# Of how many rows Arrow may keep what it has read.
+_ROWS_AT_ONCE = 65_536
 # A row group ends before a key whose CRC-32 is a multiple of the second, as shards of inventories do, once it has the
 # first; where no such key comes, at the last. So one row more or less changes one group, mostly, and all others keep
 # their bytes. Smaller ones compress worse and take longer to read; of larger ones, few stay the same.
@@ -108,8 +110,25 @@ def unchecked_rows(path: Path, columns: Sequence[str] = SCHEMA.names) -> Iterato
     schema = pa.schema([SCHEMA.field(name) for name in columns])
     # Not by file name alone: Arrow would read `a=b/` in a path as a partition.
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(READ_ROWS, columns=columns, use_threads=False):
+        for batch in decoded(file, range(file.metadata.num_row_groups), READ_ROWS, columns):
             yield in_schema(batch, schema)
+
+
+def decoded(file: pq.ParquetFile, groups: Iterable[int], rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Some row groups of a Parquet file, by their numbers, in batches of up to so many rows.
+
+    What Arrow has read it keeps until it has read all that it was asked for: of ten million rows, a gigabyte. So it is
+    asked for a few groups at a time.
+    """
+    few, held = list[int](), 0
+    for number in groups:
+        few.append(number)
+        held += file.metadata.row_group(number).num_rows
+        if held >= _ROWS_AT_ONCE:
+            yield from file.iter_batches(rows, row_groups=few, columns=columns, use_threads=False)
+            few, held = [], 0
+    if few:
+        yield from file.iter_batches(rows, row_groups=few, columns=columns, use_threads=False)
 
 
 def in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.Table:

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from opendata_pkg.canonical import canonical_rows
 from opendata_pkg.parallel import ahead
 from opendata_pkg.snapshot_check import RowCheck
-from opendata_pkg.snapshot_io import READ_ROWS, in_schema, reading
+from opendata_pkg.snapshot_io import READ_ROWS, decoded, in_schema, reading
 from opendata_pkg.snapshot_rows import BATCH_ROWS, SCHEMA, new_id
 from opendata_pkg.spool import Spool
 
@@ -158,13 +158,8 @@ class _File:
 
     def rows(self, groups: Iterable[int]) -> Iterator[pa.Table]:
         """The rows of some row groups."""
-        numbers = [*groups]
-        if not numbers:
-            return
         with reading(self.snapshot):
-            for batch in self.parquet.iter_batches(
-                BATCH_ROWS, row_groups=numbers, columns=SCHEMA.names, use_threads=False
-            ):
+            for batch in decoded(self.parquet, groups, BATCH_ROWS, SCHEMA.names):
                 yield in_schema(batch, SCHEMA)
 
 
