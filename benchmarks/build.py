@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING
 from generate import generate_named, generate_snapshot
 from timing import Cost, opendata, run
 
-from opendata_pkg.catalogue import Catalogue, shipped_catalogue
-from opendata_pkg.plan import PlannedFile, make_plans
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.catalogue.catalogue import Catalogue, shipped_catalogue
+from opendata_pkg.plan.plan import PlannedFile, make_plans
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

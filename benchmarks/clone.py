@@ -26,8 +26,8 @@ from nginx import find_nginx, serving
 from timing import Cost, run
 
 from opendata_pkg.model import ObjectKey, S3Object, Sha256
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot.header import SnapshotHeader
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -23,10 +23,10 @@ import pyarrow.csv
 from generate import generate_snapshot
 from timing import opendata, run
 
-from opendata_pkg.catalogue import shipped_catalogue
+from opendata_pkg.catalogue.catalogue import shipped_catalogue
 
 if TYPE_CHECKING:
-    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.snapshot.snapshot import Snapshot
 
 _CHANGED_SHARE = 0.01
 _DICTIONARIES = """\

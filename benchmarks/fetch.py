@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING
 from nginx import find_nginx, serving
 from timing import Cost, opendata, run
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue
 from opendata_pkg.model import ObjectKey, S3Object, Sha256
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot.header import SnapshotHeader
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ for name in fetcher.registry_files:
 """
 _LIBRARY = """\
 import sys, time
-from opendata_pkg.fetching import fetch
+from opendata_pkg.readers.fetching import fetch
 begun = time.perf_counter()
 result = fetch(sys.argv[1])
 result.check_complete()

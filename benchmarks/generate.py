@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_header import SnapshotHeader
-from opendata_pkg.snapshot_rows import SCHEMA
+from opendata_pkg.snapshot.header import SnapshotHeader
+from opendata_pkg.snapshot.rows import SCHEMA
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.catalogue.catalogue import Catalogue
 
 _NAMES = (
     "sm080619a1-5_idA",

@@ -24,11 +24,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.checksums import ChecksumCache
-from opendata_pkg.hashing import hash_snapshot
+from opendata_pkg.digests.checksums import ChecksumCache
 from opendata_pkg.model import ETag, ObjectKey, S3Object, VersionId
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.scan.hashing import hash_snapshot
+from opendata_pkg.snapshot.header import SnapshotHeader
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

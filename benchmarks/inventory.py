@@ -28,10 +28,10 @@ import pyarrow.parquet as pq
 from generate import generate_snapshot
 from timing import opendata, run
 
-from opendata_pkg.catalogue import shipped_catalogue
+from opendata_pkg.catalogue.catalogue import shipped_catalogue
 
 if TYPE_CHECKING:
-    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.snapshot.snapshot import Snapshot
 
 _ROWS_A_FILE = 250_000
 _COLUMNS = {

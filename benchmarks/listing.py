@@ -23,7 +23,7 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from generate import generate_snapshot
 
-from opendata_pkg.catalogue import shipped_catalogue
+from opendata_pkg.catalogue.catalogue import shipped_catalogue
 from opendata_pkg.listing.bucket import open_bucket
 from opendata_pkg.listing.s3 import list_bucket
 

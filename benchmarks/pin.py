@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any
 
 from generate import generate_snapshot
 
-from opendata_pkg.catalogue import shipped_catalogue
-from opendata_pkg.lock_format import LockContent, LockedFile, LockSelection
+from opendata_pkg.catalogue.catalogue import shipped_catalogue
+from opendata_pkg.lock.format import LockContent, LockedFile, LockSelection
 from opendata_pkg.model import Grade, Sha256
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.descriptor import table_schema
+from opendata_pkg.dataset.descriptor import table_schema
+from opendata_pkg.dataset.inventory import COLUMNS
 from opendata_pkg.documents import dump_json
-from opendata_pkg.inventory import COLUMNS
 from opendata_pkg.vocabulary import DATA_PACKAGE_URL
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _OURS = """\
 import json, sys
 from pathlib import Path
-from opendata_pkg.descriptor_check import check_descriptor
+from opendata_pkg.validation.descriptor_check import check_descriptor
 file = Path(sys.argv[1])
 sys.exit(1 if check_descriptor(file, json.loads(file.read_bytes())).faults else 0)
 """

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.lock_format import LockContent, LockedFile, LockSelection
+from opendata_pkg.lock.format import LockContent, LockedFile, LockSelection
 from opendata_pkg.model import Grade, Sha256
 
 if TYPE_CHECKING:

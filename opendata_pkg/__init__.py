@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from opendata_pkg.api.bringing import fetch, pin, pooch, sync, unpin, verify
     from opendata_pkg.api.cloning import clone, get
     from opendata_pkg.api.looking import cite, diff, find, open_dataset
-    from opendata_pkg.lock import Lock
+    from opendata_pkg.lock.lock import Lock
     from opendata_pkg.model import OpenDataError
 
 __all__ = [
@@ -44,7 +44,7 @@ __version__ = "0.1.0"
 
 # Found when they are first asked for: whoever wants a lock's paths need not wait for Arrow and all the rest.
 _HOMES = {
-    "Lock": "lock",
+    "Lock": "lock.lock",
     "OpenDataError": "model",
     **dict.fromkeys(("cite", "diff", "find", "open_dataset"), "api.looking"),
     **dict.fromkeys(("fetch", "pin", "pooch", "sync", "unpin", "verify"), "api.bringing"),

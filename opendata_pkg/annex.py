@@ -122,7 +122,7 @@ def digest_keys(batch: pa.RecordBatch) -> pa.Array:
     import pyarrow as pa  # noqa: PLC0415 - takes a while; who gets contents of a clone needs no columns
     import pyarrow.compute as pc  # noqa: PLC0415
 
-    from opendata_pkg.arrays import joined  # noqa: PLC0415
+    from opendata_pkg.columns.arrays import joined  # noqa: PLC0415
 
     tails = pc.replace_substring_regex(batch["key"], r"(?s)^(?:.*/)?\.*[^./]*", "").dictionary_encode()
     known = pa.array([extension_of("a" + tail) for tail in tails.dictionary.to_pylist()], pa.string())

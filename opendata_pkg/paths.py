@@ -89,7 +89,7 @@ class Naming:
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.compute as pc  # noqa: PLC0415
 
-        from opendata_pkg.arrays import replace_where, without_prefix  # noqa: PLC0415
+        from opendata_pkg.columns.arrays import replace_where, without_prefix  # noqa: PLC0415
 
         relative = without_prefix(keys, self.prefix)
         if self.renamed_folders:

@@ -108,7 +108,7 @@ def object_url(base: str, key: ObjectKey, version_id: VersionId | None) -> str:
 
 def object_urls(base: str, keys: pa.Array, version_ids: pa.Array) -> pa.Array:
     """`object_url` of every key with its version."""
-    from opendata_pkg.arrays import joined  # noqa: PLC0415 - a release is published without any, and not kept waiting
+    from opendata_pkg.columns.arrays import joined  # noqa: PLC0415 - a release is published without any, and not kept waiting
 
     return joined(*url_parts(base, keys, version_ids))
 
@@ -117,7 +117,7 @@ def url_parts(base: str, keys: pa.Array, version_ids: pa.Array) -> tuple[pa.Arra
     """What `object_urls` joins, in bulk where nothing but blanks is to be encoded: for those who join more to it."""
     import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
-    from opendata_pkg.arrays import hold_any, holds, joined, replace_where  # noqa: PLC0415
+    from opendata_pkg.columns.arrays import hold_any, holds, joined, replace_where  # noqa: PLC0415
 
     # Most keys hold nothing that takes thought, which all of them together tell far quicker than each.
     if hold_any(keys, _RARE_BYTES) or holds(keys, b"/.") or pc.any(pc.starts_with(keys, ".")).as_py():

@@ -16,7 +16,7 @@ import sys
 import threading
 from typing import IO, TYPE_CHECKING, Any, Self
 
-from opendata_pkg.lean_arrow import import_arrow
+from opendata_pkg.columns.lean_arrow import import_arrow
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from opendata_pkg.cloning import clone
+from opendata_pkg.plan.selection import Rules
 from opendata_pkg.progress import Reporter
-from opendata_pkg.selection import Rules
-from opendata_pkg.target import open_target
+from opendata_pkg.readers.cloning import clone
+from opendata_pkg.targets.opening import open_target
 from tests.core_support import catalogue_of, entry_of, publish, snapshot_of
 
 FIRST, SECOND = "1.0.0", "1.1.0"

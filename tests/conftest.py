@@ -19,7 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from opendata_pkg.demo.server import S3Server
-from opendata_pkg.transport import Transport
+from opendata_pkg.web.transport import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

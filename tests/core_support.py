@@ -10,15 +10,15 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue
 from opendata_pkg.cli.main import app
 from opendata_pkg.documents import dump_json
 from opendata_pkg.model import Md5, ObjectKey, S3Object, Sha256, VersionId
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_header import SnapshotHeader
-from opendata_pkg.store import Store
+from opendata_pkg.snapshot.header import SnapshotHeader
+from opendata_pkg.snapshot.snapshot import Snapshot
+from opendata_pkg.store.store import Store
 
 BASE = "http://127.0.0.1:9/bucket/"
 """Where nothing listens: the core never fetches."""

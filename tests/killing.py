@@ -15,12 +15,12 @@ import tempfile
 import traceback
 from pathlib import Path
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue
 from opendata_pkg.git.repository import git_environment
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.store import Store
+from opendata_pkg.snapshot.snapshot import Snapshot
+from opendata_pkg.store.store import Store
 
 # Raised by Python before it asks the system: after the last of them nothing changes any more. Of `open`, only those for
 # writing count; the bytes written are in place with the renaming that follows.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from opendata_pkg.lock_format import LockContent, LockedFile, LockSelection
+from opendata_pkg.lock.format import LockContent, LockedFile, LockSelection
 from opendata_pkg.model import Grade, Md5, Sha256
 from opendata_pkg.urls import object_url
 

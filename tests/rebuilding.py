@@ -8,10 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 
 def main() -> None:

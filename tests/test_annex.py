@@ -14,7 +14,7 @@ from opendata_pkg import annex
 from opendata_pkg.git.objects import FILE, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import AnnexKey
-from opendata_pkg.plan import annex_keys, make_plans
+from opendata_pkg.plan.plan import annex_keys, make_plans
 from tests.core_support import BASE, catalogue_of, entry_of, git, git_text, snapshot_of
 
 pytestmark = pytest.mark.usefixtures("git_identity")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue
-from opendata_pkg.release import release
-from opendata_pkg.scan import scan
-from opendata_pkg.store import Store
-from opendata_pkg.validate import validate
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue
+from opendata_pkg.scan.scan import scan
+from opendata_pkg.store.store import Store
+from opendata_pkg.validation.validate import validate
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "how-to" / "another-bucket.md").read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from opendata_pkg.cache import FileCache
-from opendata_pkg.lock import Lock, NotHereError
-from opendata_pkg.syncing import sync
+from opendata_pkg.cache.cache import FileCache
+from opendata_pkg.lock.lock import Lock, NotHereError
+from opendata_pkg.readers.syncing import sync
 from tests.lock_support import content_of, lock_of, locked
 
 PATHS = tuple(f"Rat/cell {number}.swc" for number in range(40))
@@ -19,7 +19,7 @@ PATHS = tuple(f"Rat/cell {number}.swc" for number in range(40))
 # What a job does: it reads every file through the lock. Whoever touches the network or writes ends with 9.
 JOB = """
 import os, sys
-from opendata_pkg.lock import Lock
+from opendata_pkg.lock.lock import Lock
 lock_file, cache, *_ = sys.argv[1:]
 def watch(event, words):
     if event.startswith("socket.") or (event == "open" and "w" in str(words[1]) and cache in str(words[0])):

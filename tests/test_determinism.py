@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from opendata_pkg.build import build
+from opendata_pkg.building.build import build
+from opendata_pkg.building.promises import UndigestedError
+from opendata_pkg.building.release import release
 from opendata_pkg.git.repository import Repository
-from opendata_pkg.promises import UndigestedError
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.store import Store
+from opendata_pkg.snapshot.snapshot import Snapshot
+from opendata_pkg.store.store import Store
 from tests.core_support import DAY_ZERO, catalogue_of, entry_of, every_ref, git, published, snapshot_of
 from tests.git.test_repository import HOSTILE
 
@@ -223,9 +223,9 @@ def test_where_rows_are_does_not_matter(tmp_path, monkeypatch):
             release(f"{number}.0.0", store)
 
     publish_all(tmp_path / "memory")
-    for name in ("spool.SPOOL_BYTES", "snapshot.SPOOL_BYTES"):
+    for name in ("columns.spool.SPOOL_BYTES", "snapshot.snapshot.SPOOL_BYTES"):
         monkeypatch.setattr(f"opendata_pkg.{name}", 0)
-    for name in ("snapshot.BATCH_ROWS", "snapshot_pair.BATCH_ROWS", "snapshot_pair.READ_ROWS"):
+    for name in ("snapshot.snapshot.BATCH_ROWS", "snapshot.pair.BATCH_ROWS", "snapshot.pair.READ_ROWS"):
         monkeypatch.setattr(f"opendata_pkg.{name}", 2)
     assert Snapshot.read(files[0]).table["key"].num_chunks > 1
     publish_all(tmp_path / "file")

@@ -4,6 +4,7 @@ import json
 import re
 import socket
 import subprocess
+import tomllib
 from itertools import chain
 from pathlib import Path
 
@@ -66,3 +67,15 @@ def commits(folder, name):
     """How many commits the dataset's main branch has."""
     command = ["git", "rev-list", "--count", "main"]
     return int(subprocess.check_output(command, cwd=folder / "store" / "git" / f"{name}.git", text=True))
+
+
+def test_the_map_of_the_code_is_the_one_that_is_checked():
+    """docs/explanation/code.md has every package once, in an order that the import contract of pyproject.toml allows."""
+    page = (DOCS / "explanation" / "code.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \| ", page, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    packages = {found.parent.name for found in (DOCS.parent / "opendata_pkg").glob("*/__init__.py")}
+    assert sorted(named) == sorted(packages)
+    contracts = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    line_of = {name: number for number, line in enumerate(contracts[0]["layers"]) for name in line.split(" | ")}
+    assert [line_of[name] for name in named] == sorted(line_of[name] for name in named)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.store import Store
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue
+from opendata_pkg.snapshot.snapshot import Snapshot
+from opendata_pkg.store.store import Store
 from opendata_pkg.text import unescape_line
 from tests.core_support import (
     annexed_paths,

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from opendata_pkg.branch import path_fault
-from opendata_pkg.clashes import find_clashes
+from opendata_pkg.catalogue.branch import path_fault
 from opendata_pkg.paths import MAX_PART_BYTES, RESERVED, Naming, fold, relative_key
+from opendata_pkg.plan.clashes import find_clashes
 
 NASTY = (
     *(

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from opendata_pkg.lock import Lock
-from opendata_pkg.syncing import sync
+from opendata_pkg.lock.lock import Lock
+from opendata_pkg.readers.syncing import sync
 from tests.lock_support import content_of, lock_of, locked, selected
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "restore.py"

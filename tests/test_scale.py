@@ -5,10 +5,10 @@ import hashlib
 import pyarrow as pa
 import pytest
 
-from opendata_pkg.build import build
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_rows import SCHEMA
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.snapshot.rows import SCHEMA
+from opendata_pkg.snapshot.snapshot import Snapshot
 from tests.core_support import DAY_ZERO, catalogue_of, git, git_text, repository_of, snapshot_of
 
 # S3 keys have at most 1024 bytes.

@@ -8,7 +8,7 @@ import pytest
 
 from opendata_pkg.workers import Workers
 from tests.core_support import catalogue_of, publish, snapshot_of
-from tests.web import serve
+from tests.serving import serve
 
 KEYS = ("Rat/a.swc", "Rat/Cortex/b.swc")
 WEB = {"boto3", "botocore", "urllib3", "requests", "pooch"}
@@ -16,7 +16,16 @@ DOCUMENTS = {"jsonschema", "referencing", "frictionless"}
 ARROW = {"numpy", "pyarrow"}
 # What only publishing needs.
 WRITING = {
-    f"opendata_pkg.{name}" for name in ("dataset", "citation", "readme", "registry", "inventory", "logs", "store")
+    f"opendata_pkg.{name}"
+    for name in (
+        "dataset.dataset",
+        "citation",
+        "dataset.readme",
+        "dataset.registry",
+        "dataset.inventory",
+        "dataset.logs",
+        "store.store",
+    )
 }
 REPORT = """\
 import sys
@@ -76,7 +85,7 @@ def run(folder, *words):
         (["find", "s.parquet", "--json"], WEB | DOCUMENTS | WRITING | {"numpy", "yaml", "rich"}),
         (["clone", "Rat", "rat", "--store", "store"], WEB | DOCUMENTS | WRITING | {"numpy", "pyarrow.parquet"}),
         (["get", "got"], WEB | DOCUMENTS | WRITING | ARROW | {"http.client", "ssl", "sqlite3", "yaml"}),
-        (["sync"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml", "opendata_pkg.cache"}),
+        (["sync"], WEB | DOCUMENTS | ARROW | {"http.client", "ssl", "sqlite3", "yaml", "opendata_pkg.cache.cache"}),
         (["versions", "--store", "store"], WEB | DOCUMENTS | WRITING | ARROW | {"rich"}),
         (["tree", "--store", "store"], WEB | DOCUMENTS | WRITING | ARROW),
         (["info", "Rat", "--store", "store"], WEB | DOCUMENTS | WRITING | ARROW),
@@ -101,7 +110,10 @@ def test_publishing_what_did_not_change_imports_no_arrow(tmp_path):
     snapshot.write(tmp_path / "s.parquet")
     publish(tmp_path / "store", "1.0.0", snapshot, catalogue_of())
     unused = (
-        WEB | DOCUMENTS | ARROW | {"opendata_pkg.drafting", "opendata_pkg.dataset", "opendata_pkg.citation", "rich"}
+        WEB
+        | DOCUMENTS
+        | ARROW
+        | {"opendata_pkg.building.drafting", "opendata_pkg.dataset.dataset", "opendata_pkg.citation", "rich"}
     )
     assert run(tmp_path, "build", "s.parquet", "--store", "store") & unused == set()
     assert run(tmp_path, "release", "2.0.0", "--store", "store") & unused == set()

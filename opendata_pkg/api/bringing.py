@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg import fetching
 from opendata_pkg.api.words import globs_of, rules_of, source_of
-from opendata_pkg.lock import LOCK_NAME, Lock
+from opendata_pkg.lock.lock import LOCK_NAME, Lock
 from opendata_pkg.notebook import HERE
-from opendata_pkg.pinning import pin as pin_files
-from opendata_pkg.pinning import unpin as unpin_files
-from opendata_pkg.selection import Rules
-from opendata_pkg.syncing import sync as sync_files
-from opendata_pkg.verifying import verify as verify_files
+from opendata_pkg.plan.selection import Rules
+from opendata_pkg.readers import fetching
+from opendata_pkg.readers.pinning import pin as pin_files
+from opendata_pkg.readers.pinning import unpin as unpin_files
+from opendata_pkg.readers.syncing import sync as sync_files
+from opendata_pkg.verification.verifying import verify as verify_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from pooch import Pooch
 
     from opendata_pkg.api.words import Globs, Store
-    from opendata_pkg.fetching import FetchResult
-    from opendata_pkg.pinning import PinResult, UnpinResult
+    from opendata_pkg.digests.findings import Verification
     from opendata_pkg.progress import Reporter
-    from opendata_pkg.syncing import SyncResult
-    from opendata_pkg.verification import Verification
+    from opendata_pkg.readers.fetching import FetchResult
+    from opendata_pkg.readers.pinning import PinResult, UnpinResult
+    from opendata_pkg.readers.syncing import SyncResult
 
 
 def fetch(
@@ -47,7 +47,7 @@ def fetch(
     """Files without git, through pooch's cache, each checked; `result.paths` are where they are, by path in the tree.
 
     Raises:
-        OpenDataError: as `opendata_pkg.fetching.fetch` says; also if a file could not be had: all others were.
+        OpenDataError: as `opendata_pkg.readers.fetching.fetch` says; also if a file could not be had: all others were.
     """
     result = fetching.fetch(
         word,
@@ -82,7 +82,7 @@ def pooch(
     """A plain `pooch.Pooch`: registry and versioned URLs filled in, its folder shared with `fetch`.
 
     Raises:
-        OpenDataError: as `opendata_pkg.fetching.pooch` says.
+        OpenDataError: as `opendata_pkg.readers.fetching.pooch` says.
     """
     return fetching.pooch(
         word,
@@ -116,7 +116,7 @@ def pin(
     """Write exact files into a lock, under a `name` of its own. `update` replaces what has that name already.
 
     Raises:
-        OpenDataError: as `opendata_pkg.pinning.pin` says.
+        OpenDataError: as `opendata_pkg.readers.pinning.pin` says.
     """
     return pin_files(
         word,
@@ -137,7 +137,7 @@ def unpin(name: str, *, lock: Path | str = LOCK_NAME) -> UnpinResult:
     """Take a selection out of a lock; its files stay where they are until the next `sync`.
 
     Raises:
-        OpenDataError: as `opendata_pkg.pinning.unpin` says.
+        OpenDataError: as `opendata_pkg.readers.pinning.unpin` says.
     """
     return unpin_files(name, lock=Path(lock))
 
@@ -155,7 +155,7 @@ def sync(
     """Bring exactly the files of a lock into a folder, by default `data` beside it.
 
     Raises:
-        OpenDataError: as `opendata_pkg.syncing.sync` says; also if a file could not be had: all others were.
+        OpenDataError: as `opendata_pkg.readers.syncing.sync` says; also if a file could not be had: all others were.
     """
     result = sync_files(
         lock if isinstance(lock, Lock) else Lock(lock),
@@ -191,7 +191,7 @@ def verify(
     """Every file against its digest: a lock's folder, a clone, a store, or copies `against` a dataset.
 
     Raises:
-        OpenDataError: as `opendata_pkg.verifying.verify` says; files that are wrong are in the result.
+        OpenDataError: as `opendata_pkg.verification.verifying.verify` says; files that are wrong are in the result.
     """
     rules = rules_of(include, exclude, larger, smaller)
     source = source_of(store, catalogue, offline)

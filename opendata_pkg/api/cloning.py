@@ -6,18 +6,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendata_pkg.api.words import rules_of, source_of
-from opendata_pkg.cloning import check_folder
-from opendata_pkg.cloning import clone as clone_dataset
-from opendata_pkg.getting import get as get_contents
-from opendata_pkg.lock import is_offline
+from opendata_pkg.lock.lock import is_offline
 from opendata_pkg.notebook import HERE
-from opendata_pkg.target import open_target
+from opendata_pkg.readers.cloning import check_folder
+from opendata_pkg.readers.cloning import clone as clone_dataset
+from opendata_pkg.readers.getting import get as get_contents
+from opendata_pkg.targets.opening import open_target
 
 if TYPE_CHECKING:
     from opendata_pkg.api.words import Globs, Store
-    from opendata_pkg.cloning import CloneResult
-    from opendata_pkg.getting import GetResult
     from opendata_pkg.progress import Reporter
+    from opendata_pkg.readers.cloning import CloneResult
+    from opendata_pkg.readers.getting import GetResult
 
 
 def clone(
@@ -44,7 +44,7 @@ def clone(
     `version` is None.
 
     Raises:
-        OpenDataError: as `opendata_pkg.cloning.clone` says.
+        OpenDataError: as `opendata_pkg.readers.cloning.clone` says.
     """
     place = None if folder is None else Path(folder)
     check_folder(word, place)
@@ -77,7 +77,7 @@ def get(
     """Contents of files in a clone, in parallel and checked; git-annex then knows them as present.
 
     Raises:
-        OpenDataError: as `opendata_pkg.getting.get` says; also if a file could not be had: all others were.
+        OpenDataError: as `opendata_pkg.readers.getting.get` says; also if a file could not be had: all others were.
     """
     got = get_contents(
         [Path(path) for path in paths],

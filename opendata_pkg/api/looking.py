@@ -6,24 +6,24 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from opendata_pkg.api.words import one_of, rules_of, source_of
 from opendata_pkg.citation.render import Format, render
-from opendata_pkg.citing import cite as citation_of
-from opendata_pkg.citing import cite_lock
-from opendata_pkg.finding import Order
-from opendata_pkg.finding import find as find_files
-from opendata_pkg.lock import LOCK_NAME, Lock
+from opendata_pkg.comparison.sides import diff as diff_sides
+from opendata_pkg.lock.lock import LOCK_NAME, Lock
 from opendata_pkg.model import Grade
 from opendata_pkg.notebook import HERE
-from opendata_pkg.sides import diff as diff_sides
-from opendata_pkg.target import open_target
+from opendata_pkg.readers.citing import cite as citation_of
+from opendata_pkg.readers.citing import cite_lock
+from opendata_pkg.readers.finding import Order
+from opendata_pkg.readers.finding import find as find_files
+from opendata_pkg.targets.opening import open_target
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from opendata_pkg.api.words import Globs, Store
-    from opendata_pkg.differences import Diff
+    from opendata_pkg.comparison.differences import Diff
+    from opendata_pkg.plan.selection import Selection
     from opendata_pkg.progress import Reporter
-    from opendata_pkg.selection import Selection
-    from opendata_pkg.target import Target
+    from opendata_pkg.targets.target import Target
 
 FormatName = Literal["text", "bibtex", "biblatex", "cff", "csl", "datacite"]
 GradeName = Literal["fixed", "verifiable", "versioned", "mutable"]
@@ -41,7 +41,7 @@ def open_dataset(
     """What a word names, to look at and to select files of.
 
     Raises:
-        OpenDataError: as `opendata_pkg.target.open_target` says.
+        OpenDataError: as `opendata_pkg.targets.opening.open_target` says.
     """
     return open_target(word, **source_of(store, catalogue, offline), endpoint_url=endpoint_url, reporter=reporter)
 
@@ -67,7 +67,7 @@ def find(
     `selection.table` is an Arrow table, `selection.table.to_pandas()` a data frame.
 
     Raises:
-        OpenDataError: as `opendata_pkg.finding.find` says.
+        OpenDataError: as `opendata_pkg.readers.finding.find` says.
     """
     return find_files(
         word,
@@ -98,7 +98,7 @@ def diff(
     """What was added, removed, changed, moved or regraded between two versions, snapshots or locks.
 
     Raises:
-        OpenDataError: as `opendata_pkg.sides.diff` says.
+        OpenDataError: as `opendata_pkg.comparison.sides.diff` says.
     """
     return diff_sides(
         before,
@@ -128,7 +128,7 @@ def cite(
     """The citation of a dataset, a selection of it, or a whole lock (by default `opendata.lock`).
 
     Raises:
-        OpenDataError: as `opendata_pkg.citing` says.
+        OpenDataError: as `opendata_pkg.readers.citing` says.
     """
     wanted = Format(one_of(form, [*Format], name="form"))
     if word is None:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict, TypeVar
 
-from opendata_pkg.lock import is_offline
+from opendata_pkg.lock.lock import is_offline
 from opendata_pkg.model import UsageError
-from opendata_pkg.selection import Rules
+from opendata_pkg.plan.selection import Rules
 
 Store = str | Path | None
 Globs = str | Sequence[str]

@@ -9,7 +9,7 @@ from opendata_pkg.model import InputError
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
-    from opendata_pkg.branch import License
+    from opendata_pkg.catalogue.branch import License
     from opendata_pkg.citation.model import Agent, Citation
 
 _UNAVAILABLE = ":unav"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from opendata_pkg.branch import ROOT, default_name
+from opendata_pkg.catalogue.branch import ROOT, default_name
 from opendata_pkg.citation.model import ANONYMOUS, Agent, Citation, Covers, Fixity, Over, doi_of, one_line, public_url
 from opendata_pkg.citation.text import to_text
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from opendata_pkg.branch import Branch, License
-    from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.selection import Rules, Selection
+    from opendata_pkg.catalogue.branch import Branch, License
+    from opendata_pkg.catalogue.catalogue import Catalogue
+    from opendata_pkg.plan.selection import Rules, Selection
     from opendata_pkg.written import ContentDigest
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlsplit
 
-from opendata_pkg.branch import License, default_name
+from opendata_pkg.catalogue.branch import License, default_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,7 +14,7 @@ from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
-    from opendata_pkg.built import BuildResult, DatasetSummary
+    from opendata_pkg.building.built import BuildResult, DatasetSummary
 
 
 def build(
@@ -39,13 +39,13 @@ def build(
     quiet: QuietOption = False,
 ) -> None:
     """Make the draft of the store's next release from a snapshot: DataLad datasets, inventories, registries."""
-    from opendata_pkg import build as building
+    from opendata_pkg.building import build as building
 
     out = Output(json=json, quiet=quiet)
     try:
         if not building.is_released(store, snapshot):
             # Else nobody may need it.
-            from opendata_pkg.lean_arrow import import_arrow
+            from opendata_pkg.columns.lean_arrow import import_arrow
 
             import_arrow()
         result = building.build(

@@ -14,7 +14,7 @@ from opendata_pkg.model import UsageError
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
-    from opendata_pkg.upkeep import CacheSum, PruneResult
+    from opendata_pkg.cache.upkeep import CacheSum, PruneResult
 
 
 class CacheAction(StrEnum):
@@ -45,8 +45,8 @@ def cache(
     `prune` removes the longest unused files first; without a limit, unfinished downloads only. Others may use the cache
     meanwhile.
     """
-    from opendata_pkg.cache import FileCache
-    from opendata_pkg.upkeep import prune, sum_up
+    from opendata_pkg.cache.cache import FileCache
+    from opendata_pkg.cache.upkeep import prune, sum_up
 
     output = Output(json=json, quiet=quiet)
     files = FileCache.open()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from opendata_pkg.branch import ROOT
+from opendata_pkg.catalogue.branch import ROOT
 from opendata_pkg.cli.options import (
     CatalogueOption,
     EndpointUrlOption,
@@ -68,18 +68,18 @@ def cite(
     For a lock, the text is a paragraph on the availability of the data, ready to paste, with its references.
     `--json` is CSL-JSON.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.citation import Format, render, to_csl
-    from opendata_pkg.citing import cite as cite_target
-    from opendata_pkg.citing import cite_lock
     from opendata_pkg.cli.reading import rules_of
+    from opendata_pkg.readers.citing import cite as cite_target
+    from opendata_pkg.readers.citing import cite_lock
 
     out = Output(json=json, quiet=quiet)
     rules = rules_of(include, exclude, larger, smaller)
     if lock is None:
-        from opendata_pkg.target import open_target
+        from opendata_pkg.targets.opening import open_target
 
         target = open_target(
             dataset or ROOT,
@@ -91,7 +91,7 @@ def cite(
         )
         citations = [cite_target(target, rules, reporter=out)]
     else:
-        from opendata_pkg.lock import Lock
+        from opendata_pkg.lock.lock import Lock
 
         if dataset is not None or rules.to_dict():
             raise UsageError("a lock says itself what it pins: name a DATASET and rules, or --lock FILE, not both")

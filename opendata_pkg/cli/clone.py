@@ -25,8 +25,8 @@ from opendata_pkg.cli.output import Output
 from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
-    from opendata_pkg.cloning import CloneResult
-    from opendata_pkg.getting import GetResult
+    from opendata_pkg.readers.cloning import CloneResult
+    from opendata_pkg.readers.getting import GetResult
 
 
 def clone(
@@ -65,13 +65,13 @@ def clone(
     All files are there as links, and contents come with --get, opendata get or datalad get. A path and globs say
     which contents and subdatasets are meant; without any, all.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.cli.reading import rules_of
-    from opendata_pkg.cloning import check_folder
-    from opendata_pkg.cloning import clone as clone_dataset
-    from opendata_pkg.target import open_target
+    from opendata_pkg.readers.cloning import check_folder
+    from opendata_pkg.readers.cloning import clone as clone_dataset
+    from opendata_pkg.targets.opening import open_target
 
     out = Output(json=json, quiet=quiet)
     check_folder(dataset, folder)
@@ -84,7 +84,7 @@ def clone(
         out.message(f"in subdatasets, which --recursive installs: {counted(made.elsewhere, 'file')}")
     got = None
     if contents:
-        from opendata_pkg.getting import get
+        from opendata_pkg.readers.getting import get
 
         got = get([made.folder.resolve()], only=made.wanted, jobs=jobs, offline=offline, reporter=out)
     out.result(_to_document(made, got), _describe(made, got, target.where))

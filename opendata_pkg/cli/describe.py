@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from opendata_pkg.branch import ROOT
+from opendata_pkg.catalogue.branch import ROOT
 from opendata_pkg.cli.options import CatalogueOption, JsonOption, QuietOption
 from opendata_pkg.cli.output import Output
 from opendata_pkg.documents import dump_json, shipped
@@ -38,7 +38,14 @@ def describe(
 
     With --init, for a bucket that has no catalogue yet: its folders as branches, for a person to describe.
     """
-    from opendata_pkg.describe import EVIDENCE_FILE, compare, mend, package_document, package_files, read_evidence
+    from opendata_pkg.validation.describe import (
+        EVIDENCE_FILE,
+        compare,
+        mend,
+        package_document,
+        package_files,
+        read_evidence,
+    )
 
     out = Output(json=json, quiet=quiet)
     if write and check:
@@ -46,16 +53,16 @@ def describe(
     if init is not None:
         if write or check or branch != ROOT:
             raise UsageError("expected --init alone: it begins a new catalogue, and describes no branch")
-        from opendata_pkg.lean_arrow import import_arrow
+        from opendata_pkg.columns.lean_arrow import import_arrow
 
         import_arrow()
-        from opendata_pkg.snapshot import Snapshot
-        from opendata_pkg.starter import start_catalogue
+        from opendata_pkg.drift.starter import start_catalogue
+        from opendata_pkg.snapshot.snapshot import Snapshot
 
         text = start_catalogue(Snapshot.read(init))
         out.result({"catalogue": text}, text)
         return
-    from opendata_pkg.catalogue import Catalogue
+    from opendata_pkg.catalogue.catalogue import Catalogue
 
     file = shipped("packages") / "catalogue.yaml" if catalogue is None else catalogue
     described = Catalogue.load(file)

@@ -23,7 +23,7 @@ from opendata_pkg.text import visible
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from opendata_pkg.differences import Diff, FileChange, FolderChanges, Known
+    from opendata_pkg.comparison.differences import Diff, FileChange, FolderChanges, Known
 
 # What a person reads; if there are more, figures by folder come first, and a few lines for example.
 _LINES = 40
@@ -52,11 +52,11 @@ def diff(
     Moved: the same digest at another path. Regraded: the same content, of which more or other is known, such as a
     better digest or a new version. Compared with a lock, only what the lock's selections mean counts.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.cli.reading import rules_of
-    from opendata_pkg.sides import diff as compare
+    from opendata_pkg.comparison.sides import diff as compare
 
     out = Output(json=json, quiet=quiet)
     found = compare(
@@ -109,7 +109,7 @@ def _changes(found: Diff) -> dict[str, object]:
 
 def _table(where: str, rows: Iterable[FolderChanges]) -> str:
     from opendata_pkg.cli.tables import draw_table, human_bytes
-    from opendata_pkg.differences import Kind
+    from opendata_pkg.comparison.differences import Kind
 
     rows = tuple(rows)
     kinds = [kind for kind in Kind if any(kind in one.files for one in rows)]

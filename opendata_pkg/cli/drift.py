@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from opendata_pkg.branch import ROOT
+from opendata_pkg.catalogue.branch import ROOT
 from opendata_pkg.cli.options import (
     CatalogueOption,
     EndpointUrlOption,
@@ -21,7 +21,7 @@ from opendata_pkg.cli.output import Output
 from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
-    from opendata_pkg.drift import Drift
+    from opendata_pkg.drift.drift import Drift
 
 
 def drift(
@@ -41,13 +41,13 @@ def drift(
 
     With a store and no catalogue, the one of its last release counts. The exit status is 1 when they differ.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.cli.reading import catalogue_of
-    from opendata_pkg.drift import find_drift, propose_branches
-    from opendata_pkg.published import PublishedStore
-    from opendata_pkg.snapshot import Snapshot
+    from opendata_pkg.drift.drift import find_drift, propose_branches
+    from opendata_pkg.snapshot.snapshot import Snapshot
+    from opendata_pkg.store.published import PublishedStore
 
     out = Output(json=json, quiet=quiet)
     opened = None if store is None else PublishedStore.open(store, endpoint_url=endpoint_url, offline=offline)

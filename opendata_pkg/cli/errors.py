@@ -69,7 +69,7 @@ def os_error_sentence(error: OSError, command: str | None = None) -> str:
 
 def _is_of_cache(filename: object) -> bool:
     """Whether a file is in the cache's folder, or is a folder above it that there is not."""
-    from opendata_pkg.checksums import cache_folder
+    from opendata_pkg.digests.checksums import cache_folder
 
     if not isinstance(filename, str):
         return False

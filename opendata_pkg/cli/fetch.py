@@ -23,7 +23,7 @@ from opendata_pkg.cli.options import (
 from opendata_pkg.cli.output import Output
 
 if TYPE_CHECKING:
-    from opendata_pkg.fetching import FetchResult
+    from opendata_pkg.readers.fetching import FetchResult
 
 
 def fetch(
@@ -55,14 +55,14 @@ def fetch(
     They are kept in the cache, where plain pooch finds them too; the same command goes on where it was stopped. A file
     of other content that stands in the way is left alone.
     """
-    from opendata_pkg.bringing import early_helper
+    from opendata_pkg.cache.bringing import early_helper
 
     output = Output(json=json, quiet=quiet)
     with early_helper(1 if offline else jobs) as early:
-        from opendata_pkg.lean_arrow import import_arrow
+        from opendata_pkg.columns.lean_arrow import import_arrow
 
         import_arrow()
-        from opendata_pkg.fetching import fetch as fetch_files
+        from opendata_pkg.readers.fetching import fetch as fetch_files
 
         result = fetch_files(
             dataset,

@@ -28,8 +28,8 @@ from opendata_pkg.text import counted, visible
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from opendata_pkg.finding import Found
-    from opendata_pkg.selection import SelectedFile
+    from opendata_pkg.plan.selection import SelectedFile
+    from opendata_pkg.readers.finding import Found
 
 # `sha256:` and as much of it as people compare.
 _DIGEST_WIDTH = 19
@@ -80,12 +80,12 @@ def find(
     quiet: QuietOption = False,
 ) -> None:
     """List the files of a dataset, bucket or snapshot: size, grade, digest, path, URL; nothing is fetched."""
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg import finding
     from opendata_pkg.cli.reading import rules_of
-    from opendata_pkg.info import describe_file
+    from opendata_pkg.readers import finding
+    from opendata_pkg.readers.info import describe_file
 
     out = Output(json=json, quiet=quiet)
     found = finding.find(

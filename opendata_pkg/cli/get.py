@@ -27,7 +27,7 @@ def get(
     git-annex and DataLad then know them as present. Stopped, the same command goes on where it was.
     """
     from opendata_pkg.cli.clone import describe_got
-    from opendata_pkg.getting import get as get_contents
+    from opendata_pkg.readers.getting import get as get_contents
 
     out = Output(json=json, quiet=quiet)
     got = get_contents(paths or (), jobs=jobs, offline=offline, reporter=out)

@@ -24,8 +24,8 @@ from opendata_pkg.model import UsageError
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
-    from opendata_pkg.hashing import HashPlan, HashResult
-    from opendata_pkg.joining import JoinResult
+    from opendata_pkg.scan.hashing import HashPlan, HashResult
+    from opendata_pkg.scan.joining import JoinResult
 
 
 class AlgorithmChoice(StrEnum):
@@ -75,15 +75,15 @@ def hash(
 
     What was read is kept in the cache at once: the same command goes on where it was stopped.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg.catalogue import Catalogue, shipped_catalogue
-    from opendata_pkg.checksums import ChecksumCache
-    from opendata_pkg.hashing import hash_snapshot, plan_hash
-    from opendata_pkg.snapshot import Snapshot
-    from opendata_pkg.snapshot_header import header_path
-    from opendata_pkg.snapshot_io import StoredSnapshot
+    from opendata_pkg.catalogue.catalogue import Catalogue, shipped_catalogue
+    from opendata_pkg.digests.checksums import ChecksumCache
+    from opendata_pkg.scan.hashing import hash_snapshot, plan_hash
+    from opendata_pkg.snapshot.header import header_path
+    from opendata_pkg.snapshot.snapshot import Snapshot
+    from opendata_pkg.snapshot.storage import StoredSnapshot
 
     output = Output(json=json, quiet=quiet)
     target = snapshot if out is None else out
@@ -91,7 +91,7 @@ def hash(
     if digests:
         if include or exclude or max_bytes is not None or dry_run or profile is not None:
             raise UsageError("--from reads no objects: leave out the options that say which, how many and how")
-        from opendata_pkg.joining import join_digests
+        from opendata_pkg.scan.joining import join_digests
 
         joined = join_digests(StoredSnapshot.open(snapshot), digests, reporter=output)
         joined.snapshot.write(target)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from opendata_pkg.branch import ROOT
+from opendata_pkg.catalogue.branch import ROOT
 from opendata_pkg.cli.options import (
     CatalogueOption,
     EndpointUrlOption,
@@ -50,16 +50,16 @@ def info(
     With a store: files, bytes, grades and commit in its last release, or in VERSION, and all its versions.
     """
     from opendata_pkg.cli.reading import look_at
-    from opendata_pkg.info import describe_branch, describe_dataset, describe_selection
-    from opendata_pkg.lookup import find_in_releases, is_of_store, parse_dataset
+    from opendata_pkg.readers.info import describe_branch, describe_dataset, describe_selection
+    from opendata_pkg.store.lookup import find_in_releases, is_of_store, parse_dataset
 
     out = Output(json=json, quiet=quiet)
 
     def tell_selection() -> None:
-        from opendata_pkg.lean_arrow import import_arrow
+        from opendata_pkg.columns.lean_arrow import import_arrow
 
         import_arrow()
-        from opendata_pkg.target import open_target
+        from opendata_pkg.targets.opening import open_target
 
         target = open_target(
             dataset, store=store, catalogue=catalogue, endpoint_url=endpoint_url, offline=offline, reporter=out
@@ -81,7 +81,7 @@ def info(
     if word.path is not None:
         tell_selection()
         return
-    from opendata_pkg.published import PublishedStore
+    from opendata_pkg.store.published import PublishedStore
 
     opened = PublishedStore.open(store, endpoint_url=endpoint_url, offline=offline)
     state, known, entry = find_in_releases(opened, word)

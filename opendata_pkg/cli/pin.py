@@ -23,12 +23,12 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
-from opendata_pkg.lock import LOCK_NAME
+from opendata_pkg.lock.lock import LOCK_NAME
 from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
-    from opendata_pkg.differences import Diff
-    from opendata_pkg.pinning import PinResult
+    from opendata_pkg.comparison.differences import Diff
+    from opendata_pkg.readers.pinning import PinResult
 
 _SHOWN_MAX = 20
 
@@ -67,12 +67,12 @@ def pin(
 
     Files without a digest are fetched and hashed. Says which files the bucket could overwrite.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.cli.reading import rules_of
-    from opendata_pkg.pinning import pin as pin_files
-    from opendata_pkg.pinning import refuse
+    from opendata_pkg.readers.pinning import pin as pin_files
+    from opendata_pkg.readers.pinning import refuse
 
     out = Output(json=json, quiet=quiet)
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
-    from opendata_pkg.branch import Branch
-    from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.lookup import DatasetWord
-    from opendata_pkg.published import PublishedStore
-    from opendata_pkg.selection import Rules
-    from opendata_pkg.state import State
+    from opendata_pkg.catalogue.branch import Branch
+    from opendata_pkg.catalogue.catalogue import Catalogue
+    from opendata_pkg.plan.selection import Rules
+    from opendata_pkg.store.lookup import DatasetWord
+    from opendata_pkg.store.published import PublishedStore
+    from opendata_pkg.store.state import State
 
 
 def catalogue_of(store: PublishedStore | None, file: Path | None) -> Catalogue:
@@ -24,13 +24,13 @@ def catalogue_of(store: PublishedStore | None, file: Path | None) -> Catalogue:
         NotFoundError: the store has no release.
     """
     # A catalogue is YAML, which those who only have rules need not wait for.
-    from opendata_pkg.catalogue import Catalogue, shipped_catalogue
+    from opendata_pkg.catalogue.catalogue import Catalogue, shipped_catalogue
 
     if file is not None:
         return Catalogue.load(file)
     if store is None:
         return shipped_catalogue()
-    from opendata_pkg.lookup import last_release
+    from opendata_pkg.store.lookup import last_release
 
     return store.read_catalogue(last_release(store).catalogue)
 
@@ -59,11 +59,11 @@ def look_at(
             raise UsageError(f"version {word.version} is of a store: name it with --store, or leave the version out")
         known = catalogue_of(None, file)
         return Look(catalogue=known, branch=known.resolve(word.branch), store=None, state=None)
-    from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.lookup import last_release
+    from opendata_pkg.catalogue.catalogue import Catalogue
+    from opendata_pkg.store.lookup import last_release
 
     # git's and Arrow's imports are not for those who only want a catalogue.
-    from opendata_pkg.published import PublishedStore
+    from opendata_pkg.store.published import PublishedStore
 
     opened = PublishedStore.open(store, endpoint_url=endpoint_url, offline=offline)
     state = last_release(opened) if word.version is None else opened.release(word.version)
@@ -73,6 +73,6 @@ def look_at(
 
 def rules_of(include: list[str] | None, exclude: list[str] | None, larger: int | None, smaller: int | None) -> Rules:
     """The rules that the options of every reading command mean."""
-    from opendata_pkg.selection import Rules
+    from opendata_pkg.plan.selection import Rules
 
     return Rules(include=tuple(include or ()), exclude=tuple(exclude or ()), larger=larger, smaller=smaller)

@@ -46,12 +46,12 @@ def registry(
     `pooch.Pooch.load_registry` reads it back exactly. Files without a digest are left out, since it has no line
     for them, and counted.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
     from opendata_pkg.cli.reading import rules_of
-    from opendata_pkg.registry import registry_line
-    from opendata_pkg.target import open_target
+    from opendata_pkg.dataset.registry import registry_line
+    from opendata_pkg.targets.opening import open_target
 
     output = Output(json=json, quiet=quiet)
     target = open_target(

@@ -27,7 +27,7 @@ def release(
     quiet: QuietOption = False,
 ) -> None:
     """Publish the store's draft as a version, which never changes."""
-    from opendata_pkg import release as releasing
+    from opendata_pkg.building import release as releasing
     from opendata_pkg.cli.tables import human_bytes
 
     out = Output(json=json, quiet=quiet)

@@ -15,7 +15,7 @@ from opendata_pkg.model import UsageError
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:
-    from opendata_pkg.snapshot_io import SnapshotSummary
+    from opendata_pkg.snapshot.storage import SnapshotSummary
 
 
 class VersionsChoice(StrEnum):
@@ -85,10 +85,10 @@ def scan(
     What is listed of a bucket is kept beside SNAPSHOT (.checkpoint) until it is written: if the scan is interrupted,
     the same command goes on from there.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg import scan as scanning
+    from opendata_pkg.scan import scan as scanning
 
     output = Output(json=json, quiet=quiet)
     request = scanning.ScanRequest(
@@ -110,7 +110,7 @@ def scan(
 
 
 def _parse_as_of(text: str) -> datetime:
-    from opendata_pkg.snapshot_header import parse_time
+    from opendata_pkg.snapshot.header import parse_time
 
     try:
         time = parse_time(text)

@@ -9,11 +9,11 @@ import typer
 
 from opendata_pkg.cli.options import JobsOption, JsonOption, LockOption, OfflineOption, QuietOption
 from opendata_pkg.cli.output import Output
-from opendata_pkg.lock import LOCK_NAME
+from opendata_pkg.lock.lock import LOCK_NAME
 from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
-    from opendata_pkg.syncing import SyncResult
+    from opendata_pkg.readers.syncing import SyncResult
 
 
 def sync(
@@ -42,8 +42,8 @@ def sync(
 
     Needs only the lock and the bucket. Removes nothing but what it brought for an earlier lock.
     """
-    from opendata_pkg.lock import Lock
-    from opendata_pkg.syncing import sync as sync_files
+    from opendata_pkg.lock.lock import Lock
+    from opendata_pkg.readers.syncing import sync as sync_files
 
     out = Output(json=json, quiet=quiet)
     opened = Lock(lock)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from opendata_pkg.branch import ROOT, Branch
+from opendata_pkg.catalogue.branch import ROOT, Branch
 from opendata_pkg.cli.options import (
     CatalogueOption,
     EndpointUrlOption,
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from rich.tree import Tree
 
-    from opendata_pkg.catalogue import Catalogue
-    from opendata_pkg.state import DatasetEntry
+    from opendata_pkg.catalogue.catalogue import Catalogue
+    from opendata_pkg.store.state import DatasetEntry
 
 # Wider than any line: a path of S3's 1024 bytes, a title, and the lines that lead to them.
 _UNCUT_WIDTH = 100_000
@@ -48,14 +48,14 @@ def tree(
     With a store: how many files and bytes its last release, or VERSION, has at and below each.
     """
     from opendata_pkg.cli.reading import look_at
-    from opendata_pkg.lookup import parse_dataset
+    from opendata_pkg.store.lookup import parse_dataset
 
     out = Output(json=json, quiet=quiet)
     look = look_at(parse_dataset(branch), store, catalogue, endpoint_url=endpoint_url, offline=offline)
     if look.state is None:
         document = tree_document(look.catalogue, look.branch, depth)
     else:
-        from opendata_pkg.info import by_id
+        from opendata_pkg.readers.info import by_id
 
         document = {"version": look.state.version} | tree_document(
             look.catalogue, look.branch, depth, datasets=by_id(look.state)
@@ -88,7 +88,7 @@ def tree_document(
         "branches_below": sum(1 for _ in catalogue.walk(branch.path)) - 1,
     }
     if datasets is not None:
-        from opendata_pkg.info import figures
+        from opendata_pkg.readers.info import figures
 
         entry = datasets.get(branch.dataset_id)
         document["figures"] = None if entry is None else figures(entry)

@@ -9,7 +9,7 @@ import typer
 
 from opendata_pkg.cli.options import JsonOption, LockOption, QuietOption
 from opendata_pkg.cli.output import Output
-from opendata_pkg.lock import LOCK_NAME
+from opendata_pkg.lock.lock import LOCK_NAME
 from opendata_pkg.text import counted
 
 
@@ -21,10 +21,10 @@ def unpin(
     quiet: QuietOption = False,
 ) -> None:
     """Take a selection out of the lock. The next sync removes its files."""
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg.pinning import unpin as unpin_files
+    from opendata_pkg.readers.pinning import unpin as unpin_files
 
     out = Output(json=json, quiet=quiet)
     result = unpin_files(name, lock=lock)

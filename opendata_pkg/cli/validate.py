@@ -12,7 +12,7 @@ from opendata_pkg.cli.output import Output
 from opendata_pkg.text import counted, visible
 
 if TYPE_CHECKING:
-    from opendata_pkg.validate import Report
+    from opendata_pkg.validation.validate import Report
 
 # Of the kinds of documents whose plural takes more than an s.
 _PLURALS = {
@@ -47,10 +47,10 @@ def validate(
     Every fault is told, with its place, what was expected, and what to change; then the exit status is 1.
     The bytes of data files are not looked at.
     """
-    from opendata_pkg.lean_arrow import import_arrow
+    from opendata_pkg.columns.lean_arrow import import_arrow
 
     import_arrow()
-    from opendata_pkg import validate as validating
+    from opendata_pkg.validation import validate as validating
 
     out = Output(json=json, quiet=quiet)
     report = validating.validate(paths or (), conformance_rows=conformance_rows, reporter=out)

@@ -76,15 +76,15 @@ def verify(
     DIR is a clone, or the folder that sync filled; --against takes any folder of copies, by path, then by digest.
     --store verifies a store itself. Status 1 if anything is missing, changed or unreadable. Nothing is written.
     """
-    from opendata_pkg.file_digests import DEFAULT_JOBS
-    from opendata_pkg.verifying import verify as verify_bytes
+    from opendata_pkg.digests.file_digests import DEFAULT_JOBS
+    from opendata_pkg.verification.verifying import verify as verify_bytes
 
     out = Output(json=json, quiet=quiet)
     rules = None
     has_rules = include or exclude or larger is not None or smaller is not None
     if has_rules or against is not None or store is not None:
         # Only here: Arrow and selections take a while to import, and locks need none.
-        from opendata_pkg.lean_arrow import import_arrow
+        from opendata_pkg.columns.lean_arrow import import_arrow
 
         import_arrow()
     if has_rules:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from opendata_pkg.branch import ROOT
+from opendata_pkg.catalogue.branch import ROOT
 from opendata_pkg.cli.options import (
     CatalogueOption,
     EndpointUrlOption,
@@ -42,9 +42,9 @@ def versions(
 
     What was changed between two of them, `opendata diff` tells.
     """
-    from opendata_pkg.info import describe_versions
-    from opendata_pkg.lookup import find_in_releases, parse_dataset
-    from opendata_pkg.published import PublishedStore, store_of
+    from opendata_pkg.readers.info import describe_versions
+    from opendata_pkg.store.lookup import find_in_releases, parse_dataset
+    from opendata_pkg.store.published import PublishedStore, store_of
 
     out = Output(json=json, quiet=quiet)
     word = parse_dataset(branch)

@@ -9,17 +9,17 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import shipped_catalogue
-from opendata_pkg.checksums import ChecksumCache
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import shipped_catalogue
 from opendata_pkg.demo.folder import SERVER, STORE, prepare_folder
 from opendata_pkg.demo.samples import fetch_wheels, load_samples
 from opendata_pkg.demo.scene import BUCKET, FIRST, SECOND
 from opendata_pkg.demo.server import S3Server
-from opendata_pkg.hashing import hash_snapshot
+from opendata_pkg.digests.checksums import ChecksumCache
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.release import release
-from opendata_pkg.scan import scan
+from opendata_pkg.scan.hashing import hash_snapshot
+from opendata_pkg.scan.scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

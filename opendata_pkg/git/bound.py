@@ -12,14 +12,14 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.bound_packs import BoundFile, BoundPack
+from opendata_pkg.git.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.repository import BrokenRepositoryError, GitError, call_git, git_environment
 from opendata_pkg.git.upkeep import superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from opendata_pkg.bound_packs import BoundPacks
+    from opendata_pkg.git.bound_packs import BoundPacks
     from opendata_pkg.model import ObjectId
 
 _BLOCK_BYTES = 1 << 20

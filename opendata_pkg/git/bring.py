@@ -19,19 +19,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.bound_packs import BoundFile
 from opendata_pkg.files import write_bytes
+from opendata_pkg.git.bound_packs import BoundFile
 from opendata_pkg.git.repository import Repository, call_git, git_environment
 from opendata_pkg.model import InputError, ObjectId, SourceError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.transport import BrokenTransferError, RefusedError
+from opendata_pkg.web.transport import BrokenTransferError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from opendata_pkg.bound_packs import BoundPack, BoundPacks
-    from opendata_pkg.transport import Response, Transport
+    from opendata_pkg.git.bound_packs import BoundPack, BoundPacks
+    from opendata_pkg.web.transport import Response, Transport
 
 Refs = dict[str, ObjectId]
 

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from pathlib import Path
 
-    from opendata_pkg.bound_packs import BoundPacks
+    from opendata_pkg.git.bound_packs import BoundPacks
     from opendata_pkg.model import ObjectId
-    from opendata_pkg.transport import Transport
+    from opendata_pkg.web.transport import Transport
 
 MAIN = "main"
 _REMOTE = "refs/remotes/origin/"

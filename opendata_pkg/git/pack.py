@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, NamedTuple, Self
 from zlib import crc32
 
-from opendata_pkg.bound_packs import BoundFile, BoundPack
 from opendata_pkg.files import sync_file
+from opendata_pkg.git.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.deflate import deflate
 from opendata_pkg.git.packs import FANOUT, INDEX_MAGIC, LARGE_OFFSET, TYPES, Packs
 

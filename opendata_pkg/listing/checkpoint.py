@@ -19,7 +19,7 @@ from opendata_pkg.listing.spans import Span
 from opendata_pkg.listing.versions import ENTRY_SCHEMA
 from opendata_pkg.model import InputError, SourceError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot_header import format_time, parse_time
+from opendata_pkg.snapshot.header import format_time, parse_time
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from opendata_pkg.checksums import Checksum, object_state
+from opendata_pkg.digests.checksums import Checksum, object_state
 from opendata_pkg.listing.checks import CrossChecks
 from opendata_pkg.listing.ranges import RANGE_BYTES, read_ahead
 from opendata_pkg.listing.read import NoRangesError, ObjectReadError, read_on

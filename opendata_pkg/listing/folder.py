@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.file_digests import digest_file
+from opendata_pkg.digests.file_digests import digest_file
 from opendata_pkg.model import InputError, NotFoundError, ObjectKey, S3Object, Sha256, SourceError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot_rows import objects_to_table
+from opendata_pkg.snapshot.rows import objects_to_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable

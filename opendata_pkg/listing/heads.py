@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from opendata_pkg.checksums import Checksum
+from opendata_pkg.digests.checksums import Checksum
 from opendata_pkg.listing.bucket import read_conditions
 from opendata_pkg.listing.read import ObjectReadError, explain_read_error
 from opendata_pkg.model import Sha256

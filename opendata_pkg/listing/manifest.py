@@ -19,7 +19,7 @@ import pyarrow as pa
 import urllib3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from opendata_pkg.arrays import in_arrow
+from opendata_pkg.columns.arrays import in_arrow
 from opendata_pkg.documents import InvalidDocumentError, validate
 from opendata_pkg.listing.bucket import error_code
 from opendata_pkg.model import InputError, NotFoundError, SourceError

@@ -21,15 +21,15 @@ from opendata_pkg.listing.bucket import (
 )
 from opendata_pkg.listing.checks import SourceChecksum, source_checksums
 from opendata_pkg.model import SourceError, is_real_version
-from opendata_pkg.transport import BrokenTransferError, RefusedError, Transport, TransportError
 from opendata_pkg.urls import object_url
+from opendata_pkg.web.transport import BrokenTransferError, RefusedError, Transport, TransportError
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Generator, Iterator
 
     from opendata_pkg.model import S3Object
-    from opendata_pkg.transport import Response
+    from opendata_pkg.web.transport import Response
 
 CHUNK_BYTES = 1 << 20
 _NOT_FOUND = (404, 410)

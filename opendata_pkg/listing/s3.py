@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from botocore.exceptions import ClientError
 
+from opendata_pkg.columns.sorting import SortedRows
 from opendata_pkg.listing.bucket import AccessDeniedError, error_code, error_status
 from opendata_pkg.listing.checkpoint import Checkpoint, remove_checkpoint
 from opendata_pkg.listing.near import near_prefixes
@@ -24,9 +25,8 @@ from opendata_pkg.listing.versions import (
 )
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot_header import format_time
-from opendata_pkg.snapshot_rows import SCHEMA
-from opendata_pkg.sorting import SortedRows
+from opendata_pkg.snapshot.header import format_time
+from opendata_pkg.snapshot.rows import SCHEMA
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:

@@ -18,13 +18,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from opendata_pkg.columns.sorting import SortedRows
 from opendata_pkg.listing.etags import fill_md5
 from opendata_pkg.listing.manifest import BadInventoryError, check_bytes
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot_rows import SCHEMA
-from opendata_pkg.sorting import SortedRows
+from opendata_pkg.snapshot.rows import SCHEMA
 from opendata_pkg.text import counted
 
 if TYPE_CHECKING:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from opendata_pkg.columns.sorting import SortedRows
     from opendata_pkg.listing.bucket import Bucket
     from opendata_pkg.listing.checkpoint import Keeper
     from opendata_pkg.listing.pages import Page
-    from opendata_pkg.sorting import SortedRows
 
 # What a page takes of a processor. More requests than that keeps busy while one is answered make nothing quicker.
 _PAGE_S = 0.007

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 
 from opendata_pkg.model import InputError, NotFoundError, parse_md5, parse_sha256
 from opendata_pkg.progress import SILENT, Reporter
-from opendata_pkg.snapshot_header import parse_time
-from opendata_pkg.snapshot_rows import SCHEMA
+from opendata_pkg.snapshot.header import parse_time
+from opendata_pkg.snapshot.rows import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

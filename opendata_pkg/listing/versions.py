@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from opendata_pkg.columns.spool import spooled
 from opendata_pkg.model import InputError, SourceError
-from opendata_pkg.snapshot_rows import SCHEMA
-from opendata_pkg.spool import spooled
+from opendata_pkg.snapshot.rows import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

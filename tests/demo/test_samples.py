@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from opendata_pkg.catalogue import shipped_catalogue
+from opendata_pkg.catalogue.catalogue import shipped_catalogue
 from opendata_pkg.demo import samples as samples_module
 from opendata_pkg.demo.samples import (
     IGNORED_PREFIX,

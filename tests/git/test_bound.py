@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from opendata_pkg.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.bound import bind_packs
+from opendata_pkg.git.bound_packs import BoundFile, BoundPack
 from opendata_pkg.git.objects import FILE, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.git.upkeep import MAX_PACKS, put_packs_together

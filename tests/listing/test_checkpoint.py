@@ -21,8 +21,8 @@ from opendata_pkg.listing.s3 import NothingThereError, list_bucket
 from opendata_pkg.listing.versions import ChangedWhileListingError
 from opendata_pkg.model import InputError, SourceError
 from opendata_pkg.progress import Reporter
-from opendata_pkg.scan import ScanRequest, checkpoint_path, scan, scan_to
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.scan.scan import ScanRequest, checkpoint_path, scan, scan_to
+from opendata_pkg.snapshot.snapshot import Snapshot
 from opendata_pkg.text import counted
 from tests.listing.scripted import Answer, error
 from tests.listing.test_spread import listed

@@ -14,7 +14,7 @@ from opendata_pkg.listing.etags import (
 )
 from opendata_pkg.listing.read import ObjectReadError, Opened
 from opendata_pkg.model import ETag, Md5, ObjectKey, S3Object
-from opendata_pkg.snapshot_rows import objects_to_table
+from opendata_pkg.snapshot.rows import objects_to_table
 from tests.listing.scripted import md5_hex
 
 GOOD = EtagCheck(key=ObjectKey("good"), etag=ETag("A" * 32), md5=Md5("a" * 32))

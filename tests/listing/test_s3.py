@@ -7,7 +7,6 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-from opendata_pkg.bucket_scan import S3Options, scan_bucket
 from opendata_pkg.listing.bucket import (
     AccessDeniedError,
     NoSuchBucketError,
@@ -24,6 +23,7 @@ from opendata_pkg.listing.s3 import (
     without_covered,
 )
 from opendata_pkg.model import SourceError, UsageError
+from opendata_pkg.scan.bucket import S3Options, scan_bucket
 from tests.listing.scripted import Answer, error, md5_hex
 
 XMLNS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'

@@ -18,8 +18,8 @@ from opendata_pkg.documents import InvalidDocumentError
 from opendata_pkg.listing.manifest import BadInventoryError, MissingInventoryFileError
 from opendata_pkg.listing.s3_inventory import EmptyInventoryError
 from opendata_pkg.model import UsageError
-from opendata_pkg.scan import scan
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.scan.scan import scan
+from opendata_pkg.snapshot.snapshot import Snapshot
 from tests.listing.inventories import COLUMNS, CURRENT_ONLY, Inventory, schema_text
 from tests.listing.scripted import Answer, error
 

@@ -17,7 +17,7 @@ from opendata_pkg.listing.bucket import NotS3Error, open_bucket
 from opendata_pkg.listing.s3 import list_bucket
 from opendata_pkg.listing.versions import ChangedWhileListingError
 from opendata_pkg.model import SourceError
-from opendata_pkg.scan import scan
+from opendata_pkg.scan.scan import scan
 from tests.listing.scripted import Answer, ScriptedServer, error
 
 PAGE = 3
@@ -307,8 +307,8 @@ def test_a_listing_larger_than_memory_is_the_same(scripted, tmp_path, monkeypatc
     server = scripted(lambda request: listed(keys, request, with_versions="versions" in request.query))
     bucket = open_bucket("b", endpoint_url=server.url, connections=4)
     whole = list_bucket(bucket, versions=versions, jobs=4)
-    monkeypatch.setattr("opendata_pkg.sorting.RUN_BYTES", 500)
-    monkeypatch.setattr("opendata_pkg.spool.SPOOL_BYTES", 0)
+    monkeypatch.setattr("opendata_pkg.columns.sorting.RUN_BYTES", 500)
+    monkeypatch.setattr("opendata_pkg.columns.spool.SPOOL_BYTES", 0)
     spread = list_bucket(bucket, versions=versions, jobs=4, folder=tmp_path)
     assert spread.table.to_pylist() == whole.table.to_pylist()
     assert spread.table["key"].to_pylist() == keys

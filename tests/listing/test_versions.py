@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from opendata_pkg.columns.sorting import SortedRows
 from opendata_pkg.listing.versions import (
     ENTRY_SCHEMA,
     ChangedWhileListingError,
     NoHistoryError,
     resolve,
 )
-from opendata_pkg.sorting import SortedRows
 
 T0 = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -180,7 +180,7 @@ def test_as_of_replays_any_history(histories, moment, random):
 
 def test_only_pieces_of_a_listing_are_in_memory(tmp_path, monkeypatch):
     """Entries come and objects go a few thousand at a time; what was found is in a file."""
-    monkeypatch.setattr("opendata_pkg.spool.SPOOL_BYTES", 1 << 20)
+    monkeypatch.setattr("opendata_pkg.columns.spool.SPOOL_BYTES", 1 << 20)
     before, most = pa.total_allocated_bytes(), 0
 
     def pages():

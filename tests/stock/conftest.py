@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import shipped_catalogue
-from opendata_pkg.checksums import ChecksumCache
-from opendata_pkg.hashing import hash_snapshot
-from opendata_pkg.release import release
-from opendata_pkg.scan import scan
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import shipped_catalogue
+from opendata_pkg.digests.checksums import ChecksumCache
+from opendata_pkg.scan.hashing import hash_snapshot
+from opendata_pkg.scan.scan import scan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping

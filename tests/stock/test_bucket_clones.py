@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from opendata_pkg.checksums import ChecksumCache
-from opendata_pkg.hashing import hash_snapshot
-from opendata_pkg.scan import scan
+from opendata_pkg.digests.checksums import ChecksumCache
+from opendata_pkg.scan.hashing import hash_snapshot
+from opendata_pkg.scan.scan import scan
 
 pytestmark = pytest.mark.s3
 

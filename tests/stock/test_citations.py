@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from opendata_pkg.branch import License
+from opendata_pkg.catalogue.branch import License
 from opendata_pkg.citation import Agent, Citation, Covers, Fixity, Over, to_biblatex, to_bibtex
 
 ASCII = "".join(map(chr, range(0x20, 0x7F)))

@@ -12,12 +12,12 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue
 from opendata_pkg.model import ObjectKey, S3Object, Sha256
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
-from opendata_pkg.snapshot_header import SnapshotHeader
+from opendata_pkg.snapshot.header import SnapshotHeader
+from opendata_pkg.snapshot.snapshot import Snapshot
 from opendata_pkg.text import unescape_line
 
 VERSION = "2026.1.0"

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 import opendata_pkg
-from opendata_pkg.build import build, catalogue_for
+from opendata_pkg.building.build import build, catalogue_for
+from opendata_pkg.building.release import release
 from opendata_pkg.documents import shipped
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 pytestmark = pytest.mark.s3
 
@@ -29,10 +29,10 @@ IS_ROOT = os.geteuid() == 0
 AS_ANOTHER_USER = """
 import os, sys
 from pathlib import Path
-from opendata_pkg.build import build, catalogue_for
+from opendata_pkg.building.build import build, catalogue_for
 from opendata_pkg.git.repository import git_environment
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.building.release import release
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 def publish(version, snapshot, store):
     build(Snapshot.read(Path(snapshot)), catalogue_for(Path(store), None), Path(store))

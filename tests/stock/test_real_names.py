@@ -9,11 +9,11 @@ from urllib.parse import unquote
 
 import pytest
 
-from opendata_pkg.build import build
-from opendata_pkg.catalogue import Catalogue, shipped_catalogue
+from opendata_pkg.building.build import build
+from opendata_pkg.building.release import release
+from opendata_pkg.catalogue.catalogue import Catalogue, shipped_catalogue
 from opendata_pkg.demo.compare import compare_clone
-from opendata_pkg.release import release
-from opendata_pkg.scan import scan
+from opendata_pkg.scan.scan import scan
 
 LISTING = Path(__file__).parents[1] / "data" / "openbluebrain-keys.tsv"
 BASE = "https://openbluebrain.s3.us-west-2.amazonaws.com/"

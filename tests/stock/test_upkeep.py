@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from opendata_pkg.build import build, catalogue_for
-from opendata_pkg.release import release
-from opendata_pkg.snapshot import Snapshot
+from opendata_pkg.building.build import build, catalogue_for
+from opendata_pkg.building.release import release
+from opendata_pkg.snapshot.snapshot import Snapshot
 
 pytestmark = pytest.mark.s3
 

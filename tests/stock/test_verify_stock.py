@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from opendata_pkg import annex
+from opendata_pkg.digests.findings import Status
 from opendata_pkg.model import InputError
-from opendata_pkg.verification import Status
-from opendata_pkg.verify_clone import is_clone, verify_clone
-from opendata_pkg.verify_store import verify_store
-from opendata_pkg.verifying import verify
+from opendata_pkg.verification.clone import is_clone, verify_clone
+from opendata_pkg.verification.store import verify_store
+from opendata_pkg.verification.verifying import verify
 
 pytestmark = pytest.mark.usefixtures("git_identity")
 

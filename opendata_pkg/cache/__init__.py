@@ -1,0 +1,1 @@
+"""From the web to verified files on this machine, each kept once."""

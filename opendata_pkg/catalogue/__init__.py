@@ -1,0 +1,1 @@
+"""The tree of branches that a bucket is cut into, as people write it."""

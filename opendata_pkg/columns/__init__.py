@@ -1,0 +1,1 @@
+"""Columns of a million rows, in memory or beside it."""

@@ -1,0 +1,1 @@
+"""What became of each file between two versions, buckets, snapshots or locks."""

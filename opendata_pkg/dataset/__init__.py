@@ -1,0 +1,1 @@
+"""One dataset as git objects, and the documents in it."""

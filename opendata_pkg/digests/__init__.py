@@ -1,0 +1,1 @@
+"""Digests of files and objects: made, compared, and kept so that nothing is read twice."""

@@ -1,0 +1,1 @@
+"""Where a bucket and its catalogue say different things, and what to write into the catalogue then."""

@@ -1,0 +1,1 @@
+"""opendata.lock: exactly the files that a paper uses."""

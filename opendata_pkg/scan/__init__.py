@@ -1,0 +1,1 @@
+"""From a source to a snapshot: rows, and the digests that they lack."""

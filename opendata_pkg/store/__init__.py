@@ -1,0 +1,1 @@
+"""The published folder: where it is, what is in it, and finding something there."""

@@ -1,0 +1,1 @@
+"""What a person names to read from: a dataset of a store, a bucket, or a snapshot."""

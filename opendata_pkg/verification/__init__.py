@@ -1,0 +1,1 @@
+"""Whether bytes are what was recorded of them: files, clones, stores, and releases made again."""

@@ -1,0 +1,1 @@
+"""Asking web servers for bytes."""
