@@ -69,7 +69,7 @@ def internal_validator(schema_name: str) -> Validator:
 
 
 # The patterns of a lock name surrogates, of which jsonschema-rs knows nothing. Locks are read by a check of their own
-# (`lock_check`).
+# (`lock.check`).
 _FOR_JSONSCHEMA = frozenset({"lock"})
 
 
