@@ -325,20 +325,28 @@ def test_processes_that_were_not_needed(tmp_path, monkeypatch):
 
 def test_who_writes_stops_before_it_is_tidied_up(tmp_path, monkeypatch):
     """An error here, while another process writes a larger dataset: it ends before what is half made is removed."""
-    monkeypatch.setattr(crew, "Settling", _RefusingSettling)
-    tidied = []
+    begun, tidied = [], []
     drop = Store.drop_draft
 
+    class Noted(Workers):
+        def __init__(self, *words, **more):
+            super().__init__(*words, **more)
+            begun.extend(self._processes)
+
     def noting_drop(store):
-        tidied.append(temporary_files(store.path))
+        tidied.append([process.returncode for process in begun])
         return drop(store)
 
+    monkeypatch.setattr(crew, "Workers", Noted)
+    monkeypatch.setattr(crew, "Settling", _RefusingSettling)
     monkeypatch.setattr(Store, "drop_draft", noting_drop)
     keys = [f"Rat/{number}" for number in range(20_000)]
     with pytest.raises(OSError, match="refused"):
         build(snapshot_of("Mouse/m", *keys), catalogue_of(), tmp_path, jobs=2)
-    # Of what is under way, who does it removes its temporary files itself; the pack that was taken may have one.
-    assert [path for path in tidied[-1] if "rat" in str(path)] == []
+    # Before anything is written, and when it is removed.
+    assert tidied[0] == [None, None]
+    assert len(tidied) == 2
+    assert None not in tidied[1]
     assert temporary_files(tmp_path) == []
     assert not (tmp_path / "draft").exists()
 
