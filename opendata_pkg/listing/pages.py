@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 from botocore.exceptions import ClientError
 
 from opendata_pkg.listing.bucket import NotS3Error, error_status
-from opendata_pkg.listing.entries import NO_ENTRIES, Entries, take_entries
+from opendata_pkg.listing.entries import Entries, take_entries
 from opendata_pkg.model import SourceError
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def get_page(
                 raise BadMarkerError(f"{bucket.where} does not go on after {after} ({error})") from error
             raise
     return Page(
-        entries=answer.get(_ENTRIES, NO_ENTRIES),
+        entries=answer[_ENTRIES],
         folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),
         following=_following(bucket, answer, with_versions=with_versions),
     )

@@ -63,11 +63,15 @@ class Span:
         self._asked.add(number)
         return False
 
-    def advance(self, keys: Sequence[str], following: dict[str, str] | None) -> None:
-        """A page of it is kept."""
-        self.pages, self.is_asked, self.before_last, self.following = self.pages + 1, False, None, following
+    def reach(self, keys: Sequence[str], following: dict[str, str] | None) -> None:
+        """The next page of it is to be kept: from here on, no span may begin before the last of its keys."""
+        self.before_last, self.following = None, following
         if keys:
             self.last = keys[-1]
+
+    def advance(self) -> None:
+        """That page is kept."""
+        self.pages, self.is_asked = self.pages + 1, False
 
 
 @dataclass(slots=True, kw_only=True)

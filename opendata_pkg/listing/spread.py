@@ -243,14 +243,17 @@ class _Work:
             if page is None or not self._is_of_use(spans, span, keys):
                 self._give_up(spans, span)
                 return
-            end = self._meeting(spans, span, page, keys)
-        following = page.following if end is None else None
+            if not self._wait_for_reached(spans, span, page, keys):
+                return
+            end = spans.meets(span, keys)
+            following = page.following if end is None else None
+            span.reach(keys[:end], following)
         table = page.entries.table.slice(0, end)
         self._keeper.keep_page(span, table, following)
         self._take(table)
         with self._changed:
             self._pages += 1
-            span.advance(keys, following)
+            span.advance()
             if following is None:
                 self._open.discard(span)
             else:
@@ -289,11 +292,14 @@ class _Work:
         self._open.discard(span)
         self._changed.notify_all()
 
-    def _meeting(self, spans: Spans, span: Span, page: Page, keys: Sequence[str]) -> int | None:
-        """Where a page meets another span, after waiting for the first keys of those that it reaches."""
+    def _wait_for_reached(self, spans: Spans, span: Span, page: Page, keys: Sequence[str]) -> bool:
+        """Wait for the first keys of the spans that a page reaches; False if the listing has failed meanwhile.
+
+        Then the page may be theirs too, and is not to be kept: a listing that goes on would list all twice from there.
+        """
         is_last = page.following is None
         reached = None if is_last else keys[-1] if keys else span.last
-        while spans.check_order(span, keys) and not self._is_closed:
+        while spans.check_order(span, keys):
             ahead = spans.unbegun_after(span, reached)
             for other in ahead:
                 if other.first is None and (is_last or not other.is_asked):
@@ -301,8 +307,10 @@ class _Work:
                     self._open.discard(other)
             if all(other.is_void for other in ahead):
                 break
+            if self._is_closed:
+                return False
             self._changed.wait(_POLL_S)
-        return spans.meets(span, keys)
+        return True
 
     def _share(self, spans: Spans, span: Span, keys: Sequence[str]) -> None:
         """Begin other spans ahead of one that has more pages, if more requests are of use."""

@@ -14,7 +14,8 @@ def begun(spans, after, keys, following):
     """A span that begins after a key, with its first page."""
     span = spans.add(Span(prefix="", after=after))
     assert spans.begin(span, keys)
-    span.advance(keys, following)
+    span.reach(keys, following)
+    span.advance()
     return span
 
 
@@ -48,7 +49,8 @@ def test_a_span_ends_where_another_begins():
     assert spans.unbegun_after(first, "c") == []
     assert spans.begin(second, ["d", "e"])
     assert spans.meets(first, ["c", "d", "e"]) is None
-    second.advance(["d", "e"], {"token": "2"})
+    second.reach(["d", "e"], {"token": "2"})
+    second.advance()
     assert spans.meets(first, ["c", "d", "e"]) == 1
     assert spans.meets(second, ["d", "e"]) is None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from urllib.parse import quote_plus
 from xml.sax.saxutils import escape
 
@@ -13,9 +14,13 @@ from botocore import handlers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from opendata_pkg.columns.sorting import SortedRows
 from opendata_pkg.listing.bucket import NotS3Error, open_bucket
+from opendata_pkg.listing.checkpoint import NoKeeper
+from opendata_pkg.listing.pages import watch
 from opendata_pkg.listing.s3 import list_bucket
-from opendata_pkg.listing.versions import ChangedWhileListingError
+from opendata_pkg.listing.spread import list_entries
+from opendata_pkg.listing.versions import ENTRY_SCHEMA, ChangedWhileListingError
 from opendata_pkg.model import SourceError
 from opendata_pkg.scan.scan import scan
 from tests.listing.scripted import Answer, ScriptedServer, error
@@ -156,6 +161,25 @@ def test_one_large_folder_is_listed_by_many_requests(versions):
     assert pages <= len(server.requests) <= 2 * pages
     begun = [request for request in server.requests if {"start-after", "key-marker"} & {*request.query}]
     assert len([request for request in begun if "version-id-marker" not in request.query]) >= 8
+
+
+@pytest.mark.parametrize("versions", ["no", "yes"])
+def test_chains_that_begin_while_a_page_is_kept_begin_after_it(versions, scripted, quick):
+    """Keeping a page takes time, in which others begin: else two chains would go on beside each other to the end."""
+    keys = [f"{first}/{second}/{number}" for first in "abcdefgh" for second in "xyz" for number in range(9)]
+    with_versions = versions == "yes"
+    kept = []
+
+    class Slow(NoKeeper):
+        def keep_page(self, span, entries, following):  # noqa: ARG002
+            time.sleep(0.01)
+            kept.extend(zip(entries["key"].to_pylist(), entries["version_id"].to_pylist(), strict=True))
+
+    bucket = open_bucket("b", endpoint_url=scripted(lambda it: listed(keys, it, with_versions=with_versions)).url)
+    watch(bucket)
+    with SortedRows(ENTRY_SCHEMA) as rows:
+        list_entries(bucket, [""], rows, with_versions=with_versions, jobs=4, keeper=Slow())
+    assert len(kept) == len(set(kept)) == (2 if with_versions else 1) * len(keys)
 
 
 def test_what_one_job_lists_is_one_chain():
