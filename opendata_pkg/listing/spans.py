@@ -183,11 +183,15 @@ class Spans:
 
     def _gaps(self) -> Iterator[tuple[str, str | None]]:
         """What open spans have before them: after which key, and up to which."""
+        reached = ""
         for place, span in enumerate(self._spans):
-            if span.is_open:
+            # One that has no page and begins before where another has got to is on its way to find that there is
+            # nothing in between, as a third did that began before it (`_move`). What follows is not its own.
+            if span.is_open and (span.pages or span.begins >= reached):
                 before = max(span.last, span.begins)
                 beyond = (other.begins for other in self._spans[place + 1 :] if other.begins >= before)
                 yield before, next(beyond, self._end)
+            reached = max(reached, span.last)
 
     def _move(self, span: Span, begins: str) -> None:
         self._spans.remove(span)

@@ -94,3 +94,16 @@ def test_folders_that_are_known_are_where_spans_begin():
     assert [span.after for span in spans.split_at_folders(9)] == ["d/", "f/"]
     assert spans.split_by_guess(root, keys, 9) == []
     assert spans.unknown_folders(["a/b/c", "a/b/d"]) == ["a/"]
+
+
+def test_what_began_in_a_gap_of_which_nothing_was_known_has_nothing_after_it():
+    """Two were asked for keys before a third's first: once one finds none, the other adds nothing behind the third's."""
+    spans = Spans(prefix="")
+    begun(spans, "", ["a/1", "a/2"], {"token": "1"})
+    early, late = (spans.add(Span(prefix="", after=after)) for after in ("h", "p"))
+    third = begun(spans, "x", ["x/a/1", "x/b/1"], {"token": "2"})
+    assert not spans.begin(early, ["x/a/1", "x/b/1"])
+    assert third.begins == "h"
+    spans.note_folders("", ["x/a/", "x/b/", "x/c/"], is_all=True)
+    assert [span.after for span in spans.split_at_folders(9)] == ["x/c/"]
+    assert not spans.begin(late, ["x/a/1", "x/b/1"])
