@@ -22,6 +22,7 @@ from opendata_pkg.listing.s3 import list_bucket
 from opendata_pkg.listing.spread import list_entries
 from opendata_pkg.listing.versions import ENTRY_SCHEMA, ChangedWhileListingError
 from opendata_pkg.model import SourceError
+from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.scan.scan import scan
 from tests.listing.scripted import Answer, ScriptedServer, error
 
@@ -96,10 +97,21 @@ def listed(keys, request, *, with_versions=False, order=str, start_after="honour
     return Answer(body=f"<{tag}>{more}<EncodingType>url</EncodingType>{''.join(items)}</{tag}>")
 
 
-def keys_of(server, *, jobs, versions="no"):
+class Counting(Reporter):
+    """Counts the entries that are taken, before those that come twice are found out."""
+
+    def __init__(self):
+        self.count, self._lock = 0, threading.Lock()
+
+    def advance(self, count=1):  # noqa: D102
+        with self._lock:
+            self.count += count
+
+
+def keys_of(server, *, jobs, versions="no", reporter=SILENT):
     """The keys that a listing finds, and it."""
     bucket = open_bucket("b", endpoint_url=server.url, connections=jobs)
-    listing = list_bucket(bucket, versions=versions, jobs=jobs)
+    listing = list_bucket(bucket, versions=versions, jobs=jobs, reporter=reporter)
     return listing.table["key"].to_pylist(), listing
 
 
@@ -109,7 +121,7 @@ def quick(monkeypatch):
     monkeypatch.setattr("opendata_pkg.listing.spread._PAGE_S", 1e-9)
 
 
-def found_by(keys, *, jobs, versions="no", **server_is):
+def found_by(keys, *, jobs, versions="no", reporter=SILENT, **server_is):
     """What a listing finds on a server of its own, where as many requests as there may be are of use; and the server."""
 
     def answer(request):
@@ -119,7 +131,7 @@ def found_by(keys, *, jobs, versions="no", **server_is):
     try:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("opendata_pkg.listing.spread._PAGE_S", 1e-9)
-            return keys_of(server, jobs=jobs, versions=versions), server
+            return keys_of(server, jobs=jobs, versions=versions, reporter=reporter), server
     finally:
         server.stop()
 
@@ -132,8 +144,10 @@ def found_by(keys, *, jobs, versions="no", **server_is):
 )
 def test_any_keys_are_found_once_by_any_number_of_jobs(keys, jobs, versions):
     """Folders in folders, empty names, names that begin alike, pages that end anywhere."""
-    (found, listing), _ = found_by(keys, jobs=jobs, versions=versions)
+    taken = Counting()
+    (found, listing), _ = found_by(keys, jobs=jobs, versions=versions, reporter=taken)
     assert found == sorted(keys)
+    assert taken.count == len(keys) * (2 if versions == "yes" else 1)
     assert listing.delete_markers == (len(keys) if versions == "yes" else 0)
 
 
