@@ -78,6 +78,10 @@ def get_page(
             if after and error_status(error) in _BAD_MARKER_STATUSES:
                 raise BadMarkerError(f"{bucket.where} does not go on after {after} ({error})") from error
             raise
+    if _ENTRIES not in answer:
+        # botocore takes any answer from 200 to 299 for a list, and `watch` looks at no other than 200.
+        status = answer["ResponseMetadata"]["HTTPStatusCode"]
+        raise NotS3Error(bucket.where, f"its answer to a request for a list of objects is HTTP {status}, not 200")
     return Page(
         entries=answer[_ENTRIES],
         folders=tuple(folder["Prefix"] for folder in answer.get("CommonPrefixes", ())),

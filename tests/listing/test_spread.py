@@ -326,6 +326,19 @@ def test_a_list_that_goes_round_is_told(scripted):
         keys_of(scripted(answer), jobs=1)
 
 
+@pytest.mark.parametrize(("status", "with_body"), [(203, True), (204, False)])
+def test_a_page_that_is_no_plain_answer_is_told(scripted, status, with_body):
+    """What a proxy says instead of a server, say: it is no page without objects, in the middle of a list or alone."""
+
+    def answer(request):
+        page = listed([f"{number}" for number in range(9)], request)
+        late = request.query.get("continuation-token") == "3"
+        return Answer(status=status, body=page.body if with_body else b"") if late or not with_body else page
+
+    with pytest.raises(NotS3Error, match=f"its answer to a request for a list of objects is HTTP {status}, not 200"):
+        keys_of(scripted(answer), jobs=1)
+
+
 @pytest.mark.parametrize(("versions", "jobs"), [("no", 1), ("yes", 1), ("no", 4), ("yes", 4)])
 def test_a_page_that_only_says_how_to_ask_for_the_next_has_one(scripted, versions, jobs):
     """Not every server says IsTruncated; a list that ended there would silently be a part of the bucket."""
