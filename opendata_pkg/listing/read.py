@@ -35,7 +35,7 @@ CHUNK_BYTES = 1 << 20
 _NOT_FOUND = (404, 410)
 _DENIED = (401, 403)
 _PRECONDITION_FAILED = 412
-_PARTIAL = 206
+_OK, _PARTIAL = 200, 206
 _ARCHIVED, _NO_BUCKET = "InvalidObjectState", "NoSuchBucket"
 # `bytes 0-9/100`, `bytes 0-9/*`.
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(.+)")
@@ -169,7 +169,11 @@ class S3ObjectReader:
         except (BotoCoreError, ClientError, ResponseParserError) as error:
             raise explain_read_error(self.bucket, target, error) from error
         metadata = response["ResponseMetadata"]
-        is_partial = metadata["HTTPStatusCode"] == _PARTIAL
+        if (status := metadata["HTTPStatusCode"]) not in (_OK, _PARTIAL):
+            # botocore takes any from 200 to 299 for an object's bytes, a proxy's among them.
+            response["Body"].close()
+            raise ObjectReadError(target.key, _refusal(status, anonymous=self.bucket.is_anonymous))
+        is_partial = status == _PARTIAL
         place = _CONTENT_RANGE.match(response.get("ContentRange", "")) if is_partial else None
         if is_partial and place is None:
             response["Body"].close()

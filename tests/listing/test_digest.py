@@ -182,6 +182,7 @@ def test_another_md5_names_both(scripted, kind):
         (error(412, "PreconditionFailed"), "changed since it was listed: scan again"),
         (error(404, "NoSuchKey"), "gone since it was listed (HTTP 404): scan again"),
         (error(403, "AccessDenied"), "access denied (HTTP 403): it is not public; try --profile"),
+        (Answer(203, b"what a proxy says"), "HTTP status 203"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
