@@ -252,7 +252,7 @@ class _Drafts:
             repository=repository.path,
             staging=self._store.draft_folder / plan.branch.name,
             current=self._lookup(plan.snapshot),
-            released=_nothing if self._before is None else self._lookup(self._before.plans.snapshot),
+            released=self._lookup_released(plan),
         )
         halves = isinstance(self._crew, Workers) and len(plan) > _MANY_FILES
         self._ready += [(task, part) for part in (((True, False), (False, True)) if halves else ((True, True),))]
@@ -274,6 +274,13 @@ class _Drafts:
         if isinstance(self._crew, _Alone):
             return snapshot.get
         return partial(find_kept, self._store.snapshot_path(snapshot.id))
+
+    def _lookup_released(self, plan: Plan) -> Callable[[ObjectKey], S3Object | None]:
+        """How a task finds the last release's objects: by keys, which at another address are those of other objects."""
+        if self._before is None:
+            return _nothing
+        last = self._before.plans.snapshot
+        return self._lookup(last) if last.header.base_url == plan.snapshot.header.base_url else _nothing
 
     def _unchanged(self, plan: Plan, old: DatasetEntry) -> bool:
         """Whether all that a dataset's commits are made of is as it was: then they need not be made again."""

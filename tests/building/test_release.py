@@ -219,6 +219,16 @@ def test_a_better_digest_is_regraded(tmp_path):
     assert sorted(offered) == [["1", f"{BASE}a"], ["1", f"{BASE}a"], ["1", f"{BASE}b"]]
 
 
+def test_an_address_within_the_last_one_names_other_objects(tmp_path):
+    """Keys below it begin anew: an object is no witness for one that had its key at the address before."""
+    store, old = tmp_path / "store", entry_of("a/k", "old", day=1)
+    steady = entry_of("k", "steady", etag="e")
+    publish(store, "1.0.0", snapshot_of(old, steady))
+    publish(store, "2.0.0", snapshot_of(steady, base_url=f"{BASE}a/"))
+    stem = annex.log_stem(annex.key_of(old, f"{BASE}a/k"))
+    assert [line.split(" ", 1)[1] for line in web_log(store, "example", stem)] == [f"0 {BASE}a/k"]
+
+
 def test_times_always_grow(tmp_path):
     """Also when the newest object goes: a log line that is older than its predecessor would lose git-annex's merge."""
     store = tmp_path / "store"
