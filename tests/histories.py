@@ -78,7 +78,7 @@ class History:
         """Something happens in the bucket."""
         keys = sorted(self.objects)
         what = self.dice.choice(
-            ["put", "put", "drop", "copy", "move", "again", "much", "learn", "forget", "version", "undate"]
+            ["put", "put", "drop", "copy", "move", "again", "much", "learn", "forget", "version", "undate", "etag"]
         )
         if what == "put" or not keys:
             self.put(self.key())
@@ -106,6 +106,7 @@ class History:
                 "forget": {"sha256": None},
                 "version": {"version_id": self.dice.choice([None, "null", "v3"])},
                 "undate": {"last_modified": None},
+                "etag": {"etag": self.dice.choice([None, "e", "other"])},
             }
             self.objects[key] = replace(old, **known[what])
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import random
+import subprocess
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -160,7 +161,7 @@ def run(seed, folder, monkeypatch, *, jobs=1):
     assert every_ref(folder / "whole") == every_ref(folder / "store")
     ours, theirs = (texts(folder / name) for name in ("store", "whole"))
     assert ours == theirs
-    return chain
+    return model
 
 
 def texts(store):
@@ -177,3 +178,40 @@ def texts(store):
 def test_any_history_is_what_the_model_says(tmp_path, monkeypatch, seed):
     """Every link, log line, inventory row, digest, gitlink, time and parent, in every release."""
     run(seed, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(100, 130))
+def test_many_histories(tmp_path, monkeypatch, seed):
+    """The same of more of them."""
+    run(seed, tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(200, 202))
+def test_histories_by_several_processes(tmp_path, monkeypatch, seed):
+    """Every dataset is written by two processes, and is what one process makes of it."""
+    run(seed, tmp_path, monkeypatch, jobs=2)
+
+
+def test_git_annex_is_offered_what_the_model_says(tmp_path, monkeypatch):
+    """In clones of the last release, stock git-annex names those URLs of every key that there ever was, and no others."""
+    model = run(3, tmp_path, monkeypatch)
+    for branch in model.released.values():
+        clone = tmp_path / branch.name
+        git(tmp_path, "clone", "--quiet", tmp_path / "store" / "git" / f"{branch.name}.git", clone)
+        git(clone, "config", "user.name", "A reader")
+        git(clone, "config", "user.email", "reader@example.org")
+        git(clone, "annex", "init", "--quiet", "--no-autoenable")
+        # Its status tells that of some keys there is no copy.
+        told = subprocess.run(
+            ["git", "annex", "whereis", "--all", "--json"], cwd=clone, capture_output=True, check=False
+        )
+        found = {
+            line["key"]: sorted(url for place in line["whereis"] for url in place["urls"])
+            for line in map(json.loads, told.stdout.splitlines())
+        }
+        assert found == {
+            key: sorted(url for url, (_, offered) in urls.items() if offered)
+            for key, urls in model.webs[branch.uuid].items()
+        }
