@@ -174,7 +174,8 @@ def texts(store):
     }
 
 
-@pytest.mark.parametrize("seed", range(8))
+# Those that tell most, of the first: each finds a defect that the others pass over, put in by hand.
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 4, 6, 11, 14, 15])
 def test_any_history_is_what_the_model_says(tmp_path, monkeypatch, seed):
     """Every link, log line, inventory row, digest, gitlink, time and parent, in every release."""
     run(seed, tmp_path, monkeypatch)
@@ -197,6 +198,7 @@ def test_histories_by_several_processes(tmp_path, monkeypatch, seed):
 def test_git_annex_is_offered_what_the_model_says(tmp_path, monkeypatch):
     """In clones of the last release, stock git-annex names those URLs of every key that there ever was, and no others."""
     model = run(3, tmp_path, monkeypatch)
+    assert sum(map(len, model.webs.values())) > 20
     for branch in model.released.values():
         clone = tmp_path / branch.name
         git(tmp_path, "clone", "--quiet", tmp_path / "store" / "git" / f"{branch.name}.git", clone)

@@ -219,6 +219,15 @@ def test_a_better_digest_is_regraded(tmp_path):
     assert sorted(offered) == [["1", f"{BASE}a"], ["1", f"{BASE}a"], ["1", f"{BASE}b"]]
 
 
+def test_what_nothing_dates_is_not_vouched_for(tmp_path):
+    """Without an ETag or a date, another kind of digest of as many bytes may be that of others: the URL is withdrawn."""
+    store, old = tmp_path / "store", entry_of("a", "old", known="md5", last_modified=None)
+    publish(store, "1.0.0", snapshot_of(old))
+    publish(store, "2.0.0", snapshot_of(entry_of("a", "new", last_modified=None)))
+    stem = annex.log_stem(annex.key_of(old, f"{BASE}a"))
+    assert [line.split(" ", 1)[1] for line in web_log(store, "example", stem)] == [f"0 {BASE}a"]
+
+
 def test_an_address_within_the_last_one_names_other_objects(tmp_path):
     """Keys below it begin anew: an object is no witness for one that had its key at the address before."""
     store, old = tmp_path / "store", entry_of("a/k", "old", day=1)
