@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from opendata_pkg.parallel import Pace, ahead, map_unordered
+from opendata_pkg.parallel import _AHEAD, Pace, ahead, map_unordered
 
 
 @pytest.mark.parametrize("jobs", [1, 3, 50])
@@ -183,7 +183,7 @@ def test_stages_work_ahead_of_each_other():
     with closing(ahead(number + 1 for number in ahead(numbers()))) as stages:
         for count, number in zip(range(1, 101), stages, strict=False):
             assert number == count
-            assert len(made) <= count + 6
+            assert len(made) <= count + 2 * (_AHEAD + 2)
     assert list(ahead(range(50))) == list(range(50))
 
 
