@@ -34,8 +34,8 @@ _GAIN = 0.3
 _NEXT_TRIAL_S = 0.5
 # After how long a thread of `ahead` sees that nobody wants more.
 _POLL_S = 0.2
-# How many items of a stage may wait to be taken: stages that now one, now the other take longer do not wait for each
-# other. One is not enough (a pair of snapshots of a million rows: 0.8 to 1.07 s; with three 0.75 s, in the same memory).
+# How many items of a stage may wait to be taken, so that stages that take turns being slow do not wait for each other.
+# One is not enough (a pair of snapshots of a million rows: 0.8 to 1.07 s; with three 0.75 s, in the same memory).
 _AHEAD = 3
 
 
