@@ -16,10 +16,12 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from opendata_pkg.digests.md5_lanes import LANES, md5_of_each
+
 try:
     from awscrt import checksums as crt
 except ImportError:
-    # Two of S3's five checksums need it; it comes with botocore's extra `crt`, and not on every platform.
+    # Two of S3's five checksums need it; an optional extra, which does not come for every platform.
     crt = None
 
 if TYPE_CHECKING:
@@ -28,10 +30,15 @@ if TYPE_CHECKING:
 
     from opendata_pkg.model import S3Object
 
+PARTS_BYTES = 64 << 20
+"""How much of an object is kept for the MD5s of its parts to be computed side by side, unless told otherwise."""
+
 _MIB = 1 << 20
-_USUAL_MIB = (5, 8, 15, 16, 32, 64, 100, 128, 256, 512)
+_USUAL_MIB = (5, 8, 10, 15, 16, 25, 32, 50, 64, 100, 128, 256, 512, 1024, 2048, 4096)
 # Of AWS's tools, boto3 and others in mebibytes; of some, in megabytes.
 USUAL_PART_BYTES = tuple(unit * count for count in _USUAL_MIB for unit in (_MIB, 1_000_000))
+# "Maximum number of parts per upload" (Amazon S3 user guide, "Amazon S3 multipart upload limits").
+_MOST_PARTS = 10_000
 _PARTED = re.compile(r"(.+)-([1-9][0-9]{0,4})")
 _HEADER = "x-amz-checksum-"
 
@@ -124,11 +131,20 @@ def etag_checksum(target: S3Object) -> SourceChecksum | None:
 
 
 def part_sizes(size_bytes: int, parts: int) -> tuple[int, ...]:
-    """The usual part sizes that make `parts` parts of so many bytes, and the least one in whole mebibytes that does."""
+    """The usual part sizes that make `parts` parts of so many bytes, and those that tools compute from the size.
+
+    These are the least one in whole mebibytes (rclone), and the least one that makes 10,000 parts, as it is (s3fs,
+    AWS's SDK for Java) and in multiples of 16 MiB (MinIO's client).
+    """
     if parts == 1:
         return (max(1, size_bytes),)
-    least = -(-size_bytes // (parts * _MIB)) * _MIB
-    return tuple(sorted({size for size in (*USUAL_PART_BYTES, least) if size and -(-size_bytes // size) == parts}))
+    least = -(-size_bytes // _MOST_PARTS)
+    computed = (_rounded_up(-(-size_bytes // parts), _MIB), least, _rounded_up(least, 16 * _MIB))
+    return tuple(sorted({size for size in (*USUAL_PART_BYTES, *computed) if size and -(-size_bytes // size) == parts}))
+
+
+def _rounded_up(number: int, unit: int) -> int:
+    return -(-number // unit) * unit
 
 
 class _Whole:
@@ -169,19 +185,54 @@ class _Parted:
         return whole.digest()
 
 
-class CrossChecks:
-    """Every check of one object's bytes, fed as they pass. `CrossChecks(target, ())` of an ETag alone has its parts."""
+class _PartedMd5:
+    """The same of MD5, of which several parts take hardly longer than one: so many are kept to be computed at once."""
 
-    def __init__(self, target: S3Object, said: tuple[SourceChecksum, ...]) -> None:
+    def __init__(self, part_bytes: int, at_once: int) -> None:
+        self._part_bytes, self._at_once = part_bytes, at_once
+        self._all = _md5()
+        self._parts: list[list[memoryview]] = [[]]
+        self._left = part_bytes
+
+    def update(self, data: bytes) -> None:
+        view = memoryview(data)
+        while view:
+            if not self._left:
+                self._begin_part()
+            taken = view[: self._left]
+            self._parts[-1].append(taken)
+            self._left -= len(taken)
+            view = view[len(taken) :]
+
+    def digest(self) -> bytes:
+        whole = self._all
+        whole.update(b"".join(md5_of_each(self._parts)))
+        return whole.digest()
+
+    def _begin_part(self) -> None:
+        if len(self._parts) == self._at_once:
+            self._all.update(b"".join(md5_of_each(self._parts)))
+            self._parts.clear()
+        self._parts.append([])
+        self._left = self._part_bytes
+
+
+class CrossChecks:
+    """Every check of one object's bytes, fed as they pass. `CrossChecks(target, ())` of an ETag alone has its parts.
+
+    Up to `parts_bytes` of the object are kept in memory, where that makes it quicker.
+    """
+
+    def __init__(self, target: S3Object, said: tuple[SourceChecksum, ...], *, parts_bytes: int = PARTS_BYTES) -> None:
         etag = etag_checksum(target)
         claims = said if etag is None else (*said, etag)
-        self._checks: list[tuple[SourceChecksum, _Whole | _Parted]] = []
+        self._checks: list[tuple[SourceChecksum, _Whole | _Parted | _PartedMd5]] = []
         for claim in claims:
             if claim.parts is None:
                 self._checks.append((claim, _Whole(claim)))
             elif target.size_bytes is not None:
                 sizes = part_sizes(target.size_bytes, claim.parts)
-                self._checks += [(claim, _Parted(claim, size)) for size in sizes]
+                self._checks += [(claim, _parted(claim, size, parts_bytes // len(sizes))) for size in sizes]
         self._claims = claims
 
     def update(self, data: bytes) -> None:
@@ -195,3 +246,8 @@ class CrossChecks:
         conflict = next((claim for claim, _ in self._checks if claim.parts is None and claim not in agreed), None)
         untold = [claim.name for claim in self._claims if claim not in agreed and claim.parts is not None]
         return tuple(claim.name for claim in self._claims if claim in agreed), tuple(untold), conflict
+
+
+def _parted(claim: SourceChecksum, part_bytes: int, parts_bytes: int) -> _Parted | _PartedMd5:
+    at_once = min(LANES, parts_bytes // part_bytes)
+    return _PartedMd5(part_bytes, at_once) if claim.algorithm == "MD5" and at_once > 1 else _Parted(claim, part_bytes)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from opendata_pkg.digests.checksums import Checksum, object_state
-from opendata_pkg.listing.checks import CrossChecks
+from opendata_pkg.listing.checks import PARTS_BYTES, CrossChecks
 from opendata_pkg.listing.ranges import RANGE_BYTES, read_ahead
 from opendata_pkg.listing.read import NoRangesError, ObjectReadError, read_on
 from opendata_pkg.model import Sha256
@@ -48,6 +48,7 @@ def digest_object(
     *,
     lanes: int = 1,
     cross_check: bool = True,
+    parts_bytes: int = PARTS_BYTES,
     stopped: threading.Event | None = None,
     on_chunk: Callable[[int], None] = lambda _: None,
 ) -> Digested:
@@ -55,18 +56,19 @@ def digest_object(
 
     With more `lanes` a large object whose state is recorded is read by as many connections, range by range (8 MiB, two
     for each lane in memory), and hashed in order. `cross_check` compares with S3's own checksums and with the ETag of
-    an upload in parts, too. `on_chunk` is told the number of bytes of each chunk. Once `stopped` is set, it ends in an
-    error.
+    an upload in parts, too, of which it keeps up to `parts_bytes` in memory. `on_chunk` is told the number of bytes of
+    each chunk. Once `stopped` is set, it ends in an error.
 
     Raises:
         ConnectionLostError: the connection broke five times without getting further.
         DigestConflictError: the bytes have another MD5 than the recorded one, or another checksum than S3 states.
         ObjectReadError: the object cannot be read, or has another size than the recorded one.
     """
-    work = _Work(reader, target, cross_check=cross_check, stopped=stopped or threading.Event(), on_chunk=on_chunk)
+    kept = parts_bytes if cross_check else None
+    work = _Work(reader, target, parts_bytes=kept, stopped=stopped or threading.Event(), on_chunk=on_chunk)
     size_bytes = target.size_bytes
     if lanes > 1 and size_bytes is not None and size_bytes >= _RANGED_FROM_BYTES and object_state(target) is not None:
-        hashes = _Hashes(target, reader.checksums(target) if cross_check else None)
+        hashes = work.hashes(reader.checksums(target) if cross_check else ())
         try:
             return work.digest(hashes, read_ahead(reader, target, size_bytes, lanes=lanes, stopped=work.stopped))
         except NoRangesError:
@@ -75,20 +77,25 @@ def digest_object(
 
 
 class _Work:
-    """The reading of one object."""
+    """The reading of one object, without cross-checks if `parts_bytes` is None."""
 
     def __init__(
         self,
         reader: ObjectReader,
         target: S3Object,
         *,
-        cross_check: bool,
+        parts_bytes: int | None,
         stopped: threading.Event,
         on_chunk: Callable[[int], None],
     ) -> None:
         self.stopped = stopped
-        self._reader, self._target, self._cross_check, self._on_chunk = reader, target, cross_check, on_chunk
+        self._reader, self._target, self._parts_bytes, self._on_chunk = reader, target, parts_bytes, on_chunk
         self._hashes, self._expected = _Hashes(target, None), target.size_bytes
+
+    def hashes(self, said: tuple[SourceChecksum, ...]) -> _Hashes:
+        """Those of the object from its first byte on, with what its source says of them."""
+        kept = self._parts_bytes
+        return _Hashes(self._target, None if kept is None else CrossChecks(self._target, said, parts_bytes=kept))
 
     def digest(self, hashes: _Hashes, chunks: Generator[bytes, None, None]) -> Digested:
         """Of chunks that come in order, once."""
@@ -107,7 +114,7 @@ class _Work:
 
     def _begin(self, opened: Opened) -> None:
         if opened.start != self._hashes.size_bytes or not opened.start:
-            self._hashes = _Hashes(self._target, opened.checksums if self._cross_check else None)
+            self._hashes = self.hashes(opened.checksums)
         self._expected = _expected_bytes(self._target, opened)
 
     def _take(self, chunk: bytes) -> None:
@@ -120,12 +127,12 @@ class _Work:
 class _Hashes:
     """Digests of the bytes so far. Only those that there is something to compare with: an MD5 costs twice a SHA-256."""
 
-    def __init__(self, target: S3Object, said: tuple[SourceChecksum, ...] | None) -> None:
+    def __init__(self, target: S3Object, checks: CrossChecks | None) -> None:
         self.size_bytes = 0
         self._target = target
         self._sha256 = hashlib.sha256()
         self._md5 = None if target.md5 is None else hashlib.md5(usedforsecurity=False)
-        self._checks = None if said is None else CrossChecks(target, said)
+        self._checks = checks
 
     def update(self, chunk: bytes) -> None:
         self.size_bytes += len(chunk)

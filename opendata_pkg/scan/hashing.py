@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from opendata_pkg.catalogue.branch import ROOT
 from opendata_pkg.globs import compile_globs
+from opendata_pkg.listing.checks import PARTS_BYTES
 from opendata_pkg.listing.digest import DigestConflictError, Digested, digest_object
 from opendata_pkg.listing.read import ConnectionLostError, ObjectReadError
 from opendata_pkg.listing.source import ObjectSource
@@ -38,6 +39,8 @@ ALGORITHM = "sha256"
 RATE_BYTES_PER_S = 50_000_000
 LATENCY_S = 0.1
 
+# What is kept of all objects at a time, for MD5s of their parts: eight of 8 MiB, the usual size, of each of eight jobs.
+_PARTS_BYTES = 8 * PARTS_BYTES
 _NAMED = 10
 
 
@@ -185,6 +188,7 @@ def hash_object(
     *,
     lanes: int = 1,
     cross_check: bool = True,
+    parts_bytes: int = PARTS_BYTES,
     stopped: threading.Event | None = None,
     on_chunk: Callable[[int], None] = lambda _: None,
 ) -> Digested | HashFailure:
@@ -197,7 +201,13 @@ def hash_object(
     """
     try:
         return digest_object(
-            source.reader(), target, lanes=lanes, cross_check=cross_check, stopped=stopped, on_chunk=on_chunk
+            source.reader(),
+            target,
+            lanes=lanes,
+            cross_check=cross_check,
+            parts_bytes=parts_bytes,
+            stopped=stopped,
+            on_chunk=on_chunk,
         )
     except ObjectReadError as error:
         return HashFailure(
@@ -221,7 +231,7 @@ def hash_snapshot(
     cross_check: bool = True,
     reporter: Reporter = SILENT,
 ) -> HashResult:
-    """Read the objects that have no SHA-256, `jobs` at a time, a megabyte of each in memory.
+    """Read the objects that have no SHA-256, `jobs` at a time, a megabyte of each in memory, and 512 MiB of parts.
 
     An object of a large share of the bytes gets as large a share of the jobs, and is read by several connections.
 
@@ -298,6 +308,7 @@ class _Run:
             target,
             lanes=math.ceil(self._jobs * share),
             cross_check=self._cross_check,
+            parts_bytes=int(_PARTS_BYTES * max(share, 1 / self._jobs)),
             stopped=self._stopped,
             on_chunk=self._reporter.advance,
         )

@@ -47,20 +47,48 @@ def test_parts_are_cut_where_they_end_however_chunks_come(data, part_bytes, chun
     assert check.digest() == digest
 
 
+@given(st.lists(st.binary(max_size=300), max_size=9), st.integers(1, 320), st.integers(2, 8))
+def test_parts_side_by_side_are_the_same(chunks, part_bytes, at_once):
+    """More parts than are taken at once, fewer, and none."""
+    digest, _ = parted(b"".join(chunks), part_bytes)
+    check = checks._PartedMd5(part_bytes, at_once)
+    for chunk in chunks:
+        check.update(chunk)
+    assert check.digest() == digest
+
+
+@pytest.mark.parametrize("parts_bytes", [0, 64 * MIB, 256 * MIB])
+def test_no_more_is_kept_than_there_is_room_for(parts_bytes):
+    """Of the parts of all sizes that are tried, while bytes come; the answer is the same."""
+    data = bytes(range(256)) * (20 << 12)
+    digest, count = parted(data, 8 * MIB)
+    target = S3Object(key=ObjectKey("k"), size_bytes=len(data), etag=ETag(f"{digest.hex()}-{count}"))
+    found = CrossChecks(target, (), parts_bytes=parts_bytes)
+    assert len(found._checks) > 1
+    for start in range(0, len(data), MIB):
+        found.update(data[start : start + MIB])
+        side_by_side = [check for _, check in found._checks if isinstance(check, checks._PartedMd5)]
+        assert sum(len(piece) for check in side_by_side for part in check._parts for piece in part) <= parts_bytes
+    assert found.judge() == (("MD5 of parts",), (), None)
+
+
 @given(st.integers(1, 1 << 44), st.integers(1, 10_000))
 def test_sizes_that_are_tried_make_so_many_parts(size_bytes, parts):
     """Nothing is computed that cannot agree; there are never many."""
     found = part_sizes(size_bytes, parts)
     assert all(-(-size_bytes // size) == parts for size in found)
-    assert len(found) <= 9
+    assert len(found) <= 12
 
 
 @pytest.mark.parametrize(
     ("size_bytes", "parts", "expected"),
     [
         (100 * MIB, 13, (8 * MIB,)),
-        (20 * MIB, 3, (7 * MIB, 8_000_000, 8 * MIB)),
+        (20 * MIB, 3, (7 * MIB, 8_000_000, 8 * MIB, 10_000_000)),
         (1 << 40, 9_987, (105 * MIB,)),
+        (1 << 40, 10_000, (109_951_163,)),
+        (400_000 * MIB, 8_334, (48 * MIB,)),
+        (6 << 30, 3, (2 << 30,)),
         (7, 1, (7,)),
         (0, 1, (1,)),
         (10, 3, ()),
