@@ -14,9 +14,11 @@ from urllib.parse import unquote_plus
 from xml.etree import ElementTree as ET
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from opendata_pkg.listing.bucket import parse_s3_time
 from opendata_pkg.listing.versions import ENTRY_SCHEMA
+from opendata_pkg.snapshot.check import impossible_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +40,9 @@ _ENTRY = re.compile(
 _STRIDE = _ENTRY.groups + 1
 # What XML does not allow, and the carriage return, which it reads as another character.
 _CONTROLS = bytes({*range(32)} - {*b"\t\n"})
+
+# As many as a whole number of Arrow's holds, whatever they are.
+_SIZE_DIGITS = 18
 
 _Texts = list["str | None"]
 
@@ -72,7 +77,7 @@ def take_entries(body: bytes) -> tuple[Entries, bytes]:
 
     Raises:
         ET.ParseError: it is no XML.
-        ValueError: an entry has no key, or a size or time that is none. UnicodeDecodeError: its key is no UTF-8.
+        ValueError: an entry has no key, or a size or time that no object has. UnicodeDecodeError: its key is no UTF-8.
     """
     found = _by_pattern(body) or _by_parser(body)
     return _typed(found) if found.tags else NO_ENTRIES, found.rest
@@ -129,14 +134,19 @@ def _typed(found: _Found) -> Entries:
     columns = {
         "key": keys,
         "version_id": [None if tag == "Contents" else text or "null" for tag, text in zip(tags, version, strict=True)],
-        "size": [int(text) if text and tag != "DeleteMarker" else None for tag, text in zip(tags, size, strict=True)],
+        "size": _sizes(
+            keys, [text if text and tag != "DeleteMarker" else None for tag, text in zip(tags, size, strict=True)]
+        ),
         "etag": [(text and text.strip('"')) or None for text in etag],
-        "last_modified": _times(time),
+        "last_modified": _times(keys, time),
         "storage_class": [text or None for text in storage_class],
         "is_latest": [tag == "Contents" or text == "true" for tag, text in zip(tags, is_latest, strict=True)],
         "is_marker": [tag == "DeleteMarker" for tag in tags],
     }
-    return Entries(keys=keys, table=pa.table(columns, schema=ENTRY_SCHEMA))
+    table = pa.table(columns, schema=ENTRY_SCHEMA)
+    if (fault := impossible_number(table)) is not None:
+        raise ValueError(f"expected {fault[0]}, got {fault[1]}")
+    return Entries(keys=keys, table=table)
 
 
 def _keys(texts: _Texts, *, is_encoded: bool) -> list[str]:
@@ -148,9 +158,27 @@ def _keys(texts: _Texts, *, is_encoded: bool) -> list[str]:
     return [unquote_plus(key, errors="strict") if "%" in key or "+" in key else key for key in keys]
 
 
-def _times(texts: _Texts) -> pa.Array | list[datetime | None]:
+def _sizes(keys: Sequence[str], texts: _Texts) -> pa.Array:
+    sizes = pa.array(texts, pa.string())
+    # Arrow, as Python, takes more for a number than S3 writes.
+    is_size = pc.and_(pc.ascii_is_decimal(sizes), pc.less_equal(pc.binary_length(sizes), _SIZE_DIGITS))
+    if not pc.all(is_size, min_count=0).as_py():
+        row = pc.index(is_size, value=False).as_py()
+        raise ValueError(f"expected a size in bytes, got {texts[row]!r} for {keys[row]!r}")
+    return sizes.cast(ENTRY_SCHEMA.field("size").type)
+
+
+def _times(keys: Sequence[str], texts: _Texts) -> pa.Array | list[datetime | None]:
     """Times, all at once where they are in S3's own form."""
     try:
         return pa.array(texts, pa.string()).cast(ENTRY_SCHEMA.field("last_modified").type)
     except pa.ArrowInvalid:
-        return [parse_s3_time(text) if text else None for text in texts]
+        return [_time(key, text) if text else None for key, text in zip(keys, texts, strict=True)]
+
+
+def _time(key: str, text: str) -> datetime:
+    try:
+        return parse_s3_time(text)
+    except (ValueError, OverflowError, RuntimeError) as error:
+        # botocore takes any number for seconds, and says in several ways that there is no such time.
+        raise ValueError(f"expected a time, got {text!r} for {key!r}") from error

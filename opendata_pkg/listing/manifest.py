@@ -22,9 +22,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from opendata_pkg.columns.arrays import in_arrow
 from opendata_pkg.documents import InvalidDocumentError, validate
 from opendata_pkg.listing.bucket import error_code
+from opendata_pkg.listing.table import known_names
 from opendata_pkg.model import InputError, NotFoundError, SourceError
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from opendata_pkg.listing.bucket import Bucket
@@ -35,10 +37,25 @@ _VERSION = "2016-11-30"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ATTEMPTS = 5
 _GONE = {"NoSuchKey", "404"}
+# What S3 answers of a key that is not there to whom may not list the bucket.
+_DENIED = {"AccessDenied", "403"}
+_MD5_DIGITS = 32
 # ORC: `struct<bucket:string,key:string,…>`; Parquet: `message s3.inventory { required binary key (UTF8); … }`.
 _ORC_COLUMN = re.compile(r"[<,]\s*(\w+)\s*:")
 _PARQUET_COLUMN = re.compile(r"\b(?:required|optional)\s+\w+\s+(\w+)")
-_CAMEL_HUMP = re.compile(r"(?<!^)(?=[A-Z])")
+# What is read of them, as Parquet names them; CSV says `VersionId`.
+COLUMNS = (
+    "bucket",
+    "key",
+    "version_id",
+    "is_latest",
+    "is_delete_marker",
+    "size",
+    "last_modified_date",
+    "e_tag",
+    "storage_class",
+    "encryption_status",
+)
 
 
 class BadInventoryError(InputError):
@@ -60,7 +77,7 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a manifest says. `columns` are named as in Parquet (`e_tag`), whatever the format; in the files' order."""
+    """What a manifest says. `columns` are in the files' order; those of `COLUMNS` are named so, whatever the format."""
 
     where: str
     bucket: str
@@ -83,6 +100,9 @@ class Place(Protocol):
     def read_manifest(self) -> bytes:
         """The manifest's bytes."""
 
+    def read_checksum(self) -> bytes | None:
+        """What `manifest.checksum` says, "the MD5 hash of the content of manifest.json"; None if it is not there."""
+
     def read(self, file: DataFile) -> pa.Buffer:
         """The bytes of a data file, as they are there: not checked."""
 
@@ -101,6 +121,11 @@ class FolderPlace:
         if not self.path.is_file():
             raise MissingInventoryFileError(f"there is no S3 Inventory manifest {self.path}: check its name")
         return self.path.read_bytes()
+
+    def read_checksum(self) -> bytes | None:
+        """The bytes of the file beside it, if it was copied, too."""
+        path = self.path.with_suffix(".checksum")
+        return path.read_bytes() if path.is_file() else None
 
     def read(self, file: DataFile) -> pa.Buffer:
         """The file's bytes, not copied into memory."""
@@ -148,6 +173,10 @@ class BucketPlace:
             )
         return data
 
+    def read_checksum(self) -> bytes | None:
+        """The bytes of the object beside it, if it may be read."""
+        return self._get(f"{self.key.removesuffix('.json')}.checksum", absent=_GONE | _DENIED)
+
     def read(self, file: DataFile) -> pa.Buffer:
         """The file's bytes, in memory."""
         data = self._get(file.key)
@@ -162,14 +191,14 @@ class BucketPlace:
         """Its key."""
         return file.key
 
-    def _get(self, key: str) -> bytes | None:
+    def _get(self, key: str, absent: AbstractSet[str] = _GONE) -> bytes | None:
         fault: Exception | None = None
         for _ in range(_ATTEMPTS):
             with self.bucket.errors_in_words():
                 try:
                     body: Any = self.bucket.client.get_object(Bucket=self.bucket.name, Key=key)["Body"]
                 except ClientError as error:
-                    if error_code(error) in _GONE:
+                    if error_code(error) in absent:
                         return None
                     raise
             try:
@@ -186,10 +215,12 @@ def read_manifest(place: Place, *, where: str) -> Manifest:
 
     Raises:
         MissingInventoryFileError: it is not there.
-        BadInventoryError: it is of another version, states no columns, or names a file twice.
+        BadInventoryError: it is of another version, states no columns, names a file twice, or has another MD5 than
+            `manifest.checksum` says.
         InvalidDocumentError: it is no JSON, or no manifest.
     """
     data = place.read_manifest()
+    _check_manifest(data, place.read_checksum(), where=where)
     try:
         document = json.loads(data)
     except ValueError as error:
@@ -226,6 +257,16 @@ def read_manifest(place: Place, *, where: str) -> Manifest:
     )
 
 
+def _check_manifest(data: bytes, said: bytes | None, *, where: str) -> None:
+    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if said is not None and said.strip().lower() != found.encode():
+        raise BadInventoryError(
+            f"{where}: expected the MD5 that manifest.checksum beside it says, "
+            f"{said[:_MD5_DIGITS].decode(errors='replace')!r}, got {found}: it was altered or cut short, or both are "
+            "not of one inventory; copy both again"
+        )
+
+
 def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer, *, where: str) -> None:
     """Compare a data file with its MD5 in the manifest; `where` is how messages name it.
 
@@ -243,5 +284,5 @@ def check_bytes(manifest: Manifest, file: DataFile, data: pa.Buffer, *, where: s
 
 def _columns(file_format: str, schema: str) -> tuple[str, ...]:
     if file_format == "CSV":
-        return tuple(_CAMEL_HUMP.sub("_", name.strip()).lower() for name in schema.split(","))
+        return tuple(known_names([name.strip(' "') for name in schema.split(",")], COLUMNS))
     return tuple((_ORC_COLUMN if file_format == "ORC" else _PARQUET_COLUMN).findall(schema))

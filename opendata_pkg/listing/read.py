@@ -112,6 +112,8 @@ def read_on(
 ) -> Generator[bytes, None, None]:
     """The chunks of an object, or of a range of it; where the connection breaks, a new one goes on from there.
 
+    So it does after a range that is shorter than the one that was asked for.
+
     `on_open` is told of each connection before its chunks: one that begins at 0 again makes those so far void.
 
     Raises:
@@ -131,6 +133,8 @@ def read_on(
                 for chunk in opened.chunks:
                     position += len(chunk)
                     yield chunk
+                if opened.is_partial and end is not None and opened.start < position < end:
+                    continue
         except _BrokenOffError:
             breaks = 1 if position > furthest else breaks + 1
             furthest = max(furthest, position)

@@ -20,10 +20,11 @@ import pyarrow.parquet as pq
 
 from opendata_pkg.columns.sorting import SortedRows
 from opendata_pkg.listing.etags import fill_md5
-from opendata_pkg.listing.manifest import BadInventoryError, check_bytes
+from opendata_pkg.listing.manifest import COLUMNS, BadInventoryError, check_bytes
 from opendata_pkg.model import NotFoundError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.snapshot.check import impossible_number
 from opendata_pkg.snapshot.rows import SCHEMA
 from opendata_pkg.text import counted
 
@@ -32,18 +33,13 @@ if TYPE_CHECKING:
 
     from opendata_pkg.listing.manifest import DataFile, Manifest, Place
 
-_TYPES = {
-    "bucket": pa.string(),
-    "key": pa.string(),
-    "version_id": pa.string(),
+_OTHER_TYPES = {
     "is_latest": pa.bool_(),
     "is_delete_marker": pa.bool_(),
     "size": SCHEMA.field("size").type,
     "last_modified_date": SCHEMA.field("last_modified").type,
-    "e_tag": pa.string(),
-    "storage_class": pa.string(),
-    "encryption_status": pa.string(),
 }
+_TYPES = {name: _OTHER_TYPES.get(name, pa.string()) for name in COLUMNS}
 _RENAMED = {"e_tag": "etag", "last_modified_date": "last_modified"}
 _REQUIRED = ("key", "size")
 _VERSIONED = ("version_id", "is_latest", "is_delete_marker")
@@ -87,7 +83,7 @@ def read_inventory(
 
     Raises:
         BadInventoryError: a file is altered, cut short, of another bucket or other columns than the manifest says, or
-            lacks some.
+            lacks some; a key has two latest entries, or there are keys, sizes or times that no object has.
         MissingInventoryFileError: a file is not there.
         EmptyInventoryError: there is nothing to take.
         SourceError: the bucket that has the files refused or did not answer.
@@ -109,7 +105,7 @@ def read_inventory(
             if prefix not in taken.found:
                 under = f" whose key begins with {prefix!r}" if prefix else ""
                 raise EmptyInventoryError(f"{manifest.where} lists no current object{under}: check what it inventories")
-        lost = _keys_without_latest(known, rows) if taken.older else (0, "")
+        lost = _keys_without_latest(manifest, known, rows) if taken.older or taken.markers else (0, "")
         return InventoryListing(
             older_versions=taken.older,
             delete_markers=taken.markers,
@@ -179,24 +175,31 @@ class _Taken:
         return _with(table, "version_id", pc.fill_null(version_ids, "null")), older, markers
 
 
-def _keys_without_latest(known: SortedRows, rows: SortedRows) -> tuple[int, str]:
-    """How many keys have versions and no latest one, and the first of them; `rows` are the latest that are objects."""
+def _keys_without_latest(manifest: Manifest, known: SortedRows, rows: SortedRows) -> tuple[int, str]:
+    """How many keys have versions and no latest one, and the first of them; `rows` are the latest that are objects.
+
+    Raises:
+        BadInventoryError: a key has two latest entries.
+    """
     for batch in rows.batches():
         has_latest = pa.repeat(pa.scalar(value=True), len(batch))
         known.add(pa.table([batch["key"], has_latest], schema=_KNOWN_SCHEMA))
-    count, example, open_key, open_has = 0, "", None, True
+    count, example, open_key, open_latest = 0, "", None, 1
     for batch in known.batches():
-        keys = batch.group_by("key", use_threads=False).aggregate([("has_latest", "max")])
-        names, has = keys["key"], keys["has_latest_max"]
+        keys = batch.group_by("key", use_threads=False).aggregate([("has_latest", "sum")])
+        names, latest = keys["key"], keys["has_latest_sum"]
         if open_key is not None and names[0].as_py() == open_key:
-            has = pa.chunked_array([pa.array([open_has or has[0].as_py()]), *has.slice(1).chunks], pa.bool_())
-        elif open_key is not None and not open_has:
+            first = pa.array([open_latest + latest[0].as_py()], latest.type)
+            latest = pa.chunked_array([first, *latest.slice(1).chunks])
+        elif open_key is not None and not open_latest:
             count, example = count + 1, example or open_key
+        if len(twice := names.filter(pc.greater(latest, 1))):
+            raise manifest.has_two_latest(twice[0].as_py())
         # The last key may go on in the next batch.
-        lost = names.slice(0, len(names) - 1).filter(pc.invert(has.slice(0, len(has) - 1)))
+        lost = names.slice(0, len(names) - 1).filter(pc.equal(latest.slice(0, len(latest) - 1), 0))
         count, example = count + len(lost), example or (lost[0].as_py() if len(lost) else "")
-        open_key, open_has = names[-1].as_py(), has[-1].as_py()
-    if open_key is not None and not open_has:
+        open_key, open_latest = names[-1].as_py(), latest[-1].as_py()
+    if open_key is not None and not open_latest:
         count, example = count + 1, example or open_key
     return count, example
 
@@ -222,13 +225,14 @@ def _check_columns(manifest: Manifest, versions: str) -> None:
 
 
 def _read_tables(manifest: Manifest, file: DataFile, place: Place) -> Iterator[pa.Table]:
-    """The columns of a data file that mean something here, in the types of `_TYPES`, a piece at a time."""
+    """The columns of a data file that mean something here, typed and named as a snapshot's, a piece at a time."""
     data = place.read(file)
     check_bytes(manifest, file, data, where=place.where(file))
     wanted = [name for name in manifest.columns if name in _TYPES]
     try:
         for table in _READ[manifest.file_format](manifest, data, wanted):
-            yield _checked(manifest, file, pa.table({name: table[name].cast(_TYPES[name]) for name in wanted}))
+            columns = {_RENAMED.get(name, name): table[name].cast(_TYPES[name]) for name in wanted}
+            yield _checked(manifest, file, pa.table(columns))
     except (pa.ArrowInvalid, pa.ArrowKeyError, pa.ArrowNotImplementedError, KeyError, OSError) as error:
         raise BadInventoryError(
             f"{file.key}: expected {manifest.file_format} with the columns that {manifest.where} states "
@@ -238,10 +242,12 @@ def _read_tables(manifest: Manifest, file: DataFile, place: Place) -> Iterator[p
 
 
 def _checked(manifest: Manifest, file: DataFile, table: pa.Table) -> pa.Table:
-    if table["key"].null_count:
+    if missing := pc.sum(pc.fill_null(pc.equal(table["key"], ""), fill_value=True)).as_py():
         raise BadInventoryError(
-            f"{file.key}: expected a key in each row, got {counted(table['key'].null_count, 'row')} without one"
+            f"{file.key}: expected a key in each row, got {counted(missing, 'row')} without one: copy it again"
         )
+    if (fault := impossible_number(table)) is not None:
+        raise BadInventoryError(f"{file.key}: expected {fault[0]}, got {fault[1]}: copy it again")
     if "bucket" in table.column_names:
         others = [name for name in pc.unique(table["bucket"]).to_pylist() if name not in (None, manifest.bucket)]
         if others:
@@ -318,7 +324,6 @@ def _as_snapshot_columns(table: pa.Table, *, told: bool) -> pa.Table:
     if "encryption_status" in table.column_names:
         status = table["encryption_status"]
         plain = pc.if_else(pc.is_null(status), told, pc.is_in(status, _PLAIN_ETAGS))
-    table = table.rename_columns([_RENAMED.get(name, name) for name in table.column_names])
     columns = [
         table[name] if name in table.column_names else pa.nulls(len(table), SCHEMA.field(name).type)
         for name in SCHEMA.names

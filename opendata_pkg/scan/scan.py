@@ -174,6 +174,8 @@ def _scan(request: ScanRequest, rows: SortedRows, *, checkpoint: Path | None, re
 def _open_and_scan(
     request: ScanRequest, *, checkpoint: Path | None, folder: Path | None, reporter: Reporter
 ) -> Snapshot:
+    if request.as_of is not None and request.versions == "no":
+        raise UsageError("--as-of needs versions, which --versions no leaves out: leave out one of them")
     name, prefix = parse_s3_source(request.source)
     if prefix and request.prefixes:
         raise UsageError(f"expected prefixes in the source or after --prefix, got both: {request.source} and --prefix")

@@ -17,10 +17,34 @@ _HEX = b"0123456789abcdef"
 _HEX_DIGITS = {"sha256": 64, "md5": 32}
 # What `datetime` can hold, in microseconds: from year 1 to the end of year 9999.
 _FIRST_US, _LAST_US = -62_135_596_800_000_000, 253_402_300_799_999_999
+_NUMBERS = {
+    "size": (0, None, "a size of at least 0 bytes"),
+    "last_modified": (_FIRST_US, _LAST_US, "a time of the years 1 to 9999"),
+}
 
 
 class BrokenSnapshotError(InputError):
     """A snapshot's files do not belong together, were cut short, or hold what is no row of a snapshot."""
+
+
+def impossible_number(rows: pa.RecordBatch | pa.Table) -> tuple[str, str] | None:
+    """What was expected of the first size or time that no object has, and what was got; None if all can be."""
+    for name, (least, most, expected) in _NUMBERS.items():
+        if name not in rows.schema.names:
+            continue
+        numbers = rows[name].cast(pa.int64())
+        found = pc.min_max(numbers)
+        low, high = found["min"].as_py(), found["max"].as_py()
+        if low is None or (low >= least and (most is None or high <= most)):
+            continue
+        wrong = pc.less(numbers, least)
+        return expected, _first(rows, numbers, wrong if most is None else pc.or_(wrong, pc.greater(numbers, most)))
+    return None
+
+
+def _first(rows: pa.RecordBatch | pa.Table, values: pa.Array | pa.ChunkedArray, wrong: pa.Array) -> str:
+    row = pc.index(pc.fill_null(wrong, fill_value=False), value=True).as_py()
+    return f"{values[row].as_py()!r} for {rows['key'][row].as_py()!r}"
 
 
 class RowCheck:
@@ -59,8 +83,8 @@ class RowCheck:
             raise self._out_of_order(keys[row].as_py(), keys[row + 1].as_py())
 
     def _look_at_values(self, rows: pa.RecordBatch) -> None:
-        self._look_at_numbers(rows, "size", 0, None, "a size of at least 0 bytes")
-        self._look_at_numbers(rows, "last_modified", _FIRST_US, _LAST_US, "a time of the years 1 to 9999")
+        if (fault := impossible_number(rows)) is not None:
+            raise self._broken(*fault)
         for name, digits in _HEX_DIGITS.items():
             texts = rows[name]
             lengths = pc.min_max(pc.binary_length(texts))
@@ -68,23 +92,7 @@ class RowCheck:
             if {lengths["min"].as_py(), lengths["max"].as_py()} <= {None, digits} and _is_hex(texts):
                 continue
             wrong = pc.invert(pc.match_substring_regex(texts, f"^[0-9a-f]{{{digits}}}$"))
-            self._refuse(rows, name, wrong, f"{digits} lower-case hex digits as {name}")
-
-    def _look_at_numbers(self, rows: pa.RecordBatch, name: str, least: int, most: int | None, expected: str) -> None:
-        numbers = rows[name].cast(pa.int64())
-        found = pc.min_max(numbers)
-        low, high = found["min"].as_py(), found["max"].as_py()
-        if low is None or (low >= least and (most is None or high <= most)):
-            return
-        wrong = pc.less(numbers, least)
-        self._refuse(rows, name, wrong if most is None else pc.or_(wrong, pc.greater(numbers, most)), expected)
-
-    def _refuse(self, rows: pa.RecordBatch, name: str, wrong: pa.Array, expected: str) -> None:
-        row = pc.index(pc.fill_null(wrong, fill_value=False), value=True).as_py()
-        values = rows[name]
-        # Not every time that Arrow has is one of Python's.
-        value = values[row].cast(pa.int64()).as_py() if pa.types.is_timestamp(values.type) else values[row].as_py()
-        raise self._broken(expected, f"{value!r} for {rows['key'][row].as_py()!r}")
+            raise self._broken(f"{digits} lower-case hex digits as {name}", _first(rows, texts, wrong))
 
     def _out_of_order(self, before: str, after: str) -> BrokenSnapshotError:
         return self._broken("each key once, in the order of their bytes", f"{after!r} after {before!r}")

@@ -341,6 +341,25 @@ def test_a_server_without_ranges_is_read_in_one(scripted, small_ranges, kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lanes", [1, 4])
+def test_shorter_ranges_than_were_asked_for_are_gone_on_from(scripted, small_ranges, kind, lanes):
+    """A proxy with a limit, say; `lanes` of 1 asks for ranges only after a break."""
+    whole = serve(headers={"ETag": '"e"'}, cuts=[100_000])
+
+    def answer(request):
+        if not (asked := request.headers.get("range")):
+            return whole(request)
+        start, _, stop = asked.removeprefix("bytes=").partition("-")
+        last = min(int(start) + 299_999, int(stop or len(DATA) - 1))
+        return whole(replace(request, headers={**request.headers, "range": f"bytes={start}-{last}"}))
+
+    server = scripted(answer)
+    target = a_file(etag=ETag("e"))
+    assert read(readers(server)[kind], target, lanes=lanes).sha256 == hashlib.sha256(DATA).hexdigest()
+    assert all("range" in request.headers for request in server.requests[1:] if request.method == "GET")
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_server_that_sends_another_range_is_read_in_one(scripted, small_ranges, kind):
     """As many bytes as were asked for, but not those: their digest would be of no object."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
@@ -47,7 +48,7 @@ def element(name, text):
 ELEMENTS = st.one_of(
     st.tuples(st.sampled_from(["Key", "VersionId", "StorageClass", "ChecksumAlgorithm"]), TEXTS),
     st.tuples(st.just("ETag"), st.sampled_from(['"abc"', "abc", '"d-2"', "", '"'])),
-    st.tuples(st.just("Size"), st.sampled_from(["0", "17", "", "one", " 5"])),
+    st.tuples(st.just("Size"), st.sampled_from(["0", "17", "", "one", " 5", "-5"])),
     st.tuples(st.just("LastModified"), st.sampled_from(["2024-01-02T03:04:05.678Z", "2024-01-02T03:04:05+01:00", "x"])),
     st.tuples(st.just("IsLatest"), st.sampled_from(["true", "false"])),
 ).map(lambda pair: element(*pair)) | st.sampled_from(
@@ -81,6 +82,29 @@ def test_what_is_no_xml_is_none(fault):
     """The server is asked again, rather than half a page be taken for all of it."""
     body = page("<Contents><Key>aFAULT</Key></Contents>")
     assert read(body.replace(b"FAULT", fault.encode(errors="surrogateescape"))) is ET.ParseError
+
+
+@pytest.mark.parametrize("size", ["-5", "+5", " 5", "1_0", "\u0663", "0x10", "9" * 19, "5.0", "one"])
+def test_sizes_that_no_object_has_are_told(size):
+    """Also those that Python or Arrow would take for numbers."""
+    entry = f"<Contents><Key>f/a%20b</Key><Size>{size}</Size></Contents>"
+    with pytest.raises(ValueError, match=r"expected a size in bytes, got '.*' for 'f/a b'"):
+        take_entries(page("<Contents><Key>b</Key><Size>1</Size></Contents>" + entry))
+
+
+@pytest.mark.parametrize(
+    ("time", "sentence"),
+    [
+        ("x", "expected a time, got 'x' for 'a'"),
+        ("99999999999999999999", "expected a time, got '99999999999999999999' for 'a'"),
+        ("0000-01-01T00:00:00Z", "expected a time of the years 1 to 9999, got -62167219200000000 for 'a'"),
+        ("0001-01-01T00:00:00+14:00", "expected a time of the years 1 to 9999, got -621356"),
+    ],
+)
+def test_times_that_no_object_has_are_told(time, sentence):
+    """Where the page is read, since a snapshot with them could not be."""
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        take_entries(page(f"<Contents><Key>a</Key><LastModified>{time}</LastModified></Contents>"))
 
 
 def test_a_usual_page_is_read_without_a_parser(monkeypatch):

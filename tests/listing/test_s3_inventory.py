@@ -10,6 +10,7 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -261,6 +262,27 @@ def test_manifests_that_name_a_file_twice_are_refused(tmp_path):
         read(made)
 
 
+def test_a_manifest_is_compared_with_its_checksum(tmp_path):
+    """Amazon writes one beside it; it need not be copied."""
+    made = inventory(tmp_path, "CSV", [entry("a")])
+    checksum = made.manifest.with_name("manifest.checksum")
+    checksum.write_text(hashlib.md5(made.manifest.read_bytes(), usedforsecurity=False).hexdigest() + "\n")
+    assert len(read(made)) == 1
+    made.write_manifest(creationTimestamp="1717200000001")
+    with pytest.raises(
+        BadInventoryError, match=r"expected the MD5 that manifest\.checksum .* '[0-9a-f]{32}', got [0-9a-f]"
+    ):
+        read(made)
+
+
+@pytest.mark.parametrize("schema", ['"Bucket", "Key", "Size"', "BUCKET,KEY,SIZE", "bucket, key, size"])
+def test_columns_of_csv_are_known_however_they_are_spelled(tmp_path, schema):
+    """Tools that write inventories of other stores do so."""
+    made = inventory(tmp_path, "CSV", [entry("a")], columns=["bucket", "key", "size"])
+    made.write_manifest(fileSchema=schema)
+    assert [(o.key, o.size_bytes) for o in read(made).objects()] == [("a", 12)]
+
+
 def test_no_json_is_no_manifest(tmp_path):
     """Half a download, say."""
     made = inventory(tmp_path, "CSV", [entry("a")])
@@ -275,6 +297,23 @@ def test_two_latest_entries_of_a_key_are_refused(tmp_path):
     with pytest.raises(
         BadInventoryError, match=r"manifest\.json: expected one latest entry of each key, .* two of 'a': "
     ):
+        read(made)
+
+
+@pytest.mark.parametrize("apart", [True, False])
+@pytest.mark.parametrize("other", ["object", "older", "marker", "none"])
+def test_an_object_and_a_delete_marker_are_not_both_the_latest(tmp_path, apart, other):
+    """It is either there or not, whatever else there is."""
+    marker = {"is_delete_marker": True, "size": None, "e_tag": None}
+    others = {
+        "object": [entry("b")],
+        "older": [entry("b"), entry("b", version_id="v0", is_latest=False)],
+        "marker": [entry("b", **marker)],
+        "none": [],
+    }[other]
+    rows = [entry("a"), *others, entry("c", **marker), entry("c", version_id="v2")]
+    made = inventory(tmp_path, "ORC", *([[row] for row in rows] if apart else [rows]))
+    with pytest.raises(BadInventoryError, match=r"expected one latest entry of each key, .* two of 'c': copy"):
         read(made)
 
 
@@ -300,13 +339,34 @@ def test_a_data_file_without_rows_is_nothing(tmp_path, file_format):
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
-    [({"key": None}, "got 1 row without one"), ({"size": "12 kB"}, "expected CSV with the columns")],
+    [
+        ({"key": None}, "got 1 row without one"),
+        ({"size": "12 kB"}, "expected CSV with the columns"),
+        ({"size": -1}, r"part-0\S+: expected a size of at least 0 bytes, got -1 for 'a': copy it again"),
+        ({"size": 2**63}, "expected CSV with the columns"),
+    ],
 )
 def test_rows_that_cannot_be_are_refused(tmp_path, values, sentence):
-    """A row without a key, a size that is no number."""
+    """A row without a key, a size that is no number or of no object."""
     made = inventory(tmp_path, "CSV", [entry("b"), {**entry("a"), **values}])
     with pytest.raises(BadInventoryError, match=sentence):
         read(made)
+
+
+@pytest.mark.parametrize("file_format", ["Parquet", "ORC"])
+def test_values_that_no_object_has_are_refused(tmp_path, file_format):
+    """Keys of nothing, and times after the year 9999, which typed files can hold."""
+    with pytest.raises(BadInventoryError, match="expected a key in each row, got 2 rows without one"):
+        read(inventory(tmp_path / "keys", file_format, [entry(""), entry("b"), entry(None)]))
+    after = pa.array([2**48], pa.int64()).cast(COLUMNS["last_modified_date"][1])[0]
+    # Arrow reads times of ORC in nanoseconds, and finds this out of range itself.
+    sentence = (
+        "expected a time of the years 1 to 9999, got 281474976710656000 for 'a'"
+        if file_format == "Parquet"
+        else "out of range"
+    )
+    with pytest.raises(BadInventoryError, match=sentence):
+        read(inventory(tmp_path / "times", file_format, [entry("a", last_modified_date=after)]))
 
 
 def test_keys_that_are_no_utf8_are_refused(tmp_path):
@@ -345,6 +405,28 @@ def test_an_inventory_is_read_from_its_bucket(scripted, tmp_path):
     snapshot = scan("s3://inv/p/manifest.json", endpoint_url=url)
     assert [o.key for o in snapshot.objects()] == ["a", "b"]
     assert snapshot.header.base_url == f"{url}/the-bucket/"
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (Answer(body="0" * 32), "expected the MD5 that manifest.checksum beside it says, '0000"),
+        (error(403, "AccessDenied"), None),
+    ],
+)
+def test_the_checksum_of_a_manifest_in_a_bucket(scripted, tmp_path, answer, sentence):
+    """S3 says "access denied" of a key that is not there to whom may not list the bucket."""
+    made = inventory(tmp_path, "CSV", [entry("a")])
+    files = {
+        "/inv/p/manifest.json": made.manifest.read_bytes(),
+        f"/inv/{made.files[0]['key']}": made.data_path(0).read_bytes(),
+    }
+    server = scripted(lambda request: Answer(body=files[request.path]) if request.path in files else answer)
+    if sentence is None:
+        assert len(scan("s3://inv/p/manifest.json", endpoint_url=server.url)) == 1
+        return
+    with pytest.raises(BadInventoryError, match=sentence):
+        scan("s3://inv/p/manifest.json", endpoint_url=server.url)
 
 
 @pytest.mark.parametrize(

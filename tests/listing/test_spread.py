@@ -398,8 +398,11 @@ def test_a_connection_that_is_reset_is_made_again(scripted):
     ("item", "sentence"),
     [
         ("<Contents><Size>1</Size></Contents>", "it has no key"),
-        ("<Contents><Key>a</Key><Size>one</Size></Contents>", "invalid literal"),
-        (f"<Contents><Key>a</Key><LastModified>{escape('<never>')}</LastModified></Contents>", "Invalid timestamp"),
+        ("<Contents><Key>a</Key><Size>one</Size></Contents>", "expected a size in bytes, got 'one' for 'a'"),
+        (
+            f"<Contents><Key>a</Key><LastModified>{escape('<never>')}</LastModified></Contents>",
+            "expected a time, got '<never>' for 'a'",
+        ),
     ],
 )
 def test_entries_that_cannot_be_read_are_told(scripted, item, sentence):

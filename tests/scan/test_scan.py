@@ -329,6 +329,11 @@ def test_the_command_writes_a_snapshot_and_says_what_is_next(s3_server, tmp_path
         (["s3://b", "--out", "s.parquet", "--as-of", "0001-01-01T00:00:00+14:00"], UsageError.exit_status, "--as-of: "),
         (["s3://b", "--out", "s.parquet", "--as-of", "now"], UsageError.exit_status, "in ISO 8601, got 'now'"),
         (["s3://b", "--out", "s.parquet", "--as-of", "9999-01-01T00:00:00Z"], UsageError.exit_status, "of the past"),
+        (
+            ["s3://b", "--out", "s.parquet", "--as-of", "2024-01-01T00:00:00Z", "--versions", "no"],
+            UsageError.exit_status,
+            "--as-of needs versions, which --versions no leaves out",
+        ),
         (["s3://b", "--out", "s.parquet", "--versions", "all"], UsageError.exit_status, "--versions"),
     ],
 )
