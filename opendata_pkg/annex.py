@@ -143,7 +143,7 @@ def _url_name(url: str) -> str:
 
 
 def symlink_targets(paths: pa.Array, keys: pa.Array) -> list[bytes]:
-    """`symlink_target` of every key, each for the file at its path."""
+    """Where the symlink of every key points, each of a locked file at its path."""
     import pyarrow.compute as pc  # noqa: PLC0415 - as above
 
     depths = pc.count_substring(paths, "/").to_pylist()
@@ -174,12 +174,6 @@ def _files_of(keys: pa.Array) -> list[bytes]:
             keys = pc.replace_substring(keys, sign, name)
     files: list[bytes] = keys.cast("binary").to_pylist()
     return files
-
-
-def symlink_target(key: AnnexKey, depth: int) -> str:
-    """Where the symlink of a locked file points, for a file `depth` folders below the top of its tree."""
-    file = key.translate(_KEY_FILE)
-    return f"{'../' * depth}.git/annex/objects/{_hash_dir_mixed(key)}/{file}/{file}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,11 +56,6 @@ class Workers:
         """Whether a process waits for work."""
         return bool(self._idle)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a result may be waited for."""
-        return len(self._idle) < len(self._processes)
-
     def call(self, tag: object, function: Callable[..., Any], *arguments: object) -> None:
         """Let an idle process call a function; `wait` will give its result with the tag."""
         process = self._idle.pop()

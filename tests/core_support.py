@@ -10,12 +10,15 @@ from pathlib import Path
 
 from typer.testing import CliRunner
 
+from opendata_pkg import annex
 from opendata_pkg.building.build import build
 from opendata_pkg.building.release import release
 from opendata_pkg.catalogue.catalogue import Catalogue
 from opendata_pkg.cli.main import app
 from opendata_pkg.documents import dump_json
 from opendata_pkg.model import Md5, ObjectKey, S3Object, Sha256, VersionId
+from opendata_pkg.plan.files import Tree, in_path_order, settle
+from opendata_pkg.snapshot.canonical import ID_COLUMNS
 from opendata_pkg.snapshot.header import SnapshotHeader
 from opendata_pkg.snapshot.snapshot import Snapshot
 from opendata_pkg.store.store import Store
@@ -194,3 +197,14 @@ def write_inputs(folder, snapshot, catalogue=None):
     snapshot.write(folder / "snapshot.parquet")
     (folder / "catalogue.yaml").write_bytes((catalogue or catalogue_of()).source_bytes)
     return folder / "snapshot.parquet", folder / "catalogue.yaml"
+
+
+def snapshot_files(snapshot, catalogue):
+    """All of a snapshot's objects as files."""
+    tree = Tree(base_url=snapshot.header.base_url, catalogue=catalogue)
+    return in_path_order(tree.files(settled) for settled in settle(snapshot.batches(ID_COLUMNS)))
+
+
+def link_of(key, path):
+    """Where the symlink of a locked file points."""
+    return "../" * path.count("/") + f".git/annex/objects/{annex.object_path(key)}"

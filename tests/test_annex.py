@@ -15,7 +15,7 @@ from opendata_pkg.git.objects import FILE, Commit, TreeEntry, hex_id, write_tree
 from opendata_pkg.git.repository import Repository
 from opendata_pkg.model import AnnexKey
 from opendata_pkg.plan.plan import annex_keys, make_plans
-from tests.core_support import BASE, catalogue_of, entry_of, git, git_text, snapshot_of
+from tests.core_support import BASE, catalogue_of, entry_of, git, git_text, link_of, snapshot_of
 
 pytestmark = pytest.mark.usefixtures("git_identity")
 
@@ -82,7 +82,7 @@ def test_extensions_and_folders_are_git_annexs(clone):
     ours = []
     for name in names:
         key = AnnexKey(f"SHA256E-s1--{SHA256}{annex.extension_of(name)}")
-        mixed = annex.symlink_target(key, 0).removeprefix(".git/annex/objects/").rsplit("/", 2)[0]
+        mixed = annex.object_path(key).rsplit("/", 2)[0]
         ours.append(f"{key}|{annex.log_stem(key)[:7]}/|{mixed}/")
     assert said.decode().split("\n")[:-1] == ours
 
@@ -100,7 +100,7 @@ def test_keys_in_bulk_are_those_one_by_one():
     found = annex_keys(batch, plan)
     assert found.to_pylist() == keys
     assert annex.log_stems(found) == [annex.log_stem(key).encode() for key in keys]
-    targets = [annex.symlink_target(key, file.path.count("/")).encode() for key, file in zip(keys, files, strict=True)]
+    targets = [link_of(key, file.path).encode() for key, file in zip(keys, files, strict=True)]
     assert annex.symlink_targets(batch["path"], found) == targets
 
 
@@ -168,7 +168,7 @@ def test_symlinks_are_git_annexs(clone):
     for path, key in wanted.items():
         git(clone, "annex", "fromkey", "--force", "--quiet", key, path)
     found = {path: str((clone / path).readlink()) for path in wanted}
-    assert found == {path: annex.symlink_target(key, path.count("/")) for path, key in wanted.items()}
+    assert found == {path: link_of(key, path) for path, key in wanted.items()}
 
 
 def test_url_keys_are_git_annexs(clone):

@@ -19,7 +19,6 @@ from opendata_pkg.paths import Naming
 from opendata_pkg.plan.clashes import BEHIND_SLASH, find_clashes, may_clash, parents_of
 from opendata_pkg.plan.plan import is_marker
 from opendata_pkg.plan.selection import FILES
-from opendata_pkg.snapshot.canonical import ID_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -118,12 +117,6 @@ class Tree:
             "base_url": _constant(self.base_url, len(keys)),
         }
         return pa.table([columns[name] if name in columns else rows[name] for name in FILES.names], FILES)
-
-
-def files_of_snapshot(snapshot: Rows, catalogue: Catalogue | None) -> pa.Table:
-    """All of a snapshot's objects in `FILES`."""
-    tree = Tree(base_url=snapshot.header.base_url, catalogue=catalogue)
-    return in_path_order(tree.files(settled) for settled in settle(snapshot.batches(ID_COLUMNS)))
 
 
 def in_path_order(pieces: Iterable[pa.Table]) -> pa.Table:

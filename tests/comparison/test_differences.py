@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from opendata_pkg.comparison.differences import CHANGES, Diff, Kind, Known, Side, diff_tables
 from opendata_pkg.model import Grade, Sha256
 from opendata_pkg.plan.changes import Change, compare
-from opendata_pkg.plan.files import files_of_snapshot
-from tests.core_support import catalogue_of, entry_of, snapshot_of
+from tests.core_support import catalogue_of, entry_of, snapshot_files, snapshot_of
 
 
 def files_of(*entries):
     """Objects as a table of files, in the datasets of the example's catalogue."""
-    return files_of_snapshot(snapshot_of(*entries), catalogue_of())
+    return snapshot_files(snapshot_of(*entries), catalogue_of())
 
 
 def diff_of(before, after):

@@ -10,10 +10,9 @@ from opendata_pkg.comparison.differences import diff_tables
 from opendata_pkg.comparison.sides import diff
 from opendata_pkg.lock.format import LockContent
 from opendata_pkg.model import NotFoundError, UsageError
-from opendata_pkg.plan.files import files_of_snapshot
 from opendata_pkg.plan.selection import EmptySelectionError, Rules
 from opendata_pkg.snapshot.snapshot import Snapshot
-from tests.core_support import entry_of, publish, snapshot_of
+from tests.core_support import entry_of, publish, snapshot_files, snapshot_of
 from tests.lock_support import locked, selected
 
 BEFORE = (entry_of("Rat/Cortex/a.swc", "a"), entry_of("Rat/b.swc", "b", etag="1"), entry_of("Mouse/c.txt", "c"))
@@ -112,7 +111,7 @@ def test_snapshots_read_side_by_side_differ_as_their_tables_do(tmp_path_factory,
     paths = [folder / "a.parquet", folder / "b.parquet"]
     for path, entries in zip(paths, (before, after), strict=True):
         snapshot_of(*entries).write(path)
-    tables = [files_of_snapshot(Snapshot.read(path), None) for path in paths]
+    tables = [snapshot_files(Snapshot.read(path), None) for path in paths]
     assume(any(len(table) for table in tables))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("opendata_pkg.snapshot.storage.READ_ROWS", rows)

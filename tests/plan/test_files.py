@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from opendata_pkg.paths import Naming
 from opendata_pkg.plan.clashes import find_clashes
-from opendata_pkg.plan.files import Passing, files_of_snapshot, settle
+from opendata_pkg.plan.files import Passing, settle
 from opendata_pkg.snapshot.snapshot import Snapshot
 from opendata_pkg.snapshot.storage import StoredSnapshot
-from tests.core_support import catalogue_of, entry_of, snapshot_of
+from tests.core_support import catalogue_of, entry_of, snapshot_files, snapshot_of
 
 # Names that are each other's beginnings, with signs that sort before and behind `/`.
 KEYS = st.sets(st.text(st.sampled_from("aab-/0%.é\\"), min_size=1, max_size=6), max_size=12)
@@ -44,13 +44,13 @@ def test_paths_are_decided_as_rows_come(keys, rows):
 def test_files_do_not_depend_on_pieces(keys, rows):
     """The same table, in the order of paths, read a few rows at a time or all at once."""
     snapshot = snapshot_of(*keys)
-    whole = files_of_snapshot(snapshot, catalogue_of())
+    whole = snapshot_files(snapshot, catalogue_of())
     with pytest.MonkeyPatch.context() as patch:
         # What is sorted by path goes through files, too.
         patch.setattr("opendata_pkg.columns.spool.SPOOL_BYTES", rows)
         patch.setattr("opendata_pkg.columns.spool._BLOCK_ROWS", rows)
         patch.setattr(Snapshot, "batches", lambda self, columns: iter(cut(self.table.select(columns), rows)))
-        pieces = files_of_snapshot(snapshot, catalogue_of())
+        pieces = snapshot_files(snapshot, catalogue_of())
     assert pieces.to_pylist() == whole.to_pylist()
     paths = whole["path"].to_pylist()
     assert paths == sorted(paths, key=str.encode)
@@ -67,7 +67,7 @@ def test_an_object_waits_only_while_its_folder_may_come():
 def test_folder_markers_are_no_files():
     """As in a dataset; an empty object of another name is one, and so is a marker that holds something."""
     snapshot = snapshot_of(entry_of("a/", ""), entry_of("b/", "x"), entry_of("c", ""))
-    assert files_of_snapshot(snapshot, None)["path"].to_pylist() == ["b/%empty", "c"]
+    assert snapshot_files(snapshot, None)["path"].to_pylist() == ["b/%empty", "c"]
 
 
 def test_the_newest_object_is_seen():

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from opendata_pkg.model import Grade, UsageError
-from opendata_pkg.plan.files import files_of_snapshot
 from opendata_pkg.plan.selection import FILES, EmptySelectionError, Origin, Rules, Selection, select, selection_digest
-from tests.core_support import catalogue_of, digest_of, entry_of, snapshot_of
+from tests.core_support import catalogue_of, digest_of, entry_of, snapshot_files, snapshot_of
 
 ROWS = (
     entry_of("Rat/Cortex/a.swc", "aaa", version="v1"),
@@ -24,7 +23,7 @@ ROWS = (
 @pytest.fixture
 def files():
     """Four files, one of each grade."""
-    return files_of_snapshot(snapshot_of(*ROWS), catalogue_of())
+    return snapshot_files(snapshot_of(*ROWS), catalogue_of())
 
 
 def paths_of(table):
@@ -66,7 +65,7 @@ def test_paths_in_rules_are_relative_to_the_branch(files):
 
 def test_files_of_unknown_size_are_neither_larger_nor_smaller():
     """Nobody can say, so a rule on sizes leaves them out."""
-    table = files_of_snapshot(snapshot_of(entry_of("a", size_bytes=None), "b"), None)
+    table = snapshot_files(snapshot_of(entry_of("a", size_bytes=None), "b"), None)
     assert paths_of(select(table, Rules(smaller=1000), prefix="", where="x")) == ["b"]
 
 

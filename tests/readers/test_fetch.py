@@ -18,12 +18,11 @@ import opendata_pkg
 from opendata_pkg.cache.cache import FileCache
 from opendata_pkg.cache.wanted import WrongBytesError
 from opendata_pkg.dataset.registry import registry_line
-from opendata_pkg.plan.files import files_of_snapshot
 from opendata_pkg.plan.selection import EmptySelectionError
 from opendata_pkg.readers.fetching import IncompleteFetchError, fetch, pooch
 from opendata_pkg.targets.opening import open_target
 from opendata_pkg.web.transport import OfflineError, RefusedError
-from tests.core_support import catalogue_of, entry_of, opendata, publish, snapshot_of
+from tests.core_support import catalogue_of, entry_of, opendata, publish, snapshot_files, snapshot_of
 from tests.serving import send_other, serve, status
 
 KEYS = ("Rat/a b.swc", "Rat/Cortex/c #1'.swc", "Rat/Cortex/d.txt", "Mouse/é.swc", "top.txt")
@@ -250,7 +249,7 @@ NAME = st.one_of(
 def test_pooch_reads_the_registry_of_any_selection(keys, known, version):
     """Blanks, quotes, `#`, any script: the same names, digests and URLs come back."""
     made = snapshot_of(*(entry_of(key, key, known=known, version=version) for key in keys))
-    table = files_of_snapshot(made, None)
+    table = snapshot_files(made, None)
     digests = [
         (sha256 and f"sha256:{sha256}") or f"md5:{md5}"
         for sha256, md5 in zip(table["sha256"].to_pylist(), table["md5"].to_pylist(), strict=True)
