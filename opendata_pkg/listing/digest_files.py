@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from opendata_pkg.listing.s3_inventory import decode_keys
+from opendata_pkg.listing.s3_inventory import BadKeyError, decode_keys
 from opendata_pkg.listing.table import SUFFIXES, is_listing_file, known_names, plain_name, tell_ignored
 from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.progress import SILENT, Reporter
@@ -91,8 +91,8 @@ def read_digests(path: Path, *, bucket: str | None = None, reporter: Reporter = 
             yield from _read_parts(path, bucket, reporter)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as error:
         raise BadDigestFileError(f"{path} cannot be read: {error}; copy it again, or mend it") from error
-    except UnicodeDecodeError as error:
-        raise BadDigestFileError(f"{path}: expected URL-encoded UTF-8 keys: {error}") from error
+    except BadKeyError as error:
+        raise BadDigestFileError(f"{path}: {error}") from error
 
 
 def _read_parts(path: Path, bucket: str | None, reporter: Reporter) -> Iterator[DigestRows]:
@@ -170,9 +170,13 @@ def _report(path: Path, table: pa.Table, bucket: str) -> DigestRows:
     # A checksum of type COMPOSITE is one of the checksums of parts, not of the object's bytes.
     usable = pc.and_(pc.equal(pc.utf8_lower(table["status"]), "succeeded"), pc.equal(said["type"], "FULL_OBJECT"))
     usable = pc.fill_null(pc.and_(usable, pc.is_in(algorithm, pa.array(list(DIGEST_BYTES)))), fill_value=False)
-    digest = pc.coalesce(_empty_to_null(said["hex"]), _empty_to_null(_unescaped(said["base64"])))
+    in_hex, in_base64 = (_empty_to_null(texts) for texts in (said["hex"], _unescaped(said["base64"])))
+    keys = decode_keys(table["key"])
+    both = pc.and_(usable, pc.and_(pc.is_valid(in_hex), pc.is_valid(in_base64)))
+    _check_agree(path, *(texts.filter(both).to_pylist() for texts in (keys, in_hex, in_base64)))
+    digest = pc.coalesce(in_hex, in_base64)
     columns = {
-        "key": decode_keys(table["key"]).filter(usable),
+        "key": keys.filter(usable),
         "version_id": _empty_to_null(table["version_id"]).filter(usable),
         "etag": _empty_to_null(said["etag"]).filter(usable),
         **{
@@ -182,6 +186,24 @@ def _report(path: Path, table: pa.Table, bucket: str) -> DigestRows:
     }
     count = pc.sum(usable).as_py() or 0
     return _checked(path, columns, count, unusable=len(table) - count)
+
+
+def _check_agree(path: Path, keys: list[str], in_hex: list[str], in_base64: list[str]) -> None:
+    """That both ways in which a report states a checksum state the same."""
+    for key, text, other in zip(keys, in_hex, in_base64, strict=True):
+        if _from_base64(other).hex() != text.lower():
+            raise BadDigestFileError(
+                f"{path}: {key!r}: expected one checksum, got {text} in hex and {other} in base64, which is another: "
+                "it was altered; copy the report again"
+            )
+
+
+def _from_base64(text: str) -> bytes:
+    """Its bytes; none if it is no base64."""
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
 
 
 def _checked(path: Path, columns: dict[str, Any], count: int, *, unusable: int) -> DigestRows:
@@ -227,13 +249,11 @@ def _as_hex(path: Path, name: str, width: int, keys: pa.ChunkedArray, digests: p
         return lower
     decoded = []
     for key, text in zip(keys.filter(others).to_pylist(), digests.filter(others).to_pylist(), strict=True):
-        try:
-            raw = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            raw = b""
+        raw = _from_base64(text)
         if len(raw) != width:
             raise BadDigestFileError(
-                f"{path}: {key!r}: expected {name} as {2 * width} hex digits or base64 of {width} bytes, got {text!r}"
+                f"{path}: {key!r}: expected {name} as {2 * width} hex digits or base64 of {width} bytes, got {text!r}: "
+                "write it so, or leave it empty if it is not known"
             )
         decoded.append(raw.hex())
     return pc.replace_with_mask(lower.combine_chunks(), others.combine_chunks(), pa.array(decoded, pa.string()))

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 from opendata_pkg.columns.sorting import SortedRows
 from opendata_pkg.listing.etags import fill_md5
 from opendata_pkg.listing.manifest import COLUMNS, BadInventoryError, check_bytes
-from opendata_pkg.model import NotFoundError
+from opendata_pkg.model import InputError, NotFoundError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.snapshot.check import impossible_number
@@ -49,6 +49,7 @@ _PLAIN_ETAGS = pa.array(["SSE-S3", "NOT-SSE"])
 _READERS = 4
 _BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 65_536
+_NO_ESCAPE = "%(?:[^0-9A-Fa-f]|[0-9A-Fa-f][^0-9A-Fa-f]|[0-9A-Fa-f]?$)"
 
 
 class EmptyInventoryError(NotFoundError):
@@ -259,8 +260,8 @@ def _checked(manifest: Manifest, file: DataFile, table: pa.Table) -> pa.Table:
         return table
     try:
         return _with(table, "key", decode_keys(table["key"]))
-    except UnicodeDecodeError as error:
-        raise BadInventoryError(f"{file.key}: expected URL-encoded UTF-8 keys: {error}") from error
+    except BadKeyError as error:
+        raise BadInventoryError(f"{file.key}: {error}") from error
 
 
 def _read_csv(manifest: Manifest, data: pa.Buffer, wanted: list[str]) -> Iterator[pa.Table]:
@@ -310,12 +311,27 @@ def _check_present(wanted: list[str], names: list[str]) -> None:
         raise pa.ArrowInvalid(f"it lacks {' and '.join(missing)}")
 
 
+class BadKeyError(InputError):
+    """A key in CSV of S3's is not URL-encoded, or is no UTF-8."""
+
+
 def decode_keys(keys: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Keys as S3 has them: "object key names in CSV are URL-encoded". Few need more than a look."""
+    """Keys as S3 has them: "object key names in CSV are URL-encoded". Few need more than a look.
+
+    Raises:
+        BadKeyError: one is not.
+    """
     is_encoded = pc.match_substring_regex(keys, "[%+]")
     if not pc.any(is_encoded).as_py():
         return keys
-    decoded = [unquote_plus(key, errors="strict") for key in keys.filter(is_encoded).to_pylist()]
+    encoded = keys.filter(is_encoded)
+    # What is no escape would stay as it is.
+    if (row := pc.index(pc.match_substring_regex(encoded, _NO_ESCAPE), value=True).as_py()) >= 0:
+        raise BadKeyError(f"expected URL-encoded keys, got {encoded[row].as_py()!r}, with a % that begins no escape")
+    try:
+        decoded = [unquote_plus(key, errors="strict") for key in encoded.to_pylist()]
+    except UnicodeDecodeError as error:
+        raise BadKeyError(f"expected URL-encoded UTF-8 keys: {error}") from error
     return pc.replace_with_mask(keys.combine_chunks(), is_encoded.combine_chunks(), pa.array(decoded, pa.string()))
 
 

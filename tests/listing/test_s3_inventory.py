@@ -369,15 +369,22 @@ def test_values_that_no_object_has_are_refused(tmp_path, file_format):
         read(inventory(tmp_path / "times", file_format, [entry("a", last_modified_date=after)]))
 
 
-def test_keys_that_are_no_utf8_are_refused(tmp_path):
-    """Nothing is replaced silently."""
+@pytest.mark.parametrize(
+    ("encoded", "sentence"),
+    [
+        (b"%FF", "expected URL-encoded UTF-8 keys"),
+        (b"100%", r"part-0\S+: expected URL-encoded keys, got '100%', with a %"),
+    ],
+)
+def test_keys_that_are_not_encoded_are_refused(tmp_path, encoded, sentence):
+    """Nothing is replaced silently, or left as it is."""
     made = inventory(tmp_path, "CSV", [entry("KEY")])
     data = made.data_path(0)
 
-    data.write_bytes(gzip.compress(gzip.decompress(data.read_bytes()).replace(b"KEY", b"%FF")))
+    data.write_bytes(gzip.compress(gzip.decompress(data.read_bytes()).replace(b"KEY", encoded)))
     made.files[0]["MD5checksum"] = hashlib.md5(data.read_bytes(), usedforsecurity=False).hexdigest()
     made.write_manifest()
-    with pytest.raises(BadInventoryError, match="expected URL-encoded UTF-8 keys"):
+    with pytest.raises(BadInventoryError, match=sentence):
         read(made)
 
 

@@ -246,6 +246,37 @@ def test_bad_files_are_told(tmp_path, rows, sentence):
         join_digests(snapshot_of(obj("a")), [write_csv(tmp_path / "d.csv", rows)])
 
 
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        (
+            {"checksum_hex": sha256("b")},
+            "'k': expected one checksum, got [0-9a-f]{64} in hex and .* in base64, which is",
+        ),
+        ({"checksum_base64": "no"}, "'k': expected one checksum"),
+        (
+            {"checksum_hex": "abc", "checksum_base64": ""},
+            "'k': expected sha256 as 64 hex digits .* got 'abc': write it so",
+        ),
+    ],
+)
+def test_altered_reports_are_told(tmp_path, changed, sentence):
+    """A checksum stands there twice: neither is taken where they are not one."""
+    row = report_row("k", sha256("a"))
+    row[-1] = json.dumps({**json.loads(row[-1]), **changed})
+    with pytest.raises(BadDigestFileError, match=sentence):
+        join_digests(snapshot_of(obj("k")), [write_csv(tmp_path / "r.csv", [report_row("j", sha256("j")), row])])
+
+
+@pytest.mark.parametrize("key", ["a%", "a%2", "a%2g", "%zz"])
+def test_keys_of_reports_that_are_not_encoded_are_told(tmp_path, key):
+    """They would be those of other objects."""
+    row = report_row("k", sha256("a"))
+    row[1] = key
+    with pytest.raises(BadDigestFileError, match=rf"r\.csv: expected URL-encoded keys, got '{key}', with a %"):
+        join_digests(snapshot_of(obj("k")), [write_csv(tmp_path / "r.csv", [row])])
+
+
 @pytest.mark.parametrize("name", ["d.csv", "d.parquet", "d.csv.gz"])
 def test_files_of_nothing_are_told(tmp_path, name):
     """Emptied files are not taken for having no digests."""
