@@ -51,7 +51,8 @@ def info(
     """
     from opendata_pkg.cli.reading import look_at
     from opendata_pkg.readers.info import describe_branch, describe_dataset, describe_selection
-    from opendata_pkg.store.lookup import find_in_releases, is_of_store, parse_dataset
+    from opendata_pkg.store.lookup import find_in_releases, parse_dataset
+    from opendata_pkg.targets.words import is_of_store
 
     out = Output(json=json, quiet=quiet)
 

@@ -18,11 +18,11 @@ from opendata_pkg.plan.selection import FILES, EmptySelectionError, Rules, selec
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.targets.opening import open_target
 from opendata_pkg.targets.target import EVERYTHING, Target
+from opendata_pkg.targets.words import is_bucket, is_lock, is_snapshot
 
 if TYPE_CHECKING:
     from opendata_pkg.lock.lock import LockedFile, LockSelection
 
-LOCK_SUFFIX = ".lock"
 _LOCKED = ("path", "branch", "version_id", "size", "sha256", "md5")
 
 
@@ -47,7 +47,7 @@ def diff(
         InputError, SourceError, UsageError: as `open_target` and `Lock` say.
     """
     words = before, after
-    if rules != EVERYTHING and any(word.endswith(LOCK_SUFFIX) for word in words):
+    if rules != EVERYTHING and any(map(is_lock, words)):
         raise UsageError("a lock says itself which files are meant: leave the selection options out")
     opener = partial(
         open_target,
@@ -59,16 +59,16 @@ def diff(
     )
 
     def opened(word: str) -> _TargetSide | _LockSide:
-        if word.endswith(LOCK_SUFFIX):
+        if is_lock(word):
             return _LockSide(word, Lock.load(Path(word)))
         return _TargetSide(word, opener(word), rules, reporter)
 
     # Files that say nothing while they are read: both at once. What draws progress comes one after the other.
-    jobs = 2 if all(word.endswith((".parquet", LOCK_SUFFIX)) for word in words) else 1
+    jobs = 2 if all(is_snapshot(word) or is_lock(word) for word in words) else 1
     found = dict(map_unordered(opened, dict.fromkeys(words), jobs=jobs))
     first, second = (found[word] for word in words)
     targets = [(side.word, side.target) for side in (first, second) if isinstance(side, _TargetSide)]
-    if all(word.endswith(".parquet") or word.startswith("s3://") for word in words):
+    if all(is_snapshot(word) or is_bucket(word) for word in words):
         # Who reads a store needs no Parquet.
         from opendata_pkg.comparison.snapshot_sides import read_side_by_side  # noqa: PLC0415
 

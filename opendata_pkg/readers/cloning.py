@@ -29,9 +29,9 @@ from opendata_pkg.model import InputError, ObjectId, UsageError
 from opendata_pkg.parallel import map_unordered
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.store.contents import is_below
-from opendata_pkg.store.lookup import is_of_store
 from opendata_pkg.targets.store import StoreTarget
 from opendata_pkg.targets.target import EVERYTHING
+from opendata_pkg.targets.words import is_of_store
 from opendata_pkg.web.transport import RefusedError, Transport
 
 if TYPE_CHECKING:

@@ -51,11 +51,6 @@ class DatasetWord:
     path: str | None
 
 
-def is_of_store(word: str) -> bool:
-    """Whether a word names a dataset of a store, not a bucket or a snapshot's file."""
-    return not word.startswith("s3://") and not word.endswith(".parquet")
-
-
 def parse_dataset(text: str) -> DatasetWord:
     """Take a word apart.
 

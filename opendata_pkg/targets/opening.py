@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from opendata_pkg.progress import SILENT, Reporter
+from opendata_pkg.targets.words import is_bucket, is_snapshot
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,6 +24,7 @@ def open_target(
 ) -> Target:
     """What a word means: `[BRANCH][@VERSION][:PATH]` of a store, `s3://bucket/prefix`, or a snapshot's `.parquet` file.
 
+    With a colon, it is a file or folder of a dataset whatever it ends in, unless it begins as a path does (`./`).
     `catalogue` (by default the shipped one) names the store, if `store` does not; and says what a bucket's objects are.
 
     Raises:
@@ -32,11 +34,11 @@ def open_target(
         UsageError: the word is none, or no store is named anywhere.
     """
     # Each kind has its own imports: a store's reader needs no Parquet, a snapshot's no store.
-    if word.startswith("s3://"):
+    if is_bucket(word):
         from opendata_pkg.targets.snapshot import open_bucket  # noqa: PLC0415
 
         return open_bucket(word, catalogue, endpoint_url, offline=offline, reporter=reporter)
-    if word.endswith(".parquet"):
+    if is_snapshot(word):
         from opendata_pkg.targets.snapshot import open_snapshot  # noqa: PLC0415
 
         return open_snapshot(word, catalogue)

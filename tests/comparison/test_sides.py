@@ -66,6 +66,16 @@ def test_rules_and_paths_narrow_it(store):
     assert told(diff("Rat@1.0.0:d.txt", "Rat:d.txt", store=store)) == ["added Rat/d.txt"]
 
 
+def test_files_of_a_dataset_that_end_as_snapshots_and_locks_do(tmp_path):
+    """`BRANCH:PATH` is a file of the dataset, whatever it ends in."""
+    names = ("Rat/t.parquet", "Rat/poetry.lock")
+    publish(tmp_path / "store", "1.0.0", snapshot_of(*(entry_of(name, "old") for name in names)))
+    publish(tmp_path / "store", "1.1.0", snapshot_of(*(entry_of(name, "new") for name in names)))
+    for name in ("t.parquet", "poetry.lock"):
+        found = diff(f"Rat@1.0.0:{name}", f"Rat:{name}", store=tmp_path / "store")
+        assert told(found) == [f"changed Rat/{name}"]
+
+
 def test_nothing_on_both_sides_is_an_error(store):
     """It would look as if nothing had changed."""
     rules = Rules(include=("*.h5",))

@@ -16,6 +16,7 @@ from opendata_pkg.store import contents
 from opendata_pkg.store.lookup import NotADatasetWordError
 from opendata_pkg.store.places import BrokenStoreError, NoStoreError, NotInCacheError
 from opendata_pkg.store.published import NotAStoreError
+from opendata_pkg.targets import words
 from opendata_pkg.targets.opening import open_target
 from tests.core_support import publish, snapshot_of
 
@@ -74,6 +75,41 @@ def test_a_dataset_is_all_below_its_branch(store):
     assert sorted(file.key for file in files) == sorted(KEYS[:-1])
     assert (target.origin.version, target.origin.date) == ("1.1.0", "2024-01-01")
     assert paths(open_target("Rat@1.0.0", store=store)) == ["Rat/Cortex/a.swc"]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [
+        ("a.parquet", "snapshot"),
+        ("snapshots/a.parquet", "snapshot"),
+        ("./12:00.parquet", "snapshot"),
+        ("/a/12:00.parquet", "snapshot"),
+        ("Rat:a.parquet", "store"),
+        (":a.parquet", "store"),
+        ("Rat@1.0.0:Cortex/a.parquet", "store"),
+        (".:a.parquet", "store"),
+        ("Rat", "store"),
+        ("s3://bucket/a.parquet", "bucket"),
+        ("opendata.lock", "lock"),
+        ("../12:00.lock", "lock"),
+        ("Rat:a.lock", "store"),
+        ("s3://bucket/a.lock", "bucket"),
+    ],
+)
+def test_a_word_is_of_one_kind(word, kind):
+    """A colon makes it a file of a dataset, unless it begins as a path does; what it ends in says the rest."""
+    assert words.is_bucket(word) is (kind == "bucket")
+    assert words.is_snapshot(word) is (kind == "snapshot")
+    assert words.is_lock(word) is (kind == "lock")
+
+
+def test_a_parquet_file_of_a_dataset_is_no_snapshot(tmp_path):
+    """It is named as any other of its files is, in a dataset's folder or at its top, of a version too."""
+    publish(tmp_path / "store", "1.0.0", snapshot_of("Rat/x.parquet", "Rat/Cortex/t.parquet"))
+    for word in ("Rat:x.parquet", "Rat@1.0.0:x.parquet"):
+        assert paths(open_target(word, store=tmp_path / "store")) == ["Rat/x.parquet"]
+    assert paths(open_target(".:Rat/Cortex/t.parquet", store=tmp_path / "store")) == ["Rat/Cortex/t.parquet"]
+    assert paths(open_target("Rat:Cortex/t.parquet", store=tmp_path / "store")) == ["Rat/Cortex/t.parquet"]
 
 
 def test_the_same_is_read_from_the_web_with_few_requests(store, counting):
