@@ -5,10 +5,10 @@ The verbs of the command line, for Python: `open_dataset`, `find`, `fetch`, `poo
 
 A `word` is what commands call DATASET: `[BRANCH][@VERSION][:PATH]` of a store, `s3://bucket/prefix`, or a snapshot's
 `.parquet` file. `include` and `exclude` are gitignore-style globs (one, or several) on paths relative to the branch,
-`larger` and `smaller` bytes. `store` (path or URL), `catalogue` (a file) and `offline` are by default what
-`OPENDATA_STORE`, `OPENDATA_CATALOGUE` and `OPENDATA_OFFLINE` say; `endpoint_url` is an S3 server other than Amazon's,
-`jobs` how many transfers run at a time. In a notebook, whatever takes long draws a bar; results show themselves as
-tables.
+`larger` and `smaller` bytes, or texts such as `"1.5MB"`. `store` (path or URL), `catalogue` (a file) and `offline` are
+by default what `OPENDATA_STORE`, `OPENDATA_CATALOGUE` and `OPENDATA_OFFLINE` say; `endpoint_url` is an S3 server other
+than Amazon's, `jobs` how many transfers run at a time. In paths, `~/` is the home folder. In a notebook, whatever takes
+long draws a bar; results show themselves as tables.
 
 What goes wrong is an `OpenDataError`, whose text is a sentence that says what to do.
 """

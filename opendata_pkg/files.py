@@ -16,6 +16,13 @@ _PUBLIC = 0o644
 _SYNCS_AT_ONCE = 16
 
 
+def at_home(path: str | Path) -> str:
+    """A path as it was given, but with the home folder for a leading `~/`, as a shell has it where it looks."""
+    text = os.fspath(path)
+    # Not `~name`: that may as well be a file's name.
+    return os.path.expanduser(text) if text == "~" or text.startswith("~/") else text  # noqa: PTH111 - fails for nobody
+
+
 @contextmanager
 def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
     """A binary file that takes `path`'s place when the block ends well, and vanishes otherwise.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from opendata_pkg.api.words import globs_of, rules_of, source_of
+from opendata_pkg.api.words import globs_of, path_of, rules_of, size_of, source_of
+from opendata_pkg.files import at_home
 from opendata_pkg.lock.lock import LOCK_NAME, Lock
 from opendata_pkg.notebook import HERE
 from opendata_pkg.plan.selection import Rules
@@ -17,10 +17,11 @@ from opendata_pkg.verification.verifying import verify as verify_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pooch import Pooch
 
-    from opendata_pkg.api.words import Globs, Store
+    from opendata_pkg.api.words import Globs, Size, Store
     from opendata_pkg.digests.findings import Verification
     from opendata_pkg.progress import Reporter
     from opendata_pkg.readers.fetching import FetchResult
@@ -33,8 +34,8 @@ def fetch(
     *,
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     to: Path | str | None = None,
     processor: Callable[[str, str, Pooch], Any] | None = None,
     jobs: int = 16,
@@ -53,9 +54,9 @@ def fetch(
         word,
         include=globs_of(include),
         exclude=globs_of(exclude),
-        larger=larger,
-        smaller=smaller,
-        to=to,
+        larger=size_of(larger, name="larger"),
+        smaller=size_of(smaller, name="smaller"),
+        to=path_of(to),
         processor=processor,
         jobs=jobs,
         **source_of(store, catalogue, offline),
@@ -71,8 +72,8 @@ def pooch(
     *,
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     store: Store = None,
     catalogue: Path | str | None = None,
     endpoint_url: str | None = None,
@@ -88,8 +89,8 @@ def pooch(
         word,
         include=globs_of(include),
         exclude=globs_of(exclude),
-        larger=larger,
-        smaller=smaller,
+        larger=size_of(larger, name="larger"),
+        smaller=size_of(smaller, name="smaller"),
         **source_of(store, catalogue, offline),
         endpoint_url=endpoint_url,
         reporter=reporter,
@@ -104,8 +105,8 @@ def pin(
     update: bool = False,
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     jobs: int = 16,
     store: Store = None,
     catalogue: Path | str | None = None,
@@ -120,7 +121,7 @@ def pin(
     """
     return pin_files(
         word,
-        lock=Path(lock),
+        lock=path_of(lock),
         name=name,
         update=update,
         # A script that says `update` has decided.
@@ -139,7 +140,7 @@ def unpin(name: str, *, lock: Path | str = LOCK_NAME) -> UnpinResult:
     Raises:
         OpenDataError: as `opendata_pkg.readers.pinning.unpin` says.
     """
-    return unpin_files(name, lock=Path(lock))
+    return unpin_files(name, lock=path_of(lock))
 
 
 def sync(
@@ -159,8 +160,8 @@ def sync(
     """
     result = sync_files(
         lock if isinstance(lock, Lock) else Lock(lock),
-        to=None if to is None else Path(to),
-        from_=from_,
+        to=path_of(to),
+        from_=None if from_ is None else at_home(from_),
         link=link,
         jobs=jobs,
         offline=offline,
@@ -179,8 +180,8 @@ def verify(
     rebuild: bool = False,
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     fast: bool = False,
     jobs: int | None = None,
     catalogue: Path | str | None = None,
@@ -198,10 +199,10 @@ def verify(
     # A store alone is what is verified: then only one that was named counts.
     named = store if against is None else source["store"]
     return verify_files(
-        None if folder is None else Path(folder),
-        lock=None if lock is None else Path(lock),
+        path_of(folder),
+        lock=path_of(lock),
         against=against,
-        store=None if named is None else str(named),
+        store=None if named is None else at_home(named),
         rebuild=rebuild,
         rules=None if rules == Rules() else rules,
         fast=fast,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from opendata_pkg.api.words import rules_of, source_of
+from opendata_pkg.api.words import path_of, rules_of, source_of
 from opendata_pkg.lock.lock import is_offline
 from opendata_pkg.notebook import HERE
 from opendata_pkg.readers.cloning import check_folder
@@ -14,7 +13,9 @@ from opendata_pkg.readers.getting import get as get_contents
 from opendata_pkg.targets.opening import open_target
 
 if TYPE_CHECKING:
-    from opendata_pkg.api.words import Globs, Store
+    from pathlib import Path
+
+    from opendata_pkg.api.words import Globs, Size, Store
     from opendata_pkg.progress import Reporter
     from opendata_pkg.readers.cloning import CloneResult
     from opendata_pkg.readers.getting import GetResult
@@ -29,8 +30,8 @@ def clone(
     contents: bool = False,
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     jobs: int = 16,
     store: Store = None,
     catalogue: Path | str | None = None,
@@ -46,7 +47,7 @@ def clone(
     Raises:
         OpenDataError: as `opendata_pkg.readers.cloning.clone` says.
     """
-    place = None if folder is None else Path(folder)
+    place = path_of(folder)
     check_folder(word, place)
     source = source_of(store, catalogue, offline)
     target = open_target(word, **source, endpoint_url=endpoint_url, reporter=reporter)
@@ -80,8 +81,8 @@ def get(
         OpenDataError: as `opendata_pkg.readers.getting.get` says; also if a file could not be had: all others were.
     """
     got = get_contents(
-        [Path(path) for path in paths],
-        cwd=None if cwd is None else Path(cwd),
+        [path_of(path) for path in paths],
+        cwd=path_of(cwd),
         jobs=jobs,
         offline=is_offline() if offline is None else offline,
         reporter=reporter,

@@ -19,7 +19,7 @@ from opendata_pkg.targets.opening import open_target
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from opendata_pkg.api.words import Globs, Store
+    from opendata_pkg.api.words import Globs, Size, Store
     from opendata_pkg.comparison.differences import Diff
     from opendata_pkg.plan.selection import Selection
     from opendata_pkg.progress import Reporter
@@ -51,8 +51,8 @@ def find(
     *,
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     grade: Grade | GradeName | None = None,
     sort: Order = "path",
     limit: int | None = None,
@@ -87,8 +87,8 @@ def diff(
     *,
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     store: Store = None,
     catalogue: Path | str | None = None,
     endpoint_url: str | None = None,
@@ -117,8 +117,8 @@ def cite(
     form: FormatName = "text",
     include: Globs = (),
     exclude: Globs = (),
-    larger: int | None = None,
-    smaller: int | None = None,
+    larger: Size = None,
+    smaller: Size = None,
     store: Store = None,
     catalogue: Path | str | None = None,
     endpoint_url: str | None = None,

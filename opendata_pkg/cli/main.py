@@ -8,6 +8,7 @@ import re
 import sys
 from importlib import import_module
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.files import at_home
 from opendata_pkg.model import UsageError
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def function_of(name: str) -> Callable[..., None]:
 
 
 class _Command(TyperCommand):
-    """One command. An empty text is no place for it: as a path it would be the current folder."""
+    """One command. In places, `~/` is the home folder, and an empty text is none: it would be the current folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse empty places, as a script's `--store "$STORE"` gives them that never set it, before they are paths."""
@@ -60,7 +62,20 @@ class _Command(TyperCommand):
                 raise UsageError(
                     f"expected {name} to name a place, got an empty text: for the current folder write a dot"
                 )
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for param in self.params:
+            # After `=` and in variables of the environment, no shell has put the home folder for `~/`.
+            if _PLACE.search(param.metavar or ""):
+                ctx.params[param.name] = _at_home(ctx.params[param.name])
+        return rest
+
+
+def _at_home(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_at_home(one) for one in value]
+    if isinstance(value, Path):
+        return Path(at_home(value))
+    return at_home(value) if isinstance(value, str) else value
 
 
 class _Commands(TyperGroup):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -21,6 +20,8 @@ from opendata_pkg.targets.target import EVERYTHING, Target
 from opendata_pkg.targets.words import is_bucket, is_lock, is_snapshot
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from opendata_pkg.lock.lock import LockedFile, LockSelection
 
 _LOCKED = ("path", "branch", "version_id", "size", "sha256", "md5")
@@ -60,7 +61,7 @@ def diff(
 
     def opened(word: str) -> _TargetSide | _LockSide:
         if is_lock(word):
-            return _LockSide(word, Lock.load(Path(word)))
+            return _LockSide(word, Lock.load(word))
         return _TargetSide(word, opener(word), rules, reporter)
 
     # Files that say nothing while they are read: both at once. What draws progress comes one after the other.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from opendata_pkg.cache.synced import read_record
+from opendata_pkg.files import at_home
 from opendata_pkg.lock.format import (
     BrokenLockError,
     LockContent,
@@ -79,8 +80,8 @@ class Lock:
     def __init__(
         self, path: Path | str = LOCK_NAME, *, data: Path | str | None = None, offline: bool | None = None
     ) -> None:
-        self.path = Path(path)
-        self.data = self.path.parent / DATA_NAME if data is None else Path(data)
+        self.path = Path(at_home(path))
+        self.data = self.path.parent / DATA_NAME if data is None else Path(at_home(data))
         # What stays true if the process goes to another folder.
         self._top = self.data.absolute()
         self.offline = is_offline() if offline is None else offline

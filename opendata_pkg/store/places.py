@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from opendata_pkg.digests.checksums import cache_folder
-from opendata_pkg.files import write_bytes, write_text
+from opendata_pkg.files import at_home, write_bytes, write_text
 from opendata_pkg.model import InputError, NotFoundError, SourceError, UsageError
 from opendata_pkg.urls import check_http_url
 from opendata_pkg.web.transport import RefusedError, Transport
@@ -151,7 +151,7 @@ def open_place(where: str | Path, *, endpoint_url: str | None = None, offline: b
     """
     text = str(where)
     if "://" not in text:
-        folder = Path(where).expanduser()
+        folder = Path(at_home(where))
         if not folder.exists():
             raise NoStoreError(f"no store at {folder}: check the path; a steward makes one with opendata build")
         return StoreFolder(folder)

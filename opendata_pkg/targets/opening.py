@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from opendata_pkg.files import at_home
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.targets.words import is_bucket, is_snapshot
 
@@ -34,6 +35,7 @@ def open_target(
         UsageError: the word is none, or no store is named anywhere.
     """
     # Each kind has its own imports: a store's reader needs no Parquet, a snapshot's no store.
+    word = at_home(word)
     if is_bucket(word):
         from opendata_pkg.targets.snapshot import open_bucket  # noqa: PLC0415
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from opendata_pkg.files import at_home
 from opendata_pkg.model import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def tls_context() -> ssl.SSLContext:
     """
     import ssl  # noqa: PLC0415 - takes a while; whoever asks for it is about to wait for a server
 
-    named = {name: os.environ[name] for name in _CERTIFICATE_VARIABLES if os.environ.get(name)}
+    named = {name: at_home(os.environ[name]) for name in _CERTIFICATE_VARIABLES if os.environ.get(name)}
     context = ssl.create_default_context()
     for name, place in named.items():
         try:

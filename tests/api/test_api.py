@@ -4,6 +4,7 @@ import json
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +91,39 @@ def test_the_environment_counts_as_on_the_command_line(store, monkeypatch):
         find("Rat", store="http://127.0.0.1:1/")
     with pytest.raises(OpenDataError, match="Connection refused"):
         find("Rat", store="http://127.0.0.1:1/", offline=False)
+
+
+def test_sizes_may_be_texts(store):
+    """As on the command line; what is no size is told, with the name of the word."""
+    for verb in (find, fetch, pooch, pin):
+        verb("Rat", larger="8B", smaller="1.5kB", store=store)
+    assert find("Rat", larger="8B", store=store).table["path"].to_pylist() == ["Rat/Cortex/c.h5"]
+    assert list(fetch("Rat", smaller="0.009 kB", store=store).paths) == ["Rat/Cortex/a b.swc"]
+    assert list(Lock("opendata.lock")) == ["Rat/Cortex/c.h5"]
+    with pytest.raises(OpenDataError, match=r"smaller: expected a size such as 1000, 20kB or 1\.5MiB, got 'much'"):
+        find("Rat", smaller="much", store=store)
+
+
+def test_the_home_folder_in_every_place(store, home, monkeypatch):
+    """`~/` is the home folder in texts, paths and variables, as no shell has replaced it there."""
+    (home / "store").symlink_to(store)
+    snapshot_of(entry_of("Rat/a", "a")).write(home / "s.parquet")
+    monkeypatch.setenv("OPENDATA_STORE", "~/store")
+    pin("Rat", lock="~/x.lock", name="rats", store=Path("~/store"))
+    assert list(Lock("~/x.lock", data="~/data")) == ["Rat/Cortex/a b.swc", "Rat/Cortex/c.h5"]
+    assert len(find("~/s.parquet")) == 1
+    assert len(diff("~/x.lock", "Rat")) == 0
+    assert fetch("Rat", to="~/to").paths["Rat/Cortex/c.h5"] == home / "to" / "Cortex" / "c.h5"
+    assert sync("~/x.lock", to="~/filled").folder == home / "filled"
+    assert sync("~/x.lock", from_="~/filled", to="~/again").files == 2
+    assert verify_files("~/filled", lock="~/x.lock").ok
+    assert verify_files(store="~/store").ok
+    assert clone("Rat", "~/rats").folder == home / "rats"
+    unpin("rats", lock="~/x.lock")
+    monkeypatch.delenv("OPENDATA_STORE")
+    with pytest.raises(OpenDataError, match=f"no catalogue at {home}/none.yaml"):
+        find("Rat", catalogue="~/none.yaml")
+    assert list(Path().iterdir()) == []
 
 
 def test_words_may_be_texts_and_unknown_ones_are_told(store):

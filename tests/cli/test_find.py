@@ -32,6 +32,19 @@ def test_files_are_listed_with_what_is_known(store):
     assert opendata("find", "Rat", "--quiet")[2] == ""
 
 
+def test_the_home_folder_where_no_shell_has_put_it(store, home, monkeypatch):
+    """Behind `=`, in variables, and in arguments that came quoted."""
+    (home / "store").symlink_to(store)
+    assert opendata("find", "Rat", "--store=~/store")[0] == 0
+    monkeypatch.setenv("OPENDATA_STORE", "~/store")
+    assert opendata("find", "Rat")[0] == 0
+    assert opendata("pin", "Rat", "--as", "rats", "--lock=~/x.lock", "--store=~/store")[0] == 0
+    assert (home / "x.lock").is_file()
+    assert opendata("verify", "--store=~/store")[0] == 0
+    monkeypatch.setenv("OPENDATA_CATALOGUE", "~/none.yaml")
+    assert f"no catalogue at {home}/none.yaml" in opendata("tree")[2] + opendata("info")[2]
+
+
 def test_rules_grades_order_and_limit(store):
     """Globs, sizes, a grade; the largest first."""
     assert opendata("find", ".", "--include", "*.swc", "--format", "paths")[1] == "Rat/Cortex/a b.swc\n"
