@@ -27,7 +27,7 @@ class CacheAction(StrEnum):
 def cache(
     action: Annotated[
         CacheAction, typer.Argument(metavar="info|prune", help="Say what is there, or remove what is not needed.")
-    ],
+    ] = CacheAction.INFO,
     *,
     older_than: Annotated[
         float | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +22,7 @@ from opendata_pkg.cli.options import (
     StoreOption,
 )
 from opendata_pkg.cli.output import Output
+from opendata_pkg.text import counted, human_bytes
 
 if TYPE_CHECKING:
     from opendata_pkg.readers.fetching import FetchResult
@@ -57,7 +59,7 @@ def fetch(
     """
     from opendata_pkg.cache.bringing import early_helper
 
-    output = Output(json=json, quiet=quiet)
+    output, began = Output(json=json, quiet=quiet), time.monotonic()
     with early_helper(1 if offline else jobs) as early:
         from opendata_pkg.columns.lean_arrow import import_arrow
 
@@ -80,7 +82,15 @@ def fetch(
             early=early,
         )
     output.result(_document(result), "".join(f"{path}\n" for path in result.paths.values()) or None)
+    if not json:
+        output.message(_totals(result, time.monotonic() - began))
     result.check_complete()
+
+
+def _totals(result: FetchResult, seconds: float) -> str:
+    size_bytes = sum(result.got[path].size_bytes for path in result.paths)
+    came = f"{result.downloaded:,} downloaded, {human_bytes(result.downloaded_bytes)}"
+    return f"{counted(len(result.paths), 'file')}, {human_bytes(size_bytes)}; {came}, in {seconds:.1f} s"
 
 
 def _document(result: FetchResult) -> dict[str, Any]:

@@ -498,6 +498,7 @@ def test_the_command(web, monkeypatch, tmp_path):
     assert opendata("cache", "info")[0] == 0
     bring(FileCache.open(), *all_of(web))
     status_, text, _ = opendata("cache", "info")
+    assert opendata("cache") == (status_, text, "")
     assert (status_, text.splitlines()[:2]) == (0, [f"cache {tmp_path / 'cache'}", "files 3, 9.0 kB"])
     document = json.loads(opendata("cache", "info", "--json")[1])
     assert document["snapshots"] == [{"files": 3, "size_bytes": 9000, "snapshot": FIRST[:16]}]

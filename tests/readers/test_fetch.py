@@ -292,6 +292,15 @@ def test_the_command(store, tmp_path):
     assert [(file["path"], file["size"]) for file in document["files"]] == [("Rat/Cortex/d.txt", 16)]
 
 
+def test_the_command_tells_totals(store):
+    """On stderr: how much there is, how much of it came now, and how long it took."""
+    words = ("fetch", "Rat", "--store", store, "--include", "*.txt")
+    assert re.fullmatch(r"1 file, 16 B; 1 downloaded, 16 B, in [0-9.]+ s\n", opendata(*words)[2])
+    assert re.fullmatch(r"1 file, 16 B; 0 downloaded, 0 B, in [0-9.]+ s\n", opendata(*words)[2])
+    assert opendata(*words, "--quiet")[2] == ""
+    assert opendata(*words, "--json")[2] == ""
+
+
 @pytest.mark.parametrize(
     ("trouble", "code"), [([send_other(b"Rat/Cortex/!.txt")], 6), ([status(403)], 5), ([status(404)], 5)]
 )
