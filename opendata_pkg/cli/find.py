@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from dataclasses import asdict
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 # `sha256:` and as much of it as people compare.
 _DIGEST_WIDTH = 19
+# The size and the grade, with the blanks behind each.
+_BEFORE_DIGEST = 23
 _UNKNOWN = "-"
 
 
@@ -117,19 +121,27 @@ def _draw(found: Found, form: _Format) -> Iterator[str]:
         for chunk in found.selection.table["path"].chunks:
             yield from chunk.to_pylist()
         return
+    width = _digest_width()
     for file in found.selection.files():
         if form is _Format.TABLE:
-            yield _line(file)
+            yield _line(file, width)
         elif file.url is not None:
             yield file.url
 
 
-def _line(file: SelectedFile) -> str:
+def _digest_width() -> int:
+    """As much of a digest as a narrow terminal has room for in the line; what is longer than the line is the path."""
+    if not sys.stdout.isatty():
+        return _DIGEST_WIDTH
+    return max(0, min(_DIGEST_WIDTH, shutil.get_terminal_size().columns - _BEFORE_DIGEST))
+
+
+def _line(file: SelectedFile, width: int) -> str:
     from opendata_pkg.cli.tables import human_bytes
 
     size = "?" if file.size_bytes is None else human_bytes(file.size_bytes)
-    digest = (file.digest or _UNKNOWN)[:_DIGEST_WIDTH]
-    return f"{size:>9}  {file.grade.value:10}  {digest:{_DIGEST_WIDTH}}  {visible(file.path)}"
+    digest = (file.digest or _UNKNOWN)[:width]
+    return f"{size:>9}  {file.grade.value:10}  {digest:{width}}  {visible(file.path)}"
 
 
 def _totals(found: Found) -> str:

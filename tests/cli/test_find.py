@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 
 import pytest
 
@@ -43,6 +47,17 @@ def test_the_home_folder_where_no_shell_has_put_it(store, home, monkeypatch):
     assert opendata("verify", "--store=~/store")[0] == 0
     monkeypatch.setenv("OPENDATA_CATALOGUE", "~/none.yaml")
     assert f"no catalogue at {home}/none.yaml" in opendata("tree")[2] + opendata("info")[2]
+
+
+def test_a_narrow_terminal_has_the_digest_in_one_line(store, monkeypatch):
+    """As much of it as there is room for; the path, which comes last, may go on in the next line."""
+    here, there = pty.openpty()
+    command = [sys.executable, "-m", "opendata_pkg", "find", "Rat:c.txt"]
+    subprocess.run(command, stdout=there, stderr=subprocess.PIPE, check=True, env={**os.environ, "COLUMNS": "40"})
+    os.close(there)
+    line = os.read(here, 1000).decode()
+    os.close(here)
+    assert line == f"      4 B  verifiable  sha256:{digest_of('1234')[:10]}  Rat/c.txt\r\n"
 
 
 def test_rules_grades_order_and_limit(store):

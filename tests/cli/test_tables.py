@@ -6,8 +6,10 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from opendata_pkg.cli import tables
+from opendata_pkg.cli.bar import make_progress
 from opendata_pkg.cli.tables import draw_table, human_bytes
 from opendata_pkg.text import visible
 
@@ -46,6 +48,33 @@ def test_a_pipe_gets_whole_rows():
     assert draw_table(("name", "files"), rows, numbers=["files"]) == (
         f"name{' ' * 298}files\n{'a' * 300}      5\n[bold]b[/bold] :smile:{' ' * 280}12345\n"
     )
+
+
+@pytest.mark.parametrize("width", [40, 60, 79])
+def test_a_narrow_terminal_breaks_no_number(width, monkeypatch):
+    """Nor a hash or a date: only long names go on in the next line, and no line is wider than the terminal."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    columns = ("dataset", "date", "files", "size", "commit")
+    rows = [("Experimental_Data/Reconstructed_Morphologies", "2026-01-31", "1,234,567", "999.9 GB", "0123456789ab")]
+    drawn = re.sub(r"\x1b\[[0-9;]*m", "", draw_table(columns, rows, numbers=("files", "size")))
+    assert all(cell in drawn for cell in rows[0][1:])
+    others = [line for line in drawn.splitlines() if "Reconstructed" not in line]
+    assert all(len(line) <= width for line in others)
+    assert drawn.startswith("dataset: " if width < 79 else "dataset ")
+
+
+@pytest.mark.parametrize("width", [40, 60, 79, 100])
+def test_progress_fits_a_narrow_terminal(width):
+    """One line, in which the numbers are whole; what is being done may be cut."""
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    progress = make_progress(console, "objects")
+    progress.add_task("listing s3://openbluebrain/Experimental_Data", total=4_000_000, completed=1_200_000)
+    console.print(progress.get_renderable())
+    shown = console.file.getvalue().rstrip("\n")
+    assert "1,200,000 of 4,000,000" in shown
+    assert "\n" not in shown
+    assert len(shown) <= width
 
 
 @given(
