@@ -63,12 +63,20 @@ class Output(Reporter):
     def error(self, sentence: str) -> None:
         """Say why the command failed; said also when quiet."""
         self.finish()
-        self.console.print(visible(f"error: {sentence}", lines=True))
+        self._say(visible(f"error: {sentence}", lines=True))
 
     def message(self, text: str) -> None:
         """Say one sentence on stderr, above the progress bar if there is one."""
         if not self.quiet:
-            self.console.print(visible(text, lines=True))
+            self._say(visible(text, lines=True))
+
+    def _say(self, text: str) -> None:
+        if self._progress is not None:
+            self.console.print(text)
+            return
+        # To write a line takes no rich, which takes longer to import than many commands take.
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
     def start(self, task: str, total: int | None = None, unit: str = "files") -> None:
         """Draw a progress bar, where a person looks: a log file would only be cluttered by it."""
