@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get
 
 from typer.models import ArgumentInfo, OptionInfo
 
+from opendata_pkg.cli.examples import EXAMPLES
 from opendata_pkg.cli.main import SECTIONS, function_of
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def _section(function: Callable[..., Any]) -> str:
         inspect.getdoc(function) or "",
         "",
     ]
+    lines += ["```sh", *EXAMPLES[function.__name__], "```", ""]
     if arguments:
         lines += ["| argument | meaning |", "|---|---|"]
         lines += [f"| `{_cell(_metavar(*a[:3]))}` | {_cell(a[1].help or '')} |" for a in arguments]

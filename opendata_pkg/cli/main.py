@@ -16,8 +16,10 @@ from typer.core import TyperCommand, TyperGroup
 
 from opendata_pkg import __version__
 from opendata_pkg.cli.errors import errors_as_sentences
+from opendata_pkg.cli.examples import EXAMPLES
 from opendata_pkg.files import at_home
 from opendata_pkg.model import UsageError
+from opendata_pkg.text import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +56,17 @@ class _Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Refuse empty places, as a script's `--store "$STORE"` gives them that never set it, before they are paths."""
-        given, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        given, extra, _ = self.make_parser(ctx).parse_args(args=list(args))
+        if extra:
+            from opendata_pkg.cli.hints import hint_for_extra_words
+
+            values = {param: given.get(param.name) for param in self.params}
+            texts = [one for value in values.values() for one in (value if isinstance(value, list) else [value])]
+            named = [value for param, value in values.items() if param.param_type_name == "argument"]
+            last = next((value for value in reversed(named) if isinstance(value, str)), None)
+            hint = hint_for_extra_words([text for text in texts if isinstance(text, str)], last, extra)
+            words = visible(" ".join(extra))
+            ctx.fail(f"Got unexpected extra argument ({words}){': ' if hint else ''}{hint}")
         for param in self.params:
             value = given.get(param.name)
             if _PLACE.search(param.metavar or "") and "" in (value if isinstance(value, (list, tuple)) else (value,)):
@@ -68,6 +80,13 @@ class _Command(TyperCommand):
             if _PLACE.search(param.metavar or ""):
                 ctx.params[param.name] = _at_home(ctx.params[param.name])
         return rest
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - the signature is click's
+        """Show the examples, a line each, to be copied as they are."""
+        examples = EXAMPLES.get(self.name or "", ())
+        if examples:
+            with formatter.section("Examples"):
+                formatter.write("".join(f"{'':{formatter.current_indent}}{example}\n" for example in examples))
 
 
 def _at_home(value: Any) -> Any:

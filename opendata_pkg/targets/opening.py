@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from opendata_pkg.files import at_home
+from opendata_pkg.model import UsageError
 from opendata_pkg.progress import SILENT, Reporter
 from opendata_pkg.targets.words import is_bucket, is_snapshot
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from opendata_pkg.targets.target import Target
 
 
@@ -48,6 +49,12 @@ def open_target(
     from opendata_pkg.store.published import store_of  # noqa: PLC0415
     from opendata_pkg.targets.store import open_dataset  # noqa: PLC0415
 
+    snapshot, _, path = word.partition(".parquet:")
+    if path and Path(f"{snapshot}.parquet").is_file():
+        raise UsageError(
+            f"expected a snapshot alone, got {word}: choose its files by globs: {snapshot}.parquet "
+            f"--include {shlex.quote(f'/{path}')}"
+        )
     # What is no word of a store is told before that no store is named.
     parse_dataset(word)
     return open_dataset(word, store_of(store, catalogue), endpoint_url=endpoint_url, offline=offline)
