@@ -74,7 +74,16 @@ class _Command(TyperCommand):
                 raise UsageError(
                     f"expected {name} to name a place, got an empty text: for the current folder write a dot"
                 )
-        rest = super().parse_args(ctx, args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if error.param is not None:
+                from opendata_pkg.cli.hints import without_jargon
+
+                variable = error.param.envvar
+                value = given.get(error.param.name, os.environ.get(variable) if isinstance(variable, str) else None)
+                error.message = without_jargon(error.message, value)
+            raise
         for param in self.params:
             # After `=` and in variables of the environment, no shell has put the home folder for `~/`.
             if _PLACE.search(param.metavar or ""):

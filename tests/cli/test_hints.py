@@ -36,6 +36,36 @@ def test_extra_words(words, hint):
     assert hint in said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("find . --grade good", "'--grade': 'good' is not one of 'fixed', 'verifiable', 'versioned', 'mutable'."),
+        ("tree --depth two", "'two'"),
+        ("tree --depth -1", "-1"),
+        ("fetch . --jobs many", "'many'"),
+        ("cache prune --older-than long", "'long'"),
+        ("find . --larger much", "expected a size such as 1000, 20kB or 1.5MiB, got 'much'"),
+    ],
+)
+def test_a_value_that_is_none_is_told_in_plain_words(words, said):
+    """With the option and what was given; not in the words of the library that reads it."""
+    status, text, told = opendata(*words.split())
+    assert (status, text) == (2, "")
+    assert "Invalid value for '--" in told
+    assert said in told
+    assert "Value error" not in told
+    assert "Input should" not in told
+
+
+def test_a_variable_that_is_no_value(monkeypatch):
+    """What was expected of it, and what it is."""
+    monkeypatch.setenv("OPENDATA_OFFLINE", "maybe")
+    status, _, told = opendata("find", ".")
+    assert status == 2
+    assert "maybe" in told
+    assert "Input should" not in told
+
+
 @pytest.mark.usefixtures("folder")
 def test_a_snapshot_with_a_path():
     """Only datasets of a store take one: it is said how files of a snapshot are chosen, and that works."""
