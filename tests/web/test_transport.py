@@ -9,7 +9,7 @@ import time
 import pytest
 
 from opendata_pkg.model import UsageError
-from opendata_pkg.web.proxies import CertificateError, Proxy, proxy_for, read_proxies
+from opendata_pkg.web.proxies import CertificateError, Proxy, proxy_for, read_proxies, tls_context
 from opendata_pkg.web.transport import BrokenTransferError, OfflineError, RefusedError, Transport
 from tests.serving import (
     chunked,
@@ -360,3 +360,10 @@ def test_names_that_no_host_can_have(host):
     """They are told as any other host that is not there."""
     with impatient() as transport, pytest.raises(RefusedError, match=r"no such host"):
         transport.open(f"http://{host}/x")
+
+
+def test_certificates_in_the_home_folder(home, monkeypatch):
+    """`~/` in the variable is the home folder, as a shell would have it."""
+    monkeypatch.setenv("SSL_CERT_FILE", "~/none.pem")
+    with pytest.raises(CertificateError, match=f"at {home}/none.pem, as SSL_CERT_FILE says"):
+        tls_context()
