@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from opendata_pkg.files import at_home
 from opendata_pkg.model import InputError, Md5, Sha256, SourceError, is_real_version
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Checksum:
 def cache_folder() -> Path:
     """Where opendata keeps what it can make again: `OPENDATA_CACHE`, else the platform's cache folder."""
     if folder := os.environ.get("OPENDATA_CACHE"):
-        return Path(folder)
+        return Path(at_home(folder))
     import platformdirs  # noqa: PLC0415 - whoever names the folder needs none
 
     # The same as `pooch.os_cache`, which takes a quarter of a second to import.

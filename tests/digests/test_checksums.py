@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import sqlite3
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -127,5 +128,7 @@ def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path, home):
     """`OPENDATA_CACHE`, else the platform's cache folder of this user."""
     monkeypatch.setenv("OPENDATA_CACHE", str(tmp_path / "here"))
     assert cache_folder() == tmp_path / "here"
+    monkeypatch.setenv("OPENDATA_CACHE", "~/there")
+    assert cache_folder() == Path("~/there").expanduser()
     monkeypatch.delenv("OPENDATA_CACHE")
     assert cache_folder() == home / "cache" / "opendata"
