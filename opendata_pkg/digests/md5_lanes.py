@@ -109,8 +109,10 @@ def _function() -> Callable[..., None]:
         if not _compiled:
             llvm.initialize_native_target()
             llvm.initialize_native_asmprinter()
+            features = llvm.get_host_cpu_features()
+            # The name alone may promise what a virtual machine does not let through.
             machine = llvm.Target.from_default_triple().create_target_machine(
-                cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3
+                cpu=llvm.get_host_cpu_name() if features else "", features=features.flatten(), opt=3
             )
             module = llvm.parse_assembly(str(_module()))
             builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=2))
