@@ -6,6 +6,7 @@ not marked so. tests/test_docs.py looks at the options of all of them.
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PAGES = {
     "docs/how-to/compare-versions.md": "",
     "docs/how-to/fetch-files.md": "opendata scan s3://openbluebrain --out bucket.parquet",
     "docs/how-to/find-files.md": "",
+    "docs/how-to/keep-a-store.md": "",
     "docs/how-to/on-a-cluster.md": PIN,
     "docs/how-to/proxies-and-offline.md": "",
     "docs/how-to/read-with-stock-tools.md": "",
@@ -34,7 +36,7 @@ PAGES = {
     ),
 }
 # Pages whose other blocks are run by a test of their own.
-ELSEWHERE = {"another-bucket.md", "cite.md", "pin-data.md", "publish-a-bucket.md"}
+ELSEWHERE = {"another-bucket.md", "cite.md", "cli.md", "pin-data.md", "publish-a-bucket.md"}
 
 
 def blocks_of(page):
@@ -61,12 +63,18 @@ def test_the_commands_of_the_page_work(page, served, tmp_path, git_identity, mon
         "/shared/project": str(tmp_path / "shared"),
         "/scratch/data": "../scratch",
         "/archive": str(tmp_path / "archive"),
-        "/srv/store": str(served["folder"] / "store"),
+        # The bucket does differ.
+        "drift 2026-02.parquet --store /srv/store": f"drift 2026-02.parquet --store {tmp_path / 'store'} || test $? -eq 1",
+        "/srv/store": str(tmp_path / "store"),
+        "s3://BUCKET": f"--endpoint-url {served['endpoint_url']} {served['source']}",
         "2025.1.0": served["versions"][0],
         # What the bucket has now is the last version.
         "morphologies@2026.1.0 --store": f"morphologies@{served['versions'][-1]} --store",
     }
     commands = "\n".join([PAGES[page], "start=$PWD", *(f'cd "$start"\n{block}' for block in blocks_of(page))])
+    if "/srv/store" in commands:
+        # Of its own: some pages release into it.
+        shutil.copytree(served["folder"] / "store", tmp_path / "store")
     for name, here in names.items():
         commands = commands.replace(name, here)
     # git-annex refuses servers on loopback until it is told of them.
