@@ -150,7 +150,8 @@ def run_group(words: list[str], *, cwd: Path, environment: Mapping[str, str]) ->
 
     Whatever interrupts us ends the whole group: a `git annex` that a killed `datalad` leaves would go on otherwise.
     """
-    process = subprocess.Popen(
+    # `with` closes the pipes also where the command has ended and a child of it has not.
+    with subprocess.Popen(
         words,
         cwd=cwd,
         env=dict(environment),
@@ -158,15 +159,15 @@ def run_group(words: list[str], *, cwd: Path, environment: Mapping[str, str]) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         start_new_session=True,
-    )
-    try:
-        stdout, stderr = process.communicate(timeout=_LIMIT_S)
-    except subprocess.TimeoutExpired as error:
-        _end_group(process)
-        raise StepFailedError(shlex.join(words), -signal.SIGTERM, f"it did not end within {_LIMIT_S} s") from error
-    except BaseException:
-        _end_group(process)
-        raise
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=_LIMIT_S)
+        except subprocess.TimeoutExpired as error:
+            _end_group(process)
+            raise StepFailedError(shlex.join(words), -signal.SIGTERM, f"it did not end within {_LIMIT_S} s") from error
+        except BaseException:
+            _end_group(process)
+            raise
     return process.returncode, _read_text(stdout), _read_text(stderr)
 
 
