@@ -39,7 +39,8 @@ ALGORITHM = "sha256"
 RATE_BYTES_PER_S = 50_000_000
 LATENCY_S = 0.1
 
-# What is kept of all objects at a time, for MD5s of their parts: eight of 8 MiB, the usual size, of each of eight jobs.
+# What is kept for MD5s of parts: eight of 8 MiB, the usual size, of each of eight jobs. An object that is most of the
+# bytes may have as much again.
 _PARTS_BYTES = 8 * PARTS_BYTES
 _NAMED = 10
 
@@ -231,7 +232,9 @@ def hash_snapshot(
     cross_check: bool = True,
     reporter: Reporter = SILENT,
 ) -> HashResult:
-    """Read the objects that have no SHA-256, `jobs` at a time, a megabyte of each in memory, and 512 MiB of parts.
+    """Read the objects that have no SHA-256, `jobs` at a time, a megabyte of each in memory.
+
+    For MD5s of parts, up to 512 MiB are kept, and up to twice that where one object is most of the bytes.
 
     An object of a large share of the bytes gets as large a share of the jobs, and is read by several connections.
 
